@@ -1,0 +1,1 @@
+//! The dataflow room; see the map.

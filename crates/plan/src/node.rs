@@ -1,0 +1,223 @@
+//! Nodes of a stream plan.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use refrain_types::{LoopId, OperatorId, RelationId};
+
+use crate::RowFunction;
+
+/// Position of a node in its plan. It is also the node's stable operator id: planning the same text over the same relations
+/// numbers the nodes alike.
+pub type NodeId = usize;
+
+/// What a view computes. Nodes stand in topological order, but for the feedback edges of loop heads.
+#[derive(Clone, Debug)]
+pub struct StreamPlan {
+    /// The nodes; inputs of a node have smaller ids.
+    pub nodes: Vec<Node>,
+    /// The node whose output is the view.
+    pub root: NodeId,
+}
+
+/// One operator of a plan.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it does.
+    pub operator: Operator,
+    /// Where its inputs come from, and how their rows find their worker.
+    pub inputs: Vec<(NodeId, Exchange)>,
+    /// Logical schema of its output.
+    pub schema: SchemaRef,
+    /// The loops that it stands in, outermost first. Rows on its output carry iterations when this is not empty.
+    pub scope: Vec<LoopId>,
+    /// What is proven about its output.
+    pub properties: Properties,
+}
+
+/// What the planner proves about the rows of an edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// No row is ever retracted.
+    pub append_only: bool,
+    /// No row has a weight other than 0 and 1 once settled.
+    pub distinct: bool,
+    /// Rows equal in these columns are on one worker; `None` when nothing is known.
+    pub partitioning: Option<Vec<usize>>,
+}
+
+/// How the rows of an edge find their worker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Exchange {
+    /// They stay where they are.
+    Stay,
+    /// By a hash of these columns; no columns means that one worker gets them all.
+    Hash(Vec<usize>),
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum Operator {
+    /// The change log of a table or view. No inputs.
+    Source {
+        /// The relation that is read.
+        relation: RelationId,
+        /// Its name, for EXPLAIN.
+        name: String,
+        /// Which of its columns are read, in this order.
+        columns: Vec<usize>,
+    },
+    /// Rows that are there from the first tick on. No inputs. Logical.
+    Constant(RecordBatch),
+    /// Filters and projections.
+    Map(RowFunction),
+    /// Inner join of two inputs.
+    Join(Join),
+    /// Bag union of any number of inputs.
+    Union,
+    /// Each row once, while its weight is positive.
+    Distinct,
+    /// One row per group.
+    Aggregate(Aggregate),
+    /// A recursion. Its output are the rows that leave the loop.
+    LoopHead(LoopHead),
+    /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
+    LoopBody,
+}
+
+/// Inner join. A row of the left and a row of the right meet where the key columns are equal; `output` sees the columns of the
+/// left, then those of the right.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Join {
+    /// Key columns of the left input.
+    pub left_keys: Vec<usize>,
+    /// Key columns of the right input, of the same types. No keys: every pair meets.
+    pub right_keys: Vec<usize>,
+    /// Whether NULL meets NULL. If not, rows with a NULL key meet nothing.
+    pub nulls_meet: bool,
+    /// Residual condition and projection, over left columns, then right columns.
+    pub output: RowFunction,
+}
+
+/// Grouping. The input's first `keys` columns are the group key, the others are arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Aggregate {
+    /// How many leading columns of the input make the key. 0 means one group, which is there even for empty input.
+    pub keys: usize,
+    /// The aggregates, one output column each, after the key columns.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// One aggregate of a grouping.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AggregateCall {
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// The argument's column in the input; `None` for `count(*)`.
+    pub argument: Option<usize>,
+    /// Logical type of the result.
+    pub result: DataType,
+}
+
+/// Aggregate functions that are maintained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// Rows, or values that are not NULL.
+    Count,
+    /// Exact sum; NULL when there is no value.
+    Sum,
+    /// Least value.
+    Min,
+    /// Greatest value.
+    Max,
+    /// Exact average; NULL when there is no value.
+    Avg,
+}
+
+/// A recursion: the least collection that holds the base and everything that the body derives from it.
+///
+/// The head's inputs are the base and, if a join is fused, the other side of that join. What the first stage makes of the loop
+/// variable either goes straight back to the head (`feedback` is `None`) or runs through body nodes that start at a
+/// [`Operator::LoopBody`] node and end at the feedback node.
+#[derive(Clone, Debug)]
+pub struct LoopHead {
+    /// The loop that this head opens.
+    pub id: LoopId,
+    /// The name of the recursive query, for people.
+    pub name: String,
+    /// Set or bag, monotone or not.
+    pub kind: LoopKind,
+    /// Logical schema of the loop variable.
+    pub variable: SchemaRef,
+    /// Columns of the loop variable by which its rows find their worker: the fused join's key, else all.
+    pub partition: Vec<usize>,
+    /// The join at the start of the body, fused with the head so that both share one row store.
+    pub join: Option<FusedJoin>,
+    /// What follows the join, or stands at the start of the body where there is none: over the loop variable's columns, then
+    /// the other side's columns.
+    pub stage: RowFunction,
+    /// The node whose output goes round, exchanged by `partition`; `None` when the stage's own output does.
+    pub feedback: Option<NodeId>,
+}
+
+/// How a loop head treats its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoopKind {
+    /// `UNION` over changing input: a set, kept with the iterations that derive each row.
+    Set,
+    /// `UNION` over append-only input with a monotone body: a set and nothing else.
+    MonotoneSet,
+    /// `UNION ALL`: a bag, without iterations.
+    Bag,
+}
+
+/// The join that a loop head computes itself. Its other side is the head's second input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FusedJoin {
+    /// Key columns of the loop variable.
+    pub variable_keys: Vec<usize>,
+    /// Key columns of the other side, of the same types. No keys: every pair meets.
+    pub other_keys: Vec<usize>,
+    /// Whether NULL meets NULL.
+    pub nulls_meet: bool,
+    /// Whether the other side is append-only, so that it needs no index by row.
+    pub other_append_only: bool,
+}
+
+impl StreamPlan {
+    /// The node with this id.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// Logical schema of the view.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.nodes[self.root].schema
+    }
+
+    /// The operator id of a node.
+    ///
+    /// # Panics
+    /// When the plan has more than 2³² nodes.
+    #[must_use]
+    pub fn operator_id(node: NodeId) -> OperatorId {
+        OperatorId(u32::try_from(node).expect("a plan has far fewer nodes"))
+    }
+
+    /// The sources, in order of their ids.
+    pub fn sources(&self) -> impl Iterator<Item = (NodeId, RelationId)> + '_ {
+        self.nodes.iter().enumerate().filter_map(|(id, node)| match &node.operator {
+            Operator::Source { relation, .. } => Some((id, *relation)),
+            _ => None,
+        })
+    }
+
+    /// The loop heads, in order of their ids.
+    pub fn loops(&self) -> impl Iterator<Item = (NodeId, &LoopHead)> + '_ {
+        self.nodes.iter().enumerate().filter_map(|(id, node)| match &node.operator {
+            Operator::LoopHead(head) => Some((id, head)),
+            _ => None,
+        })
+    }
+}

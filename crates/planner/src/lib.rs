@@ -1,0 +1,1 @@
+//! The planner room; see the map.

@@ -1,0 +1,1 @@
+//! The refrain room; see the map.

@@ -1,0 +1,1 @@
+//! The slt room; see the map.

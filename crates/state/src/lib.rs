@@ -1,0 +1,1 @@
+//! The state room; see the map.

@@ -1,1 +1,7 @@
-//! The refrain room; see the map.
+//! Refrain: an embeddable streaming SQL engine whose recursion survives.
+#![warn(missing_docs)]
+
+mod error;
+mod relation;
+
+pub use error::{Error, ErrorKind};

@@ -1,0 +1,358 @@
+//! A table or a view as its readers see it: its **result** (the rows at the last settled epoch) and its **change log by epoch**.
+//!
+//! Ingest publishes into tables, the runtime into views; dataflows, queries, subscriptions and the checkpoint read. Rows are
+//! physical. A reader that comes back for more registers: the log then keeps what the reader has not released. Reading at an older
+//! epoch is the result minus the log after it, so a reader registers first and then picks its epoch.
+//!
+//! Invariants: epochs of one relation strictly increase; the result is exactly the sum of everything published; the log holds
+//! everything after the slowest reader; the chunks of a snapshot never carry errors or iterations.
+//!
+//! Deliberately not here: who may read what when (`query`), how views are computed (`runtime`).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use refrain_types::errors::Errors;
+use refrain_types::physical::physical_schema;
+use refrain_types::{Delta, Epoch, ErrorRow, RelationId, Weight};
+
+use crate::error::{Error, Result};
+
+mod chunks;
+mod clock;
+mod consolidate;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use chunks::Chunks;
+pub use clock::EpochClock;
+pub use consolidate::consolidate;
+use log::ChangeLog;
+pub use log::{Change, ReaderId};
+
+/// A subscriber that has more rows than this to read is dropped, so that it cannot fill the memory.
+pub const SUBSCRIBER_LAG_ROWS_MAX: u64 = 16_000_000;
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    /// Written by statements.
+    Table,
+    /// Computed by a dataflow.
+    View,
+}
+
+/// A table or a maintained view. Shared by `Arc`; every method may be called from any thread.
+#[derive(Debug)]
+pub struct Relation {
+    /// Its id.
+    pub id: RelationId,
+    /// Its name, for people.
+    pub name: String,
+    /// Logical schema.
+    pub schema: SchemaRef,
+    /// Schema of the rows that are published and read.
+    pub physical: SchemaRef,
+    /// Nothing is ever retracted.
+    pub append_only: bool,
+    /// Table or view.
+    pub kind: RelationKind,
+    settled: Arc<EpochClock>,
+    state: Mutex<State>,
+}
+
+/// The rows of a relation at an epoch.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Rows with weights, not consolidated: a row may be inserted in one chunk and retracted in another.
+    pub chunks: Vec<Arc<Delta>>,
+    /// Errors, consolidated.
+    pub errors: Errors,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    result: Chunks,
+    errors: BTreeMap<ErrorRow, Weight>,
+    log: ChangeLog,
+    /// Output of ticks that did not settle; views only.
+    unsettled: Chunks,
+    unsettled_errors: BTreeMap<ErrorRow, Weight>,
+    /// Counts the replacements of the result's first chunks, so that two consolidations do not cross.
+    replacements: u64,
+}
+
+impl Relation {
+    /// An empty table; `visible` is the clock that all tables of the engine share.
+    pub fn table(id: RelationId, name: &str, schema: SchemaRef, append_only: bool, visible: &Arc<EpochClock>) -> Arc<Self> {
+        Self::create(id, name, schema, append_only, RelationKind::Table, Arc::clone(visible))
+    }
+
+    /// A view that is not settled at any epoch yet.
+    pub fn view(id: RelationId, name: &str, schema: SchemaRef, append_only: bool) -> Arc<Self> {
+        Self::create(id, name, schema, append_only, RelationKind::View, EpochClock::at(Epoch(0)))
+    }
+
+    fn create(
+        id: RelationId,
+        name: &str,
+        schema: SchemaRef,
+        append_only: bool,
+        kind: RelationKind,
+        settled: Arc<EpochClock>,
+    ) -> Arc<Self> {
+        let physical = physical_schema(&schema);
+        Arc::new(Self { id, name: name.to_owned(), schema, physical, append_only, kind, settled, state: Mutex::default() })
+    }
+
+    /// Makes the changes of a settled epoch part of the result and of the log, and wakes those who wait.
+    ///
+    /// # Panics
+    /// When the epoch is not later than the last one that was published.
+    pub fn publish(&self, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
+        let mut state = self.state();
+        for delta in &deltas {
+            debug_assert_eq!(delta.rows.num_columns(), self.physical.fields().len(), "rows of {} are physical", self.name);
+            state.result.push(epoch, delta);
+            add_errors(&mut state.errors, &delta.errors);
+        }
+        if deltas.iter().any(|d| !d.is_empty()) {
+            state.log.append(epoch, deltas);
+        }
+        // Inside the lock: a snapshot must not see rows of an epoch that the clock has not reached.
+        self.settled.advance(epoch);
+        if state.result.wants_consolidation() {
+            let length = state.result.len();
+            let consolidated = consolidate(&self.physical, &state.result.all());
+            state.result.replace_first(length, consolidated);
+            state.replacements += 1;
+        }
+    }
+
+    /// Settled at `epoch` without a change.
+    pub fn advance(&self, epoch: Epoch) {
+        let _state = self.state();
+        self.settled.advance(epoch);
+    }
+
+    /// The last settled epoch; for a table, the last epoch that is visible.
+    pub fn settled(&self) -> Epoch {
+        self.settled.now()
+    }
+
+    /// Returns the settled epoch when it is `epoch` or later.
+    ///
+    /// # Errors
+    /// When the relation is dropped or the engine fails before that.
+    pub async fn wait_settled(&self, epoch: Epoch) -> Result<Epoch> {
+        self.settled.reach(epoch).await
+    }
+
+    /// Ends every wait for this view with `error`: it was dropped, or the engine has failed.
+    pub fn end(&self, error: Error) {
+        assert_eq!(self.kind, RelationKind::View, "tables share the clock of the engine");
+        self.settled.end(error);
+    }
+
+    /// The rows at the settled epoch.
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_in(&self.state())
+    }
+
+    /// The rows at `epoch`.
+    ///
+    /// # Panics
+    /// When the relation is not settled at it, or its log after it is gone: who reads an older epoch must have registered.
+    pub fn snapshot_at(&self, epoch: Epoch) -> Snapshot {
+        assert!(epoch <= self.settled(), "{} is read at epoch {epoch}, settled at {}", self.name, self.settled());
+        let state = self.state();
+        let (merged, mut chunks) = state.result.up_to(epoch);
+        chunks.extend(state.log.between(epoch, merged).flat_map(|(_, deltas)| deltas).map(|d| {
+            let rows = Delta { errors: Vec::new(), iterations: None, ..Delta::clone(d) };
+            Arc::new(rows.negated())
+        }));
+        let mut errors = state.errors.clone();
+        for delta in state.log.between(epoch, self.settled()).flat_map(|(_, deltas)| deltas) {
+            for (error, weight) in &delta.errors {
+                add_errors(&mut errors, &vec![(error.clone(), -weight)]);
+            }
+        }
+        Snapshot { epoch, chunks, errors: errors.into_iter().collect() }
+    }
+
+    fn snapshot_in(&self, state: &State) -> Snapshot {
+        let errors = state.errors.iter().map(|(e, w)| (e.clone(), *w)).collect();
+        Snapshot { epoch: self.settled(), chunks: state.result.all(), errors }
+    }
+
+    /// Registers a reader at the settled epoch: from now on the log keeps what comes after it.
+    pub fn register_reader(&self) -> (ReaderId, Snapshot) {
+        let mut state = self.state();
+        let reader = state.log.register(self.settled(), None);
+        (reader, self.snapshot_in(&state))
+    }
+
+    /// Registers a reader that has read everything up to `position`, which the log must still reach back to (recovery).
+    pub fn register_reader_at(&self, position: Epoch) -> ReaderId {
+        self.state().log.register(position, None)
+    }
+
+    /// Registers a reader that is dropped when it lags [`SUBSCRIBER_LAG_ROWS_MAX`] rows behind.
+    pub fn register_subscriber(&self) -> (ReaderId, Snapshot) {
+        let mut state = self.state();
+        let reader = state.log.register(self.settled(), Some(SUBSCRIBER_LAG_ROWS_MAX));
+        (reader, self.snapshot_in(&state))
+    }
+
+    /// Whether the reader is still registered; a subscriber that lagged too far behind is not.
+    pub fn is_registered(&self, reader: ReaderId) -> bool {
+        self.state().log.is_registered(reader)
+    }
+
+    /// The changes with `after < epoch <= up_to`, by epoch.
+    ///
+    /// # Panics
+    /// When they are gone: who reads must have registered.
+    pub fn changes(&self, after: Epoch, up_to: Epoch) -> Vec<Change> {
+        self.state().log.between(after, up_to).cloned().collect()
+    }
+
+    /// Whether there are changes with `after < epoch <= up_to`.
+    pub fn has_changes(&self, after: Epoch, up_to: Epoch) -> bool {
+        self.state().log.between(after, up_to).next().is_some()
+    }
+
+    /// The changes after `after` for a subscriber; `None` when it has been dropped because it lagged too far behind.
+    pub fn changes_for(&self, reader: ReaderId, after: Epoch) -> Option<(Epoch, Vec<Change>)> {
+        let state = self.state();
+        let up_to = self.settled();
+        state.log.is_registered(reader).then(|| (up_to, state.log.between(after, up_to).cloned().collect()))
+    }
+
+    /// The reader needs only what is after `up_to`.
+    pub fn release(&self, reader: ReaderId, up_to: Epoch) {
+        self.state().log.release(reader, up_to);
+    }
+
+    /// The reader needs nothing more.
+    pub fn drop_reader(&self, reader: ReaderId) {
+        self.state().log.unregister(reader);
+    }
+
+    /// Rows that the log keeps for its readers.
+    pub fn log_rows(&self) -> u64 {
+        self.state().log.rows()
+    }
+
+    /// Adds the output of a tick that did not settle.
+    pub fn append_unsettled(&self, deltas: Vec<Arc<Delta>>) {
+        let mut state = self.state();
+        for delta in &deltas {
+            state.unsettled.push(Epoch(0), delta);
+            add_errors(&mut state.unsettled_errors, &delta.errors);
+        }
+        if state.unsettled.wants_consolidation() {
+            let length = state.unsettled.len();
+            let consolidated = consolidate(&self.physical, &state.unsettled.all());
+            state.unsettled.replace_first(length, consolidated);
+        }
+    }
+
+    /// Replaces the output of ticks that did not settle.
+    pub fn set_unsettled(&self, deltas: Vec<Arc<Delta>>) {
+        let mut state = self.state();
+        state.unsettled = Chunks::default();
+        state.unsettled_errors.clear();
+        drop(state);
+        self.append_unsettled(deltas);
+    }
+
+    /// Takes the output of the ticks that did not settle, errors included, not consolidated.
+    pub fn take_unsettled(&self) -> Vec<Arc<Delta>> {
+        let mut state = self.state();
+        let chunks = std::mem::take(&mut state.unsettled).all();
+        let errors = std::mem::take(&mut state.unsettled_errors);
+        drop(state);
+        self.with_errors(chunks, errors)
+    }
+
+    /// The output of the ticks that did not settle, errors included, not consolidated.
+    pub fn unsettled(&self) -> Vec<Arc<Delta>> {
+        let state = self.state();
+        let (chunks, errors) = (state.unsettled.all(), state.unsettled_errors.clone());
+        drop(state);
+        self.with_errors(chunks, errors)
+    }
+
+    /// The result with what is not settled yet, for eager reads.
+    pub fn snapshot_eager(&self) -> Snapshot {
+        let state = self.state();
+        let mut snapshot = self.snapshot_in(&state);
+        snapshot.chunks.extend(state.unsettled.all());
+        let mut errors = state.errors.clone();
+        for (error, weight) in &state.unsettled_errors {
+            add_errors(&mut errors, &vec![(error.clone(), *weight)]);
+        }
+        snapshot.errors = errors.into_iter().collect();
+        snapshot
+    }
+
+    /// Puts back what a checkpoint stored: the result at `settled`, and the log that starts after `log_after`.
+    ///
+    /// # Panics
+    /// When the relation is not empty.
+    pub fn restore(&self, settled: Epoch, result: Vec<Arc<Delta>>, log_after: Epoch, log: Vec<Change>) {
+        let mut state = self.state();
+        assert_eq!(state.result.len(), 0, "{} is restored before anything is published", self.name);
+        for delta in &result {
+            state.result.push(settled, delta);
+            add_errors(&mut state.errors, &delta.errors);
+        }
+        state.log.restore(log_after, log);
+        self.settled.advance(settled);
+    }
+
+    /// Consolidates the result, so that each row stands in it once, with a positive weight. Publishing goes on meanwhile.
+    pub fn consolidate(&self) {
+        let state = self.state();
+        if !state.result.has_retractions() {
+            return;
+        }
+        let (chunks, replacements) = (state.result.all(), state.replacements);
+        drop(state);
+        let consolidated = consolidate(&self.physical, &chunks);
+        let mut state = self.state();
+        // Small chunks at the end may have been merged meanwhile: then the first chunks are others, and the work is lost.
+        let first = state.result.all();
+        let unchanged = first.len() >= chunks.len() && first.iter().zip(&chunks).all(|(a, b)| Arc::ptr_eq(a, b));
+        if unchanged && state.replacements == replacements {
+            state.result.replace_first(chunks.len(), consolidated);
+            state.replacements += 1;
+        }
+    }
+
+    fn with_errors(&self, mut chunks: Vec<Arc<Delta>>, errors: BTreeMap<ErrorRow, Weight>) -> Vec<Arc<Delta>> {
+        if !errors.is_empty() {
+            chunks.push(Arc::new(Delta::of_errors(Arc::clone(&self.physical), errors.into_iter().collect())));
+        }
+        chunks
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add_errors(to: &mut BTreeMap<ErrorRow, Weight>, errors: &Errors) {
+    for (error, weight) in errors {
+        let sum = to.entry(error.clone()).or_insert(0);
+        *sum += weight;
+        if *sum == 0 {
+            to.remove(error);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A list of immutable deltas that together are a Z-set, kept short: small chunks are merged, retractions that outweigh the live
+//! rows are consolidated away.
+
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use refrain_types::{Delta, Epoch};
+
+/// A chunk with fewer rows is merged with its neighbours when many have gathered.
+const SMALL_ROWS: usize = 8 * 1024;
+/// How many small chunks gather before they are merged: a row is moved about eight times before its chunk is no longer small.
+const SMALL_CHUNKS_MAX: usize = 1024;
+/// Fewer retracted rows than this are not worth a consolidation.
+const RETRACTED_ROWS_MIN: u64 = 4096;
+
+/// Chunks in the order of their epochs. They carry neither iterations nor errors.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    /// Chunks with the last epoch that is in them.
+    list: Vec<(Epoch, Arc<Delta>)>,
+    /// The last epoch of merged or consolidated chunks: what is older cannot be told apart by chunk any more.
+    merged: Epoch,
+    inserted: u64,
+    retracted: u64,
+    /// Small chunks at the end of the list.
+    small: usize,
+}
+
+impl Chunks {
+    /// Adds a chunk of this epoch.
+    pub fn push(&mut self, epoch: Epoch, delta: &Arc<Delta>) {
+        if delta.num_rows() == 0 {
+            return;
+        }
+        let retracted = delta.weights.as_ref().map_or(0, |w| w.iter().filter(|w| **w < 0).count() as u64);
+        self.retracted += retracted;
+        self.inserted += delta.num_rows() as u64 - retracted;
+        self.small = if delta.num_rows() < SMALL_ROWS { self.small + 1 } else { 0 };
+        let bare = delta.errors.is_empty() && delta.iterations.is_none();
+        let chunk =
+            if bare { Arc::clone(delta) } else { Arc::new(Delta { errors: Vec::new(), iterations: None, ..Delta::clone(delta) }) };
+        self.list.push((epoch, chunk));
+        if self.small >= SMALL_CHUNKS_MAX {
+            self.merge_small();
+        }
+    }
+
+    /// Whether more is retracted than live, so that consolidation would at least halve the list.
+    pub fn wants_consolidation(&self) -> bool {
+        self.retracted >= RETRACTED_ROWS_MIN && self.retracted > self.inserted.saturating_sub(self.retracted)
+    }
+
+    /// Whether some row is retracted by a later chunk, so that rows cannot be read chunk by chunk.
+    pub fn has_retractions(&self) -> bool {
+        self.retracted > 0
+    }
+
+    /// Replaces the first `length` chunks by `consolidated`, which is the same Z-set.
+    pub fn replace_first(&mut self, length: usize, consolidated: Vec<Delta>) {
+        let Some((epoch, _)) = length.checked_sub(1).map(|last| self.list[last].clone()) else { return };
+        let tail = self.list.split_off(length);
+        *self = Self { merged: self.merged.max(epoch), ..Self::default() };
+        let head = consolidated.into_iter().map(|d| (epoch, Arc::new(d)));
+        for (epoch, chunk) in head.chain(tail) {
+            self.push(epoch, &chunk);
+        }
+    }
+
+    /// All chunks.
+    pub fn all(&self) -> Vec<Arc<Delta>> {
+        self.list.iter().map(|(_, chunk)| Arc::clone(chunk)).collect()
+    }
+
+    /// Number of chunks.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Up to which epoch chunks are merged, and the chunks of what is older or of up to `epoch`, whichever is more. What they hold
+    /// beyond `epoch` has to be taken away from them.
+    pub fn up_to(&self, epoch: Epoch) -> (Epoch, Vec<Arc<Delta>>) {
+        let end = self.list.partition_point(|(e, _)| *e <= epoch.max(self.merged));
+        (self.merged, self.list[..end].iter().map(|(_, chunk)| Arc::clone(chunk)).collect())
+    }
+
+    fn merge_small(&mut self) {
+        let first = self.list.len() - self.small;
+        let small = self.list.split_off(first);
+        let Some((epoch, _)) = small.last() else { return };
+        let epoch = *epoch;
+        let merged = concat(&small.iter().map(|(_, chunk)| chunk.as_ref()).collect::<Vec<_>>());
+        self.merged = self.merged.max(epoch);
+        self.small = usize::from(merged.num_rows() < SMALL_ROWS);
+        self.list.push((epoch, Arc::new(merged)));
+    }
+}
+
+/// The rows of all deltas behind each other. Not consolidated.
+fn concat(deltas: &[&Delta]) -> Delta {
+    let schema: SchemaRef = deltas[0].rows.schema();
+    let rows = concat_batches(&schema, deltas.iter().map(|d| &d.rows)).expect("chunks of one relation have one schema");
+    if deltas.iter().all(|d| d.weights.is_none()) {
+        return Delta::insertions(rows);
+    }
+    let weights = deltas.iter().flat_map(|d| (0..d.num_rows()).map(|i| d.weight(i))).collect();
+    Delta::weighted(rows, weights)
+}

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, RelationId, SqlState};
+
+use super::*;
+
+fn view() -> Arc<Relation> {
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)]));
+    Relation::view(RelationId(1), "v", schema, false)
+}
+
+fn delta(relation: &Relation, rows: &[(i32, i64)]) -> Arc<Delta> {
+    let values = Int32Array::from(rows.iter().map(|(v, _)| *v).collect::<Vec<_>>());
+    let batch = RecordBatch::try_new(Arc::clone(&relation.physical), vec![Arc::new(values)]).unwrap();
+    Arc::new(Delta::weighted(batch, rows.iter().map(|(_, w)| *w).collect()))
+}
+
+fn bag(relation: &Relation, chunks: &[Arc<Delta>]) -> Vec<(i32, i64)> {
+    let mut rows = Vec::new();
+    for chunk in consolidate(&relation.physical, chunks) {
+        let values = chunk.rows.column(0).as_any().downcast_ref::<Int32Array>().unwrap();
+        rows.extend((0..chunk.num_rows()).map(|i| (values.value(i), chunk.weight(i))));
+    }
+    rows.sort_unstable();
+    rows
+}
+
+#[test]
+fn the_result_is_the_sum_of_what_was_published() {
+    let v = view();
+    v.publish(Epoch(1), vec![delta(&v, &[(1, 1), (2, 2)])]);
+    v.publish(Epoch(3), vec![delta(&v, &[(2, -1), (3, 1)])]);
+    let snapshot = v.snapshot();
+    assert_eq!(snapshot.epoch, Epoch(3));
+    assert_eq!(bag(&v, &snapshot.chunks), [(1, 1), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn a_registered_reader_reads_any_epoch_after_its_position() {
+    let v = view();
+    v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
+    let (reader, snapshot) = v.register_reader();
+    assert_eq!(snapshot.epoch, Epoch(1));
+    for epoch in 2..6000 {
+        let row = i32::try_from(epoch).unwrap();
+        let mut deltas = vec![delta(&v, &[(row, 1), (row - 1, -1)])];
+        if epoch == 3 {
+            let error = ErrorRow { operator: OperatorId(0), code: SqlState::DIVISION_BY_ZERO, message: "division by zero".into() };
+            deltas.push(Arc::new(Delta::of_errors(Arc::clone(&v.physical), vec![(error, 1)])));
+        }
+        v.publish(Epoch(epoch), deltas);
+    }
+    for epoch in [1, 2, 3, 1000, 1024, 1025, 4097, 5999] {
+        let snapshot = v.snapshot_at(Epoch(epoch));
+        assert_eq!(bag(&v, &snapshot.chunks), [(i32::try_from(epoch).unwrap(), 1)], "epoch {epoch}");
+        assert_eq!(snapshot.errors.len(), usize::from(epoch >= 3));
+    }
+    assert_eq!(v.changes(Epoch(1), Epoch(5)).iter().map(|(e, _)| e.0).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    v.release(reader, Epoch(5000));
+    assert!(v.has_changes(Epoch(5000), Epoch(5999)));
+    assert_eq!(v.log_rows(), 2 * 999);
+    v.drop_reader(reader);
+    assert_eq!(v.log_rows(), 0);
+}
+
+#[test]
+fn retractions_do_not_pile_up() {
+    let v = view();
+    for epoch in 1..20_000 {
+        let row = i32::try_from(epoch).unwrap();
+        v.publish(Epoch(epoch), vec![delta(&v, &[(row, 1), (row - 1, -1)])]);
+    }
+    let rows = v.snapshot().chunks.iter().map(|c| c.num_rows()).sum::<usize>();
+    assert!(rows < 20_000, "{rows} rows are kept for one that lives");
+    v.consolidate();
+    assert_eq!(v.snapshot().chunks.iter().map(|c| c.num_rows()).sum::<usize>(), 2);
+}
+
+#[test]
+fn errors_heal_when_they_are_retracted() {
+    let v = view();
+    let error = ErrorRow { operator: OperatorId(3), code: SqlState::DIVISION_BY_ZERO, message: "division by zero".into() };
+    let bad = Delta::of_errors(Arc::clone(&v.physical), vec![(error, 2)]);
+    v.publish(Epoch(1), vec![Arc::new(bad.clone())]);
+    assert_eq!(v.snapshot().errors.len(), 1);
+    v.append_unsettled(vec![Arc::new(bad.negated())]);
+    assert_eq!(v.snapshot().errors.len(), 1);
+    assert!(v.snapshot_eager().errors.is_empty());
+    let deltas = v.take_unsettled();
+    v.publish(Epoch(2), deltas);
+    assert!(v.snapshot().errors.is_empty());
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_epoch_or_with_the_relation() {
+    let v = view();
+    let waiting = Arc::clone(&v);
+    let wait = tokio::spawn(async move { waiting.wait_settled(Epoch(2)).await });
+    v.advance(Epoch(1));
+    v.advance(Epoch(2));
+    assert_eq!(wait.await.unwrap().unwrap(), Epoch(2));
+    v.end(Error::closed());
+    assert_eq!(v.wait_settled(Epoch(3)).await.unwrap_err().code(), "57P01");
+    assert!(v.wait_settled(Epoch(2)).await.is_ok());
+}
+
+#[test]
+#[should_panic(expected = "strictly increase")]
+fn an_epoch_is_published_once() {
+    let v = view();
+    let _reader = v.register_reader();
+    v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
+    v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
+}

@@ -1,0 +1,338 @@
+//! The catalog: tables, views and materialized views, by name and by id, and who depends on whom.
+//!
+//! Pure data, serializable; whoever holds it decides when a change is durable. Relations get ids in the order in which they are
+//! created, so that repeating the same statements gives the same ids. Names are folded (`crate::parser::fold`) before they come here.
+
+mod dependencies;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use refrain_types::RelationId;
+use serde::{Deserialize, Serialize};
+
+pub use dependencies::DropPlan;
+
+use crate::error::{Result, SqlError, code};
+use crate::types::SqlType;
+
+/// The schema of system tables. Nothing can be created in it.
+pub const SYSTEM_SCHEMA: &str = "refrain";
+
+/// System tables have ids from here on; they are not stored.
+const SYSTEM_IDS: u64 = 1 << 62;
+
+/// All relations of a database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "stored::StoredCatalog", into = "stored::StoredCatalog")]
+pub struct Catalog {
+    /// The id that the next relation gets.
+    next_id: u64,
+    relations: BTreeMap<RelationId, Relation>,
+    names: BTreeMap<String, RelationId>,
+}
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// Rows that statements write.
+    Table,
+    /// A query that is put in place of the name.
+    View,
+    /// A query whose result is maintained.
+    MaterializedView,
+    /// Rows that the engine tells about itself.
+    System,
+}
+
+/// A table, view, materialized view or system table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relation {
+    /// Its id.
+    #[serde(with = "stored::id")]
+    pub id: RelationId,
+    /// Its name, `refrain.` included for a system table.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// For a table: rows are never deleted or changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub append_only: bool,
+    /// For a view: what it was created from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<ViewDefinition>,
+}
+
+/// The text of a view and what it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewDefinition {
+    /// The query as it was written.
+    pub query: String,
+    /// Names that replace those of the query's first columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// The relations that the query names.
+    #[serde(with = "stored::ids")]
+    pub depends_on: BTreeSet<RelationId>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// PostgreSQL's name of its type; for a list or another type that PostgreSQL lacks, `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql_type: Option<SqlType>,
+    /// The type of its values, where `sql_type` does not say it.
+    #[serde(with = "stored::arrow_type", default, skip_serializing_if = "Option::is_none")]
+    arrow_type: Option<DataType>,
+    /// Whether it is never NULL.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_null: bool,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub sql_type: SqlType,
+    /// `NOT NULL`
+    pub not_null: bool,
+}
+
+impl Column {
+    /// The column of a table.
+    #[must_use]
+    pub fn of_definition(definition: &ColumnDefinition) -> Self {
+        Self { name: definition.name.clone(), sql_type: Some(definition.sql_type), arrow_type: None, not_null: definition.not_null }
+    }
+
+    /// The column of a view.
+    #[must_use]
+    pub fn of_field(field: &Field) -> Self {
+        let sql_type = SqlType::from_arrow(field.data_type());
+        let said = sql_type.is_some_and(|t| t.arrow() == *field.data_type());
+        Self {
+            name: field.name().clone(),
+            sql_type,
+            arrow_type: (!said).then(|| field.data_type().clone()),
+            not_null: !field.is_nullable(),
+        }
+    }
+
+    /// The Arrow type of its values.
+    ///
+    /// # Panics
+    /// Never for a column made by this module: one of the two types is there.
+    #[must_use]
+    pub fn data_type(&self) -> DataType {
+        self.arrow_type.clone().unwrap_or_else(|| self.sql_type.expect("a column has a type").arrow())
+    }
+
+    /// The Arrow field.
+    #[must_use]
+    pub fn field(&self) -> Field {
+        Field::new(&self.name, self.data_type(), !self.not_null)
+    }
+
+    /// The name of its type, for people.
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        self.sql_type.map_or_else(|| crate::types::type_name(&self.data_type()), |t| t.to_string())
+    }
+}
+
+impl Relation {
+    /// The Arrow schema.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
+    }
+
+    /// The relations that its query names; none for a table.
+    #[must_use]
+    pub fn depends_on(&self) -> BTreeSet<RelationId> {
+        self.definition.as_ref().map(|d| d.depends_on.clone()).unwrap_or_default()
+    }
+}
+
+impl Catalog {
+    /// The relation of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Relation> {
+        self.names.get(name).and_then(|id| self.relations.get(id))
+    }
+
+    /// The relation of this name.
+    ///
+    /// # Errors
+    /// `42P01` when there is none.
+    pub fn relation(&self, name: &str) -> Result<&Relation> {
+        self.find(name).ok_or_else(|| SqlError::no_relation(name))
+    }
+
+    /// The table of this name, for a statement that writes it.
+    ///
+    /// # Errors
+    /// `42P01` when there is no such relation, `42809` when it is something else.
+    pub fn table(&self, name: &str) -> Result<&Relation> {
+        let relation = self.relation(name)?;
+        let cannot = |what: &str| Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("cannot change {what} \"{name}\"")));
+        match relation.kind {
+            RelationKind::Table => Ok(relation),
+            RelationKind::View => cannot("view"),
+            RelationKind::MaterializedView => cannot("materialized view"),
+            RelationKind::System => cannot("system table"),
+        }
+    }
+
+    /// The relation with this id.
+    #[must_use]
+    pub fn get(&self, id: RelationId) -> Option<&Relation> {
+        self.relations.get(&id)
+    }
+
+    /// All relations, system tables too, in the order in which they were created.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
+    /// Adds a table.
+    ///
+    /// # Errors
+    /// `42P07` when the name is taken, `42701` when a column is named twice.
+    pub fn create_table(&mut self, name: &str, columns: &[ColumnDefinition], append_only: bool) -> Result<RelationId> {
+        let columns = columns.iter().map(Column::of_definition).collect();
+        self.add(name, RelationKind::Table, columns, append_only, None)
+    }
+
+    /// Adds a view or a materialized view, whose columns are those of the bound query.
+    ///
+    /// # Errors
+    /// As [`Catalog::create_table`].
+    pub fn create_view(
+        &mut self,
+        name: &str,
+        kind: RelationKind,
+        schema: &Schema,
+        definition: ViewDefinition,
+    ) -> Result<RelationId> {
+        let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect();
+        self.add(name, kind, columns, false, Some(definition))
+    }
+
+    /// Puts another query in the place of a view's, as `CREATE OR REPLACE VIEW` does.
+    ///
+    /// # Errors
+    /// When it is not a view, or a column that it had is gone or has changed (`42P16`).
+    pub fn replace_view(&mut self, name: &str, schema: &Schema, definition: ViewDefinition) -> Result<RelationId> {
+        let view = self.relation(name)?;
+        if view.kind != RelationKind::View {
+            return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view")));
+        }
+        let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect::<Vec<_>>();
+        check_column_names(&columns)?;
+        check_replacement(&view.columns, &columns)?;
+        let id = view.id;
+        let dependents = self.dependents(&BTreeSet::from([id]));
+        if dependents.iter().any(|(r, _)| definition.depends_on.contains(&r.id)) || definition.depends_on.contains(&id) {
+            let message = format!("infinite recursion detected in rules for relation \"{name}\"");
+            return Err(SqlError::new(code::INVALID_OBJECT_DEFINITION, message));
+        }
+        if let Some((maintained, _)) = dependents.iter().find(|(r, _)| r.kind == RelationKind::MaterializedView) {
+            let message = format!("cannot replace view {name} because materialized view {} depends on it", maintained.name);
+            return Err(SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message));
+        }
+        let view = self.relations.get_mut(&id).expect("the view was found by name");
+        view.columns = columns;
+        view.definition = Some(definition);
+        Ok(id)
+    }
+
+    /// Adds a system table, `refrain.<name>`. Not stored: the engine adds its own each time it opens.
+    pub fn define_system_table(&mut self, name: &str, schema: &Schema) -> RelationId {
+        let count = self.relations.range(RelationId(SYSTEM_IDS)..).count();
+        let id = RelationId(SYSTEM_IDS + u64::try_from(count).expect("a count fits"));
+        let name = format!("{SYSTEM_SCHEMA}.{name}");
+        let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect();
+        self.names.insert(name.clone(), id);
+        self.relations.insert(id, Relation { id, name, kind: RelationKind::System, columns, append_only: false, definition: None });
+        id
+    }
+
+    /// Takes relations out, as [`Catalog::plan_drop`] named them.
+    pub fn remove(&mut self, id: RelationId) -> Option<Relation> {
+        let relation = self.relations.remove(&id)?;
+        self.names.remove(&relation.name);
+        Some(relation)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        kind: RelationKind,
+        columns: Vec<Column>,
+        append_only: bool,
+        definition: Option<ViewDefinition>,
+    ) -> Result<RelationId> {
+        if name.starts_with(&format!("{SYSTEM_SCHEMA}.")) {
+            return Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied for schema {SYSTEM_SCHEMA}")));
+        }
+        if self.find(name).is_some() {
+            return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
+        }
+        check_column_names(&columns)?;
+        let id = RelationId(self.next_id);
+        self.next_id += 1;
+        self.names.insert(name.to_owned(), id);
+        self.relations.insert(id, Relation { id, name: name.to_owned(), kind, columns, append_only, definition });
+        Ok(id)
+    }
+}
+
+fn check_column_names(columns: &[Column]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match columns.iter().find(|c| !seen.insert(&c.name)) {
+        Some(twice) => Err(SqlError::new(code::DUPLICATE_COLUMN, format!("column \"{}\" specified more than once", twice.name))),
+        None => Ok(()),
+    }
+}
+
+fn check_replacement(before: &[Column], after: &[Column]) -> Result<()> {
+    let invalid = |message: String| Err(SqlError::new(code::INVALID_TABLE_DEFINITION, message));
+    if after.len() < before.len() {
+        return invalid("cannot drop columns from view".to_owned());
+    }
+    for (before, after) in before.iter().zip(after) {
+        if before.name != after.name {
+            return invalid(format!("cannot change name of view column \"{}\" to \"{}\"", before.name, after.name));
+        }
+        if before.data_type() != after.data_type() {
+            let (from, to) = (before.type_name(), after.type_name());
+            return invalid(format!("cannot change data type of view column \"{}\" from {from} to {to}", before.name));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for RelationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::View => "view",
+            Self::MaterializedView => "materialized view",
+            Self::System => "system table",
+        })
+    }
+}

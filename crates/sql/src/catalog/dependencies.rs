@@ -1,0 +1,123 @@
+//! `DROP`: who goes, who is in the way.
+
+use std::collections::BTreeSet;
+
+use refrain_types::RelationId;
+
+use super::{Catalog, Relation, RelationKind};
+use crate::error::{Result, SqlError, code};
+use crate::statement::Drop;
+
+/// What a `DROP` takes out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DropPlan {
+    /// The relations, dependents before what they depend on.
+    pub relations: Vec<RelationId>,
+    /// What PostgreSQL would say besides: what does not exist and is skipped, what goes because of CASCADE.
+    pub notices: Vec<DropNotice>,
+}
+
+/// A notice of a `DROP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropNotice {
+    /// The notice.
+    pub message: String,
+    /// The names, where there are several.
+    pub detail: Option<String>,
+}
+
+impl Catalog {
+    /// Decides what a `DROP` takes out. Changes nothing.
+    ///
+    /// # Errors
+    /// `42P01` when a relation does not exist, `42809` when it is of another kind, `2BP01` when something depends on it and CASCADE
+    /// is not said.
+    pub fn plan_drop(&self, drop: &Drop) -> Result<DropPlan> {
+        let mut plan = DropPlan::default();
+        let mut named = Vec::new();
+        for name in &drop.names {
+            match self.find(name) {
+                Some(relation) => named.push(check_kind(relation, drop.kind)?),
+                None if drop.if_exists => {
+                    let message = format!("{} \"{name}\" does not exist, skipping", drop.kind);
+                    plan.notices.push(DropNotice { message, detail: None });
+                }
+                None => {
+                    return Err(SqlError::new(code::UNDEFINED_TABLE, format!("{} \"{name}\" does not exist", drop.kind)));
+                }
+            }
+        }
+        let dependents = self.dependents(&named.iter().map(|r| r.id).collect());
+        if !dependents.is_empty() && !drop.cascade {
+            return Err(in_the_way(&named, &dependents));
+        }
+        plan.notices.extend(cascade_notice(&dependents));
+        let gone = named.iter().map(|r| r.id).chain(dependents.iter().map(|(r, _)| r.id)).collect();
+        plan.relations = self.dependents_first(gone);
+        Ok(plan)
+    }
+
+    /// Whatever depends on these, directly or not, each with one reason; the ids themselves left out.
+    pub(super) fn dependents(&self, ids: &BTreeSet<RelationId>) -> Vec<(&Relation, &Relation)> {
+        let mut gone = ids.clone();
+        let mut found = Vec::new();
+        loop {
+            let next = self.relations().find_map(|view| {
+                let reason = view.depends_on().intersection(&gone).next().copied()?;
+                (!gone.contains(&view.id)).then(|| (view, self.get(reason).expect("what a view depends on is there")))
+            });
+            let Some((view, reason)) = next else { return found };
+            gone.insert(view.id);
+            found.push((view, reason));
+        }
+    }
+
+    fn dependents_first(&self, mut ids: BTreeSet<RelationId>) -> Vec<RelationId> {
+        let mut ordered = Vec::with_capacity(ids.len());
+        while !ids.is_empty() {
+            let needed = ids.iter().filter_map(|id| self.get(*id)).flat_map(Relation::depends_on).collect::<BTreeSet<_>>();
+            let free = ids.difference(&needed).max().copied().expect("views do not depend on themselves");
+            ids.remove(&free);
+            ordered.push(free);
+        }
+        ordered
+    }
+}
+
+fn check_kind(relation: &Relation, kind: RelationKind) -> Result<&Relation> {
+    if relation.kind == kind {
+        return Ok(relation);
+    }
+    if relation.kind == RelationKind::System {
+        return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("cannot drop system table {}", relation.name)));
+    }
+
+    let right = relation.kind.to_string().to_uppercase();
+    Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("\"{}\" is not a {kind}", relation.name))
+        .with_hint(format!("Use DROP {right} to remove a {}.", relation.kind)))
+}
+
+fn in_the_way(named: &[&Relation], dependents: &[(&Relation, &Relation)]) -> SqlError {
+    let message = match named {
+        [one] => format!("cannot drop {} {} because other objects depend on it", one.kind, one.name),
+        _ => "cannot drop desired object(s) because other objects depend on them".to_owned(),
+    };
+    let lines = dependents.iter().map(|(v, on)| format!("{} {} depends on {} {}", v.kind, v.name, on.kind, on.name));
+    SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .with_detail(lines.collect::<Vec<_>>().join("\n"))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn cascade_notice(dependents: &[(&Relation, &Relation)]) -> Option<DropNotice> {
+    match dependents {
+        [] => None,
+        [(one, _)] => Some(DropNotice { message: format!("drop cascades to {} {}", one.kind, one.name), detail: None }),
+        several => {
+            let lines = several.iter().map(|(v, _)| format!("drop cascades to {} {}", v.kind, v.name));
+            Some(DropNotice {
+                message: format!("drop cascades to {} other objects", several.len()),
+                detail: Some(lines.collect::<Vec<_>>().join("\n")),
+            })
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Text to [`Statement`]s: our statements on top of sqlparser's expressions and queries, in PostgreSQL's dialect.
+//!
+//! Statements that sqlparser does not know, or knows in another form, are parsed here word by word; queries, expressions, types and
+//! `CREATE TABLE` are sqlparser's. What we do not have is refused by name, a syntax error says where it is.
+
+mod copy;
+mod dml;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use datafusion_sql::sqlparser::ast::{self, Ident, ObjectName, ObjectNamePart};
+use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::parser::{Parser as AstParser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use crate::catalog::{ColumnDefinition, RelationKind};
+use crate::error::{Result, SqlError, code};
+use crate::statement::{CreateTable, Drop, Statement};
+use crate::types::SqlType;
+
+/// Nested parentheses and operators that a statement may have.
+const NESTING_MAX: usize = 200;
+
+/// Parses a script. Each statement comes with the text that it was parsed from, without the semicolon.
+///
+/// # Errors
+/// `42601` for a syntax error, with its position; `0A000` for a statement that is not supported.
+pub fn parse(sql: &str) -> Result<Vec<(Statement, String)>> {
+    let mut parser = Parser::new(sql)?;
+    let mut statements = Vec::new();
+    loop {
+        while parser.inner.consume_token(&Token::SemiColon) {}
+        if parser.peek() == Token::EOF {
+            return Ok(statements);
+        }
+        let start = parser.offset();
+        let statement = parser.statement()?;
+        parser.expect_end()?;
+        statements.push((statement, parser.text_since(start)));
+    }
+}
+
+/// Parses a query alone, as the catalog stores it for a view.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_query(sql: &str) -> Result<Box<ast::Query>> {
+    let mut parser = Parser::new(sql)?;
+    let query = parser.query()?;
+    parser.expect_end()?;
+    Ok(query)
+}
+
+pub(crate) fn parse_data_type(name: &str) -> Result<ast::DataType> {
+    let mut parser = Parser::new(name)?;
+    parser.inner.parse_data_type().map_err(|e| parser.error(&e))
+}
+
+/// The name by which the catalog knows a relation: folded, `public.` left out, `refrain.` kept.
+///
+/// # Errors
+/// When the name has another schema or more than two parts.
+pub fn relation_name(name: &ObjectName) -> Result<String> {
+    let parts = name.0.iter().map(ObjectNamePart::as_ident).collect::<Option<Vec<_>>>();
+    match parts.as_deref() {
+        Some([name]) => Ok(fold(name)),
+        Some([schema, name]) => match fold(schema).as_str() {
+            "public" => Ok(fold(name)),
+            schema if schema == crate::catalog::SYSTEM_SCHEMA => Ok(format!("{schema}.{}", fold(name))),
+            _ => Err(SqlError::no_relation(format!("{}.{}", fold(schema), fold(name)))),
+        },
+        _ => Err(SqlError::unsupported(format!("cross-database references are not implemented: {name}"))),
+    }
+}
+
+/// An identifier as PostgreSQL reads it: lower case unless quoted.
+#[must_use]
+pub fn fold(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+struct Parser<'a> {
+    sql: &'a str,
+    /// Byte offset of the start of each line.
+    lines: Vec<usize>,
+    inner: AstParser<'a>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(sql: &'a str) -> Result<Self> {
+        static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+        let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
+        let tokens = tokens.map_err(|e| SqlError::syntax(&e.message).at(e.location.line, e.location.column))?;
+        let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
+        Ok(Self { sql, lines, inner })
+    }
+
+    fn statement(&mut self) -> Result<Statement> {
+        let token = self.inner.peek_token();
+        let Token::Word(word) = &token.token else {
+            return match token.token {
+                Token::LParen => Ok(Statement::Query(self.query()?)),
+                _ => Err(self.unexpected(&token)),
+            };
+        };
+        match word.value.to_lowercase().as_str() {
+            "create" => self.create(),
+            "drop" => self.drop_statement(),
+            "insert" => self.insert(),
+            "delete" => self.delete(),
+            "update" => self.update(),
+            "copy" => self.copy(),
+            "select" | "with" | "values" | "table" => Ok(Statement::Query(self.query()?)),
+            "subscribe" => self.subscribe(),
+            "checkpoint" => self.after_word(Statement::Checkpoint),
+            "explain" => self.explain(),
+            "show" => self.show(),
+            "set" => self.set(),
+            "reset" => self.reset(),
+            _ => self.refuse(),
+        }
+    }
+
+    /// A statement that PostgreSQL or sqlparser knows is not supported; anything else is a syntax error.
+    fn refuse<T>(&mut self) -> Result<T> {
+        let first = self.inner.peek_token();
+        let Token::Word(word) = &first.token else { return Err(self.unexpected(&first)) };
+        if word.keyword == Keyword::NoKeyword || word.quote_style.is_some() {
+            return Err(self.unexpected(&first));
+        }
+        let two_words = ["alter", "create", "drop", "refresh", "comment", "import", "security", "start"];
+        let mut name = word.value.to_uppercase();
+        if two_words.contains(&word.value.to_lowercase().as_str())
+            && let Token::Word(second) = &self.inner.peek_nth_token(1).token
+        {
+            name = format!("{name} {}", second.value.to_uppercase());
+        }
+        Err(SqlError::unsupported(format!("{name} is not supported")).at(first.span.start.line, first.span.start.column))
+    }
+
+    fn create(&mut self) -> Result<Statement> {
+        let second = match self.inner.peek_nth_token(1).token {
+            Token::Word(word) => word.value.to_lowercase(),
+            _ => String::new(),
+        };
+        match second.as_str() {
+            "table" => self.create_table(),
+            "view" | "materialized" | "or" => self.create_view(),
+            _ => self.refuse(),
+        }
+    }
+
+    fn create_table(&mut self) -> Result<Statement> {
+        let statement = self.inner.parse_statement().map_err(|e| self.error(&e))?;
+        let ast::Statement::CreateTable(create) = statement else { return self.refuse() };
+        if create.query.is_some() {
+            return Err(SqlError::unsupported("CREATE TABLE AS is not supported")
+                .with_hint("Create the table, then fill it with INSERT … SELECT."));
+        }
+        if create.or_replace
+            || create.temporary
+            || create.like.is_some()
+            || create.inherits.is_some()
+            || create.partition_by.is_some()
+        {
+            return Err(SqlError::unsupported("this form of CREATE TABLE is not supported"));
+        }
+        if let Some(constraint) = create.constraints.first() {
+            return Err(SqlError::unsupported(format!("table constraint {constraint} is not supported")));
+        }
+        let columns = create.columns.iter().map(column_definition).collect::<Result<Vec<_>>>()?;
+        Ok(Statement::CreateTable(CreateTable {
+            name: relation_name(&create.name)?,
+            if_not_exists: create.if_not_exists,
+            columns,
+            append_only: append_only(&create.table_options)?,
+        }))
+    }
+
+    fn drop_statement(&mut self) -> Result<Statement> {
+        let second = self.inner.peek_nth_token(1);
+        let kind = match &second.token {
+            Token::Word(w) if w.keyword == Keyword::TABLE => RelationKind::Table,
+            Token::Word(w) if w.keyword == Keyword::VIEW => RelationKind::View,
+            Token::Word(w) if w.keyword == Keyword::MATERIALIZED => RelationKind::MaterializedView,
+            _ => return self.refuse(),
+        };
+        self.inner.next_token();
+        self.inner.next_token();
+        if kind == RelationKind::MaterializedView {
+            self.expect_word("view")?;
+        }
+        let if_exists = self.words(&["if", "exists"]);
+        let mut names = vec![self.relation()?];
+        while self.inner.consume_token(&Token::Comma) {
+            names.push(self.relation()?);
+        }
+        let cascade = self.word("cascade");
+        if !cascade {
+            self.word("restrict");
+        }
+        Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
+    }
+
+    fn explain(&mut self) -> Result<Statement> {
+        self.expect_word("explain")?;
+        if self.peek_word("analyze") {
+            return Err(SqlError::unsupported("EXPLAIN ANALYZE is not supported"));
+        }
+        self.word("verbose");
+        if self.peek() == Token::LParen && !matches!(self.inner.peek_nth_token(1).token, Token::Word(w) if is_query_word(&w.value))
+        {
+            return Err(SqlError::unsupported("options of EXPLAIN are not supported"));
+        }
+        Ok(Statement::Explain(Box::new(self.statement()?)))
+    }
+
+    fn query(&mut self) -> Result<Box<ast::Query>> {
+        self.inner.parse_query().map_err(|e| self.error(&e))
+    }
+
+    fn expression(&mut self) -> Result<ast::Expr> {
+        self.inner.parse_expr().map_err(|e| self.error(&e))
+    }
+
+    fn identifier(&mut self) -> Result<Ident> {
+        self.inner.parse_identifier().map_err(|e| self.error(&e))
+    }
+
+    fn relation(&mut self) -> Result<String> {
+        let name = self.inner.parse_object_name(false).map_err(|e| self.error(&e))?;
+        relation_name(&name)
+    }
+
+    /// `(name, …)` where it is there.
+    fn optional_columns(&mut self) -> Result<Vec<String>> {
+        let mut columns = Vec::new();
+        if self.inner.consume_token(&Token::LParen) {
+            loop {
+                columns.push(fold(&self.identifier()?));
+                if !self.inner.consume_token(&Token::Comma) {
+                    break;
+                }
+            }
+            self.expect(&Token::RParen)?;
+        }
+        Ok(columns)
+    }
+
+    fn peek(&self) -> Token {
+        self.inner.peek_token().token
+    }
+
+    fn peek_word(&self, word: &str) -> bool {
+        matches!(self.peek(), Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+    }
+
+    /// Takes a word if it comes next.
+    fn word(&mut self, word: &str) -> bool {
+        let there = self.peek_word(word);
+        if there {
+            self.inner.next_token();
+        }
+        there
+    }
+
+    /// Takes all of the words, or none.
+    fn words(&mut self, words: &[&str]) -> bool {
+        let there = words.iter().enumerate().all(
+            |(i, word)| matches!(self.inner.peek_nth_token(i).token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word)),
+        );
+        if there {
+            words.iter().for_each(|_| drop(self.inner.next_token()));
+        }
+        there
+    }
+
+    fn expect_word(&mut self, word: &str) -> Result<()> {
+        if self.word(word) { Ok(()) } else { Err(self.unexpected(&self.inner.peek_token())) }
+    }
+
+    fn expect(&mut self, token: &Token) -> Result<()> {
+        if self.inner.consume_token(token) { Ok(()) } else { Err(self.unexpected(&self.inner.peek_token())) }
+    }
+
+    fn expect_end(&mut self) -> Result<()> {
+        match self.peek() {
+            Token::EOF | Token::SemiColon => Ok(()),
+            _ => Err(self.unexpected(&self.inner.peek_token())),
+        }
+    }
+
+    fn after_word(&mut self, statement: Statement) -> Result<Statement> {
+        self.inner.next_token();
+        Ok(statement)
+    }
+
+    fn unexpected(&self, token: &TokenWithSpan) -> SqlError {
+        unexpected(&token.token.to_string(), token.token == Token::EOF, token.span.start)
+    }
+
+    /// A syntax error of sqlparser, in PostgreSQL's words where they can be found.
+    fn error(&self, error: &ParserError) -> SqlError {
+        let message = match error {
+            ParserError::RecursionLimitExceeded => {
+                return SqlError::new(code::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                    .with_hint("Nest expressions and queries less deeply.");
+            }
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        };
+        let (text, location) = message.rsplit_once(" at Line: ").map_or((message.as_str(), None), |(text, place)| {
+            let mut numbers = place.split(", Column: ").map(|n| n.trim().parse::<u64>().ok());
+            (text, numbers.next().flatten().zip(numbers.next().flatten()))
+        });
+        let location = location.map_or(Location { line: 0, column: 0 }, |(line, column)| Location { line, column });
+        match text.rsplit_once(", found: ") {
+            Some((_, found)) => unexpected(found, found == "EOF", location),
+            None => SqlError::syntax(text).at(location.line, location.column),
+        }
+    }
+
+    /// Byte offset of the next token.
+    fn offset(&self) -> usize {
+        match self.inner.peek_token() {
+            TokenWithSpan { token: Token::EOF, .. } => self.sql.len(),
+            token => self.byte_offset(token.span.start),
+        }
+    }
+
+    fn byte_offset(&self, location: Location) -> usize {
+        let line = usize::try_from(location.line).map_or(0, |l| l.saturating_sub(1));
+        let start = self.lines.get(line).copied().unwrap_or(self.sql.len());
+        let column = usize::try_from(location.column).map_or(0, |c| c.saturating_sub(1));
+        self.sql[start..].char_indices().nth(column).map_or(self.sql.len(), |(i, _)| start + i)
+    }
+
+    fn text_since(&self, start: usize) -> String {
+        let text = &self.sql[start..self.offset()];
+        text.trim_end().trim_end_matches(';').trim_end().to_owned()
+    }
+}
+
+fn unexpected(found: &str, end: bool, at: Location) -> SqlError {
+    let error = if end {
+        SqlError::syntax("syntax error at end of input")
+    } else {
+        SqlError::syntax(format!("syntax error at or near \"{found}\""))
+    };
+    error.at(at.line, at.column)
+}
+
+fn is_query_word(word: &str) -> bool {
+    ["select", "with", "values", "table"].iter().any(|w| word.eq_ignore_ascii_case(w))
+}
+
+fn column_definition(column: &ast::ColumnDef) -> Result<ColumnDefinition> {
+    let mut definition =
+        ColumnDefinition { name: fold(&column.name), sql_type: SqlType::from_ast(&column.data_type)?, not_null: false };
+    for option in &column.options {
+        match &option.option {
+            ast::ColumnOption::Null => {}
+            ast::ColumnOption::NotNull => definition.not_null = true,
+            other => {
+                return Err(SqlError::unsupported(format!(
+                    "column constraint {other} of column \"{}\" is not supported",
+                    definition.name
+                )));
+            }
+        }
+    }
+    Ok(definition)
+}
+
+fn append_only(options: &ast::CreateTableOptions) -> Result<bool> {
+    let options = match options {
+        ast::CreateTableOptions::None => return Ok(false),
+        ast::CreateTableOptions::With(options) => options,
+        _ => return Err(SqlError::unsupported("options of a table other than WITH (…) are not supported")),
+    };
+    let mut append_only = false;
+    for option in options {
+        match option {
+            ast::SqlOption::KeyValue { key, value } if fold(key) == "append_only" => {
+                append_only = settings::boolean("append_only", &value.to_string())?;
+            }
+            ast::SqlOption::Ident(key) if fold(key) == "append_only" => append_only = true,
+            ast::SqlOption::KeyValue { key, .. } | ast::SqlOption::Ident(key) => {
+                return Err(SqlError::new(code::INVALID_PARAMETER_VALUE, format!("unrecognized parameter \"{}\"", fold(key))));
+            }
+            other => return Err(SqlError::unsupported(format!("table option {other} is not supported"))),
+        }
+    }
+    Ok(append_only)
+}

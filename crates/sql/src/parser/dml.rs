@@ -1,0 +1,79 @@
+//! `INSERT`, `DELETE`, `UPDATE`: sqlparser's statements, with everything refused that we would not carry out.
+
+use datafusion_sql::sqlparser::ast::{self, AssignmentTarget, FromTable, TableFactor, TableObject, TableWithJoins};
+
+use super::{Parser, fold, relation_name};
+use crate::error::{Result, SqlError, code};
+use crate::statement::{Delete, Insert, Statement, Update};
+
+impl Parser<'_> {
+    pub(super) fn insert(&mut self) -> Result<Statement> {
+        let ast::Statement::Insert(insert) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
+            return self.refuse();
+        };
+        refuse_if(insert.on.is_some(), "INSERT … ON CONFLICT")?;
+        refuse_if(insert.returning.is_some(), "INSERT … RETURNING")?;
+        refuse_if(insert.overwrite || insert.replace_into || insert.or.is_some(), "this form of INSERT")?;
+        let TableObject::TableName(table) = &insert.table else {
+            return Err(SqlError::unsupported("INSERT into a function is not supported"));
+        };
+        let columns = insert.columns.iter().map(column_name).collect::<Result<Vec<_>>>()?;
+        let source = insert.source.ok_or_else(|| SqlError::unsupported("INSERT … DEFAULT VALUES is not supported"))?;
+        Ok(Statement::Insert(Insert { table: relation_name(table)?, columns, source }))
+    }
+
+    pub(super) fn delete(&mut self) -> Result<Statement> {
+        let ast::Statement::Delete(delete) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
+            return self.refuse();
+        };
+        refuse_if(delete.using.is_some(), "DELETE … USING")?;
+        refuse_if(delete.returning.is_some(), "DELETE … RETURNING")?;
+        refuse_if(!delete.tables.is_empty() || delete.limit.is_some() || !delete.order_by.is_empty(), "this form of DELETE")?;
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let [target] = from.as_slice() else { return Err(SqlError::unsupported("DELETE from several tables is not supported")) };
+        let (table, alias) = target_table(target, "DELETE")?;
+        Ok(Statement::Delete(Delete { table, alias, selection: delete.selection }))
+    }
+
+    pub(super) fn update(&mut self) -> Result<Statement> {
+        let ast::Statement::Update(update) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
+            return self.refuse();
+        };
+        refuse_if(update.from.is_some(), "UPDATE … FROM")?;
+        refuse_if(update.returning.is_some(), "UPDATE … RETURNING")?;
+        refuse_if(update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty(), "this form of UPDATE")?;
+        let (table, alias) = target_table(&update.table, "UPDATE")?;
+        let mut assignments: Vec<(String, ast::Expr)> = Vec::with_capacity(update.assignments.len());
+        for assignment in update.assignments {
+            let AssignmentTarget::ColumnName(name) = &assignment.target else {
+                return Err(SqlError::unsupported("UPDATE … SET (column, …) = … is not supported"));
+            };
+            let name = column_name(name)?;
+            if assignments.iter().any(|(n, _)| *n == name) {
+                return Err(SqlError::new(code::SYNTAX_ERROR, format!("multiple assignments to same column \"{name}\"")));
+            }
+            assignments.push((name, assignment.value));
+        }
+        Ok(Statement::Update(Update { table, alias, assignments, selection: update.selection }))
+    }
+}
+
+fn refuse_if(there: bool, what: &str) -> Result<()> {
+    if there { Err(SqlError::unsupported(format!("{what} is not supported"))) } else { Ok(()) }
+}
+
+fn column_name(name: &ast::ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [ast::ObjectNamePart::Identifier(ident)] => Ok(fold(ident)),
+        _ => Err(SqlError::unsupported(format!("assignment to {name} is not supported"))),
+    }
+}
+
+fn target_table(target: &TableWithJoins, statement: &str) -> Result<(String, Option<ast::Ident>)> {
+    match &target.relation {
+        TableFactor::Table { name, alias, args: None, .. } if target.joins.is_empty() => {
+            Ok((relation_name(name)?, alias.as_ref().map(|a| a.name.clone())))
+        }
+        other => Err(SqlError::unsupported(format!("{statement} of {other} is not supported"))),
+    }
+}

@@ -1,0 +1,203 @@
+//! What can be said: one variant for each kind of statement. Queries inside stay sqlparser's; names are folded.
+
+use std::path::PathBuf;
+
+use datafusion_sql::sqlparser::ast;
+
+use crate::catalog::{ColumnDefinition, RelationKind};
+
+/// A parsed statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// `CREATE TABLE`
+    CreateTable(CreateTable),
+    /// `CREATE VIEW`
+    CreateView(CreateView),
+    /// `CREATE MATERIALIZED VIEW`
+    CreateMaterializedView(CreateView),
+    /// `DROP TABLE | VIEW | MATERIALIZED VIEW`
+    Drop(Drop),
+    /// `INSERT INTO`
+    Insert(Insert),
+    /// `DELETE FROM`
+    Delete(Delete),
+    /// `UPDATE`
+    Update(Update),
+    /// `COPY … FROM 'file'`
+    Copy(Copy),
+    /// `SELECT`, `VALUES`, `TABLE`, `WITH`
+    Query(Box<ast::Query>),
+    /// `SUBSCRIBE`
+    Subscribe(Subscribe),
+    /// `CHECKPOINT`
+    Checkpoint,
+    /// `EXPLAIN` of a query or of a statement that holds one.
+    Explain(Box<Statement>),
+    /// `SHOW`
+    Show(Show),
+    /// `SET name = value`; `None` is `DEFAULT`.
+    Set {
+        /// The setting, lower case.
+        name: String,
+        /// Its value as text, without quotes.
+        value: Option<String>,
+    },
+    /// `RESET name`; `None` is `ALL`.
+    Reset(Option<String>),
+}
+
+/// `CREATE TABLE name (column type [NOT NULL], …) [WITH (append_only = true)]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTable {
+    /// The table.
+    pub name: String,
+    /// `IF NOT EXISTS`
+    pub if_not_exists: bool,
+    /// Its columns.
+    pub columns: Vec<ColumnDefinition>,
+    /// Whether rows are never deleted or changed.
+    pub append_only: bool,
+}
+
+/// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(column, …)] AS query`
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateView {
+    /// The view.
+    pub name: String,
+    /// `IF NOT EXISTS`, for a materialized view only.
+    pub if_not_exists: bool,
+    /// `OR REPLACE`, for a plain view only.
+    pub or_replace: bool,
+    /// Names that replace those of the query's first columns.
+    pub columns: Vec<String>,
+    /// The query.
+    pub query: Box<ast::Query>,
+    /// The query as it was written. The catalog keeps it.
+    pub query_text: String,
+}
+
+/// `DROP kind [IF EXISTS] name, … [CASCADE | RESTRICT]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drop {
+    /// What the names must be.
+    pub kind: RelationKind,
+    /// The names.
+    pub names: Vec<String>,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+    /// `CASCADE`
+    pub cascade: bool,
+}
+
+/// `INSERT INTO table [(column, …)] query`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insert {
+    /// The table.
+    pub table: String,
+    /// The columns that the query fills, in its order. Empty: the table's first columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub source: Box<ast::Query>,
+}
+
+/// `DELETE FROM table [[AS] alias] [WHERE …]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delete {
+    /// The table.
+    pub table: String,
+    /// What the condition calls it.
+    pub alias: Option<ast::Ident>,
+    /// Which rows.
+    pub selection: Option<ast::Expr>,
+}
+
+/// `UPDATE table [[AS] alias] SET column = value, … [WHERE …]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The table.
+    pub table: String,
+    /// What the expressions call it.
+    pub alias: Option<ast::Ident>,
+    /// Columns and the expressions that replace their values.
+    pub assignments: Vec<(String, ast::Expr)>,
+    /// Which rows.
+    pub selection: Option<ast::Expr>,
+}
+
+/// `COPY table [(column, …)] FROM 'file' [WITH (…)]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// The table.
+    pub table: String,
+    /// The columns that the file fills, in its order. Empty: all of the table's.
+    pub columns: Vec<String>,
+    /// The file.
+    pub path: PathBuf,
+    /// How the file is written.
+    pub format: CopyFormat,
+}
+
+/// How a file of `COPY` is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Comma separated values, with PostgreSQL's rules.
+    Csv(CsvOptions),
+    /// Apache Parquet; columns are found by name.
+    Parquet,
+}
+
+/// Options of csv, with PostgreSQL's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// What separates values.
+    pub delimiter: char,
+    /// What an unquoted value must be equal to, to be NULL.
+    pub null: String,
+    /// What quotes a value.
+    pub quote: char,
+    /// What precedes a quote inside a quoted value.
+    pub escape: char,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { header: false, delimiter: ',', null: String::new(), quote: '"', escape: '"' }
+    }
+}
+
+/// `SUBSCRIBE [TO] name | (query) [WITH (SNAPSHOT = …, PROGRESS = …)]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe {
+    /// What is read.
+    pub target: SubscribeTarget,
+    /// Whether the rows that are there come first. Default yes.
+    pub snapshot: bool,
+    /// Whether epochs without a change are reported. Default no.
+    pub progress: bool,
+}
+
+/// What a subscription reads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SubscribeTarget {
+    /// A table or a materialized view; a plain view is read as its query.
+    Relation(String),
+    /// A query, with its text.
+    Query(Box<ast::Query>, String),
+}
+
+/// `SHOW …`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// `SHOW TABLES`
+    Tables,
+    /// `SHOW VIEWS`
+    Views,
+    /// `SHOW COLUMNS FROM name`
+    Columns(String),
+    /// `SHOW name`, lower case.
+    Setting(String),
+    /// `SHOW ALL`
+    All,
+}

@@ -1,0 +1,305 @@
+//! Rows that an operator remembers, each with a weight, found by row and by key.
+//!
+//! Rows are packed words in one append-only vector; a row's id is its position. Two indexes are derived from them: by row, so that
+//! a change finds the row whose weight it alters, and by key, a chain through the rows of equal key. An arrangement that only ever
+//! takes insertions needs no index by row: an equal row is simply another entry.
+//!
+//! Rows of weight 0 stay until more than half of the rows are dead; then [`Arrangement::compact`] rebuilds everything. Ids are
+//! valid until then.
+
+use std::ops::Range;
+
+use refrain_types::Weight;
+
+use crate::capture::ChangeList;
+use crate::hash::hash_words;
+use crate::index::{HashIndex, NO_ROW};
+use crate::key::KeyOf;
+use crate::prefetch;
+
+/// How many probes are in flight at once.
+pub(crate) const BLOCK: usize = 32;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Arrangement {
+    words: usize,
+    rows: Vec<u64>,
+    weights: Vec<Weight>,
+    dead: usize,
+    by_row: Option<HashIndex>,
+    key: Option<KeyIndex>,
+    changes: Option<ChangeList>,
+}
+
+#[derive(Debug)]
+struct KeyIndex {
+    of: KeyOf,
+    heads: HashIndex,
+    next: Vec<u32>,
+    scratch: Vec<u64>,
+}
+
+/// What a change did to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The row's id.
+    pub id: u32,
+    /// Its weight before.
+    pub before: Weight,
+    /// Its weight after.
+    pub after: Weight,
+}
+
+/// The weight of a row left the range of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightOverflow;
+
+impl Arrangement {
+    /// An arrangement of rows of `words` words. With `by_row`, equal rows are one entry; without, each change is an entry of its
+    /// own. With `key`, rows are found by key.
+    #[must_use]
+    pub fn new(words: usize, by_row: bool, key: Option<KeyOf>) -> Self {
+        let key = key.map(|of| KeyIndex { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of });
+        let by_row = by_row.then(|| HashIndex::new(words == 1));
+        Self { words, rows: Vec::new(), weights: Vec::new(), dead: 0, by_row, key, changes: None }
+    }
+
+    /// Number of entries, dead ones too.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// Number of entries whose weight is not 0.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.weights.len() - self.dead
+    }
+
+    /// Words of one row.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// The packed row.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, id: u32) -> &[u64] {
+        &self.rows[words_of(id, self.words)]
+    }
+
+    /// The row's weight.
+    #[inline]
+    #[must_use]
+    pub fn weight(&self, id: u32) -> Weight {
+        self.weights[id as usize]
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |k| k.heads.size_bytes() + k.next.capacity() * 4);
+        self.rows.capacity() * 8 + self.weights.capacity() * 8 + self.by_row.as_ref().map_or(0, HashIndex::size_bytes) + key
+    }
+
+    /// Makes room for `additional` more entries and starts to fetch the slots of `rows` (packed, one after the other).
+    pub fn prepare(&mut self, rows: &[u64]) {
+        let count = rows.len() / self.words;
+        if let Some(index) = &mut self.by_row {
+            index.reserve(count);
+            for row in rows.chunks_exact(self.words).take(BLOCK) {
+                index.prefetch(row_key(row));
+            }
+        }
+        if let Some(key) = &mut self.key {
+            key.heads.reserve(count);
+        }
+    }
+
+    /// Adds `weight` to the weight of `row`.
+    ///
+    /// # Errors
+    /// When the weight overflows; nothing has changed then.
+    #[inline]
+    pub fn add(&mut self, row: &[u64], weight: Weight) -> Result<Changed, WeightOverflow> {
+        debug_assert_eq!(row.len(), self.words, "a row has the width of its store");
+        let id = u32::try_from(self.weights.len()).expect("an arrangement of one worker holds fewer than 2^32 rows");
+        assert!(id != NO_ROW, "an arrangement of one worker holds fewer than 2^32 rows");
+        let (id, inserted) = match &mut self.by_row {
+            None => (id, true),
+            Some(index) => {
+                index.reserve(1);
+                let (rows, words) = (&self.rows, self.words);
+                index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row)
+            }
+        };
+        if inserted {
+            self.rows.extend_from_slice(row);
+            self.weights.push(0);
+            self.dead += 1;
+            if let Some(key) = &mut self.key {
+                key.link(id, row, &self.rows, self.words);
+            }
+        }
+        let slot = &mut self.weights[id as usize];
+        let before = *slot;
+        let after = before.checked_add(weight).ok_or(WeightOverflow)?;
+        *slot = after;
+        if let Some(changes) = &mut self.changes {
+            changes.push(id, 0, weight);
+        }
+        if before == 0 && after != 0 {
+            self.dead -= 1;
+        } else if before != 0 && after == 0 {
+            self.dead += 1;
+        }
+        Ok(Changed { id, before, after })
+    }
+
+    /// The id of `row`, if it has an entry. Needs the index by row.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn find(&self, row: &[u64]) -> Option<u32> {
+        let index = self.by_row.as_ref().expect("the arrangement was made with an index by row");
+        index.find(row_key(row), |other| self.row(other) == row)
+    }
+
+    /// Starts to fetch the slot of `key`.
+    #[inline]
+    pub fn prefetch_key(&self, key: &[u64]) {
+        if let Some(index) = &self.key {
+            index.heads.prefetch(row_key(key));
+        }
+    }
+
+    /// The entries of `key` whose weight is not 0. Needs the index by key.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[inline]
+    pub fn matches<'a>(&'a self, key: &[u64]) -> Matches<'a> {
+        let index = self.key.as_ref().expect("the arrangement was made with an index by key");
+        Matches { arrangement: self, next: &index.next, id: index.head(key, &self.rows, self.words) }
+    }
+
+    /// The entries whose weight is not 0, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &[u64], Weight)> + '_ {
+        self.weights.iter().enumerate().filter(|(_, w)| **w != 0).map(|(id, w)| {
+            let id = u32::try_from(id).expect("ids fit 32 bits");
+            (id, self.row(id), *w)
+        })
+    }
+
+    /// Rebuilds the store without dead rows when they are more than half of it. Ids change.
+    pub fn compact(&mut self) {
+        if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty()) {
+            return;
+        }
+        let key = self.key.take().map(|k| k.of);
+        let mut fresh = Self::new(self.words, self.by_row.is_some(), key);
+        for (_, row, weight) in self.iter() {
+            fresh.add(row, weight).expect("the weight was there before");
+        }
+        fresh.changes = self.changes.take();
+        *self = fresh;
+    }
+
+    /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
+    pub fn capture(&mut self, full: bool) -> Captured {
+        let listed = self.changes.replace(ChangeList::default());
+        match listed {
+            Some(changes) if !full => {
+                let mut captured = Captured { full: false, ..Captured::default() };
+                for (id, _, weight) in changes.into_consolidated() {
+                    captured.rows.extend_from_slice(self.row(id));
+                    captured.weights.push(weight);
+                }
+                captured
+            }
+            _ => {
+                let mut captured = Captured { full: true, ..Captured::default() };
+                for (_, row, weight) in self.iter() {
+                    captured.rows.extend_from_slice(row);
+                    captured.weights.push(weight);
+                }
+                captured
+            }
+        }
+    }
+
+    /// From now on changes are listed, as after a capture: the state was just restored from one.
+    pub fn list_changes(&mut self) {
+        self.changes = Some(ChangeList::default());
+    }
+}
+
+pub use crate::capture::Captured;
+
+impl KeyIndex {
+    #[inline]
+    fn link(&mut self, id: u32, row: &[u64], rows: &[u64], words: usize) {
+        self.of.extract(row, &mut self.scratch);
+        self.heads.reserve(1);
+        let (of, wanted) = (&self.of, &self.scratch);
+        let before = self.heads.put_first(row_key(wanted), id, |other| of.has_key(&rows[words_of(other, words)], wanted));
+        debug_assert_eq!(self.next.len(), id as usize, "every row is linked once");
+        self.next.push(before.unwrap_or(NO_ROW));
+    }
+
+    #[inline]
+    fn head(&self, key: &[u64], rows: &[u64], words: usize) -> u32 {
+        self.heads.find(row_key(key), |other| self.of.has_key(&rows[words_of(other, words)], key)).unwrap_or(NO_ROW)
+    }
+}
+
+/// Entries of one key.
+#[derive(Debug)]
+pub struct Matches<'a> {
+    arrangement: &'a Arrangement,
+    next: &'a [u32],
+    id: u32,
+}
+
+impl<'a> Iterator for Matches<'a> {
+    type Item = (u32, &'a [u64], Weight);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.id != NO_ROW {
+            let id = self.id;
+            self.id = self.next[id as usize];
+            prefetch::read(&self.arrangement.rows, self.id as usize * self.arrangement.words);
+            let weight = self.arrangement.weights[id as usize];
+            if weight != 0 {
+                return Some((id, self.arrangement.row(id), weight));
+            }
+        }
+        None
+    }
+}
+
+/// The key under which a packed row stands in an index: itself if it is one word, else its hash.
+#[inline]
+#[must_use]
+pub fn row_key(row: &[u64]) -> u64 {
+    if let [word] = row { *word } else { hash_words(row) }
+}
+
+#[inline]
+pub(crate) fn words_of(id: u32, words: usize) -> Range<usize> {
+    let start = id as usize * words;
+    start..start + words
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! The rows of a bag recursion (`UNION ALL`): how often each is derived, without iterations.
+//!
+//! The loop is linear, so a row's released weight is all that later changes of the other side need. What is still to be released
+//! is kept by row, with the lowest iteration at which it was seen: whatever arrives for a row before its release is added up, so
+//! that a retraction catches up with what it retracts and both vanish.
+
+use refrain_types::{Iteration, Weight};
+
+use crate::arrangement::{WeightOverflow, row_key, words_of};
+use crate::calendar::Calendar;
+use crate::capture::{Captured, ChangeList};
+use crate::chain::KeyChain;
+use crate::index::{HashIndex, NO_ROW};
+use crate::key::KeyOf;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    released: Weight,
+    pending: Weight,
+    iteration: Iteration,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct BagCalendar {
+    words: usize,
+    rows: Vec<u64>,
+    entries: Vec<Entry>,
+    index: HashIndex,
+    /// `None`: no join asks for released rows, so they are forgotten.
+    chain: Option<KeyChain>,
+    calendar: Calendar,
+    pending: usize,
+    live: usize,
+    changes: Option<ChangeList>,
+}
+
+impl BagCalendar {
+    /// An empty bag of rows of `words` words; with `key`, released rows are kept and found by key.
+    #[must_use]
+    pub fn new(words: usize, key: Option<KeyOf>) -> Self {
+        Self {
+            words,
+            rows: Vec::new(),
+            entries: Vec::new(),
+            index: HashIndex::new(words == 1),
+            chain: key.map(KeyChain::new),
+            calendar: Calendar::default(),
+            pending: 0,
+            live: 0,
+            changes: None,
+        }
+    }
+
+    /// Number of rows that are still to be released.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// The lowest iteration at which something is to be released.
+    #[must_use]
+    pub fn lowest(&self) -> Option<Iteration> {
+        if self.pending == 0 { None } else { self.calendar.lowest() }
+    }
+
+    /// The packed row.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, id: u32) -> &[u64] {
+        &self.rows[words_of(id, self.words)]
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.rows.capacity() * 8
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.index.size_bytes()
+            + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
+            + self.calendar.size_bytes()
+    }
+
+    /// Adds derivations: packed rows with one iteration and one weight each.
+    ///
+    /// # Errors
+    /// When a weight overflows; that derivation is left out, the others are applied.
+    pub fn arrive(&mut self, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        if self.pending == 0 && self.chain.is_none() {
+            self.forget();
+        }
+        let mut result = Ok(());
+        for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
+            self.index.reserve(1);
+            let id = self.intern(row);
+            let entry = &mut self.entries[id as usize];
+            let Some(pending) = entry.pending.checked_add(*weight) else {
+                result = Err(WeightOverflow);
+                continue;
+            };
+            if entry.pending == 0 {
+                self.pending += 1;
+                entry.iteration = *iteration;
+                self.calendar.touch(*iteration, id);
+            } else if *iteration < entry.iteration {
+                entry.iteration = *iteration;
+                self.calendar.touch(*iteration, id);
+            }
+            entry.pending = pending;
+            self.pending -= usize::from(pending == 0);
+        }
+        result
+    }
+
+    fn intern(&mut self, row: &[u64]) -> u32 {
+        let id = u32::try_from(self.entries.len()).expect("a loop of one worker holds fewer than 2^32 rows");
+        assert!(id != NO_ROW, "a loop of one worker holds fewer than 2^32 rows");
+        let (rows, words) = (&self.rows, self.words);
+        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+        if inserted {
+            self.rows.extend_from_slice(row);
+            self.entries.push(Entry { released: 0, pending: 0, iteration: 0 });
+        }
+        id
+    }
+
+    fn forget(&mut self) {
+        self.rows.clear();
+        self.entries.clear();
+        self.index.clear();
+        self.calendar = Calendar::default();
+        self.live = 0;
+    }
+
+    /// Takes up to `limit` rows of the lowest iteration out of the calendar. Each must then be given to [`Self::release`].
+    pub fn take_lowest(&mut self, limit: usize, ids: &mut Vec<u32>) -> Option<Iteration> {
+        self.calendar.take_lowest(limit, ids)
+    }
+
+    /// Releases a row: the weight that is new, 0 if there is nothing to release at this iteration.
+    ///
+    /// # Errors
+    /// When the row's released weight overflows; the row stays as it was.
+    #[inline]
+    pub fn release(&mut self, iteration: Iteration, id: u32) -> Result<Weight, WeightOverflow> {
+        let keep = self.chain.is_some();
+        let entry = &mut self.entries[id as usize];
+        if entry.pending == 0 || entry.iteration != iteration {
+            return Ok(0);
+        }
+        let weight = std::mem::take(&mut entry.pending);
+        self.pending -= 1;
+        if keep {
+            let before = entry.released;
+            entry.released = before.checked_add(weight).ok_or(WeightOverflow)?;
+            self.live = self.live + usize::from(entry.released != 0) - usize::from(before != 0);
+            if let Some(changes) = &mut self.changes {
+                changes.push(id, 0, weight);
+            }
+        }
+        Ok(weight)
+    }
+
+    /// Calls `found` with each released row of `key`, its weight not 0. Needs a key.
+    ///
+    /// # Panics
+    /// When the bag was made without a key.
+    pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Weight)) {
+        let chain = self.chain.as_mut().expect("the bag was made with a key");
+        chain.follow(&self.rows, self.words);
+        let mut id = chain.first(key, &self.rows, self.words);
+        while id != NO_ROW {
+            let released = self.entries[id as usize].released;
+            if released != 0 {
+                found(&self.rows[words_of(id, self.words)], released);
+            }
+            id = chain.next(id);
+        }
+    }
+
+    /// Forgets rows of weight 0 when they are more than half and nothing refers to ids.
+    pub fn compact(&mut self) {
+        let dead = self.entries.len() - self.live;
+        if self.pending > 0 || dead < 4096 || dead * 2 < self.entries.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty()) {
+            return;
+        }
+        let mut fresh = Self::new(self.words, None);
+        fresh.chain = self.chain.take();
+        if let Some(chain) = &mut fresh.chain {
+            chain.clear();
+        }
+        for (id, entry) in self.entries.iter().enumerate().filter(|(_, e)| e.released != 0) {
+            fresh.index.reserve(1);
+            let copy = fresh.intern(&self.rows[id * self.words..][..self.words]);
+            fresh.entries[copy as usize].released = entry.released;
+        }
+        fresh.live = self.live;
+        fresh.changes = self.changes.take();
+        *self = fresh;
+    }
+
+    /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
+    /// that are still to be released, with their iterations.
+    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
+        let listed = self.changes.replace(ChangeList::default());
+        let changes = match listed {
+            Some(changes) if !full => (false, changes.into_consolidated()),
+            _ => (true, self.with(|entry| entry.released)),
+        };
+        let mut released = Captured { full: changes.0, ..Captured::default() };
+        for (id, _, weight) in changes.1 {
+            released.rows.extend_from_slice(self.row(id));
+            released.weights.push(weight);
+        }
+        let mut pending = Captured { full: true, ..Captured::default() };
+        for (id, iteration, weight) in self.with(|entry| entry.pending) {
+            pending.rows.extend_from_slice(self.row(id));
+            pending.weights.push(weight);
+            pending.iterations.push(iteration);
+        }
+        (released, pending)
+    }
+
+    fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Vec<(u32, Iteration, Weight)> {
+        let ids = 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits");
+        ids.map(|id| (id, self.entries[id as usize].iteration, weight(&self.entries[id as usize]))).filter(|x| x.2 != 0).collect()
+    }
+
+    /// Adds captured released rows; pending ones are given to [`Self::arrive`] afterwards.
+    ///
+    /// # Errors
+    /// When a weight overflows: the state is not one that was captured.
+    pub fn restore(&mut self, rows: &[u64], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        for (row, weight) in rows.chunks_exact(self.words).zip(weights) {
+            self.index.reserve(1);
+            let id = self.intern(row);
+            let released = &mut self.entries[id as usize].released;
+            let before = *released;
+            *released = before.checked_add(*weight).ok_or(WeightOverflow)?;
+            let after = *released;
+            self.live = self.live + usize::from(after != 0) - usize::from(before != 0);
+        }
+        self.changes = Some(ChangeList::default());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,31 @@
-//! The state room; see the map.
+//! What operators remember, and the forms in which they remember it: values as codes, rows as packed words.
+//!
+//! [`Dictionary`] gives values of no fixed width their codes, [`codec`] turns whole columns and batches from logical to physical and
+//! back, [`RowLayout`] packs physical rows into words, [`hash`] hashes them.
+//!
+//! Deliberately not here: anything that knows of SQL, of timely, or of the network; and I/O.
+#![warn(missing_docs)]
+
+pub mod dictionary;
+pub mod arrangement;
+pub mod bag_calendar;
+pub mod calendar;
+pub mod capture;
+pub mod chain;
+pub mod index;
+pub mod key;
+pub mod monotone_set;
+mod prefetch;
+pub mod set_history;
+pub mod hash;
+pub mod layout;
+
+pub use dictionary::Dictionary;
+pub use hash::{hash_bytes, hash_word, hash_words};
+pub use layout::{NullTest, Repack, RowLayout};
+pub use arrangement::{Arrangement, Changed, WeightOverflow, row_key};
+pub use bag_calendar::BagCalendar;
+pub use capture::Captured;
+pub use key::KeyOf;
+pub use monotone_set::MonotoneSet;
+pub use set_history::{RowChange, SetHistory};

@@ -1,1 +1,61 @@
-//! Placeholder
+//! The benches: Refrain beside differential-dataflow, DataFusion and a hand-written program, on the same rows in the same run.
+//!
+//! The bench program is parent and child. As the parent ([`runner`]) it starts itself once for every measurement, so that each has
+//! a process and a peak memory of its own, takes the contenders in turn, and prints medians and ratios ([`report`]). As a child
+//! ([`case`]) it makes the rows ([`data`]), lets one contender do one workload, and prints one line of JSON ([`measurement`]).
+//!
+//! Invariants: every contender gets the same rows in the same column types, and all of a workload agree on the number of rows and
+//! on a checksum ([`checksum`]) that knows nothing of anybody's ids. The clock runs from the first row handed over, with the
+//! dataflow standing, until the answer is complete. Reading files, making rows, and checking the answer stand outside, except that
+//! differential, which has no store of answers to read afterwards, is summed up as it emits.
+//!
+//! Deliberately not here: absolute figures. They belong to a machine; what is printed and compared is a ratio inside one run.
+#![warn(missing_docs)]
+
+mod arguments;
+mod case;
+mod checksum;
+mod clock;
+mod data;
+#[cfg(feature = "datafusion")]
+mod datafusion_contender;
+mod differential_contender;
+mod limit_contender;
+mod measurement;
+mod memory;
+mod random;
+#[cfg(feature = "refrain")]
+mod refrain_contender;
+mod report;
+mod runner;
+#[cfg(any(feature = "refrain", feature = "datafusion"))]
+mod sql;
+mod targets;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What a contender or the runner may fail with; it ends in a line for the reader, never in a decision.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads the arguments and is either the child that measures one case or the parent that runs them all.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    let outcome = match &arguments.measure {
+        Some(case) => case::measure(case, &arguments.input()).map(|measurement| {
+            println!("{}", measurement.to_line());
+            true
+        }),
+        None => runner::run(&arguments),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("ERROR: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

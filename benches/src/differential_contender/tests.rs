@@ -1,0 +1,34 @@
+use super::{change, load, once, stream};
+use crate::arguments::Size;
+use crate::data::{self, Reach};
+use crate::limit_contender;
+
+#[test]
+fn differential_and_the_hand_written_programs_agree() {
+    for workers in [1, 2] {
+        let graph = data::random_graph(Size::Small);
+        let limit = limit_contender::recursion::closure(&graph).answer();
+        assert_eq!(load::closure(workers, graph.clone()).answer(), limit);
+        assert_eq!(once::closure(workers, graph).answer(), limit);
+
+        let graph = data::tests::text_graph();
+        let limit = limit_contender::recursion::closure(&graph).answer();
+        assert_eq!(load::closure(workers, graph.clone()).answer(), limit);
+        assert_eq!(once::closure(workers, graph).answer(), limit);
+
+        let chain = data::chain(Size::Small);
+        let limit = limit_contender::recursion::chain(&chain).answer();
+        assert_eq!(limit.rows, 200);
+        assert_eq!(load::chain(workers, chain.clone()).answer(), limit);
+        assert_eq!(once::chain(workers, chain).answer(), limit);
+
+        let work = Reach::over(data::tests::text_graph(), Size::Small);
+        assert_eq!(change::reach(workers, &work).answer(), limit_contender::change::reach(&work).answer());
+
+        let sides = data::join_sides(Size::Small);
+        assert_eq!(stream::join(workers, sides.clone()).answer(), limit_contender::stream::join(&sides).answer());
+
+        let events = data::events(Size::Small);
+        assert_eq!(stream::group_by(workers, events.clone()).answer(), limit_contender::stream::group_by(&events).answer());
+    }
+}

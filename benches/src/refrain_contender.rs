@@ -1,0 +1,172 @@
+//! Refrain through its library, in memory: tables, one materialized view, rows handed over as Arrow batches.
+//!
+//! This is the one file of the benches that knows the engine. A load ends when a SELECT on the view has answered, which waits until
+//! the view has settled; the rows themselves are read after the clock has stopped.
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use futures::StreamExt;
+use refrain::{Engine, Session, Subscription};
+
+use crate::Failure;
+use crate::case::{Case, Node, Tables};
+use crate::checksum::Answer;
+use crate::clock::Stopwatch;
+use crate::data::{Change, Reach, Sides, TRANSACTION_ROWS};
+use crate::measurement::{Finish, Latency, Measurement};
+use crate::sql::{self, CHAIN, CLOSURE};
+
+/// All pairs of a node and one it leads to.
+pub(crate) fn closure<N: Node>(case: &Case, edges: Vec<(N, N)>) -> Result<Measurement, Failure> {
+    let batch = sql::pairs(["source", "target"], &edges);
+    drop(edges);
+    let table = format!("edges (source {type} NOT NULL, target {type} NOT NULL)", type = N::TYPE);
+    load(case, &[&table], CLOSURE, vec![("edges", batch)])
+}
+
+/// The nodes that node 0 leads to, and itself.
+pub(crate) fn chain(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    let batch = sql::pairs(["source", "target"], &edges);
+    drop(edges);
+    load(case, &["edges (source INT NOT NULL, target INT NOT NULL)"], CHAIN, vec![("edges", batch)])
+}
+
+/// A join on the keys.
+pub(crate) fn join(case: &Case, sides: Sides) -> Result<Measurement, Failure> {
+    let rows_fed = sides.left.len() + sides.right.len();
+    let (lefts, rights) = (transactions("lefts", &sides.left), transactions("rights", &sides.right));
+    let batches = lefts.into_iter().zip(rights).flat_map(|(left, right)| [left, right]).collect();
+    drop(sides);
+    let tables = ["lefts (key INT NOT NULL, value INT NOT NULL)", "rights (key INT NOT NULL, value INT NOT NULL)"];
+    let query = "SELECT lefts.key, lefts.value AS l, rights.value AS r FROM lefts JOIN rights ON lefts.key = rights.key";
+    Ok(load(case, &tables, query, batches)?.with_rows_fed(rows_fed))
+}
+
+/// Count and sum by key.
+pub(crate) fn group_by(case: &Case, events: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    let rows_fed = events.len();
+    let batches = transactions("events", &events);
+    drop(events);
+    let query = "SELECT key, count(*) AS count, sum(value) AS sum FROM events GROUP BY key";
+    Ok(load(case, &["events (key INT NOT NULL, value INT NOT NULL)"], query, batches)?.with_rows_fed(rows_fed))
+}
+
+/// "Reachable from 100 packages": the first load, then every change from the call of `insert` or `delete` until the epoch's
+/// settled changes are in the hands of a subscriber.
+pub(crate) fn reach(case: &Case, work: Reach) -> Result<Measurement, Failure> {
+    const QUERY: &str = "\
+        WITH RECURSIVE reached(source, package) AS (
+            SELECT package, package FROM sources
+            UNION
+            SELECT reached.source, edges.target FROM reached JOIN edges ON edges.source = reached.package
+        ) SELECT source, package FROM reached";
+    let sources: Vec<(String, String)> = work.sources.iter().map(|source| (source.clone(), String::new())).collect();
+    let sources = sql::pairs(["package", "unused"], &sources).project(&[0])?;
+    let edges = sql::pairs(["source", "target"], &work.edges);
+    runtime()?.block_on(async {
+        let tables = ["sources (package TEXT NOT NULL)", "edges (source TEXT NOT NULL, target TEXT NOT NULL)"];
+        let session = open(case, &tables, QUERY).await?;
+        let clock = Stopwatch::start();
+        session.insert("sources", sources).await?;
+        session.insert("edges", edges).await?;
+        session.query("SELECT count(*) FROM answer").await?;
+        let loaded = clock.elapsed();
+        let mut reader = Reader::of(&session).await?;
+        for change in &work.warm_up {
+            reader.time(&session, change).await?;
+        }
+        let mut times = Vec::with_capacity(work.changes.len());
+        for change in &work.changes {
+            times.push(reader.time(&session, change).await?);
+        }
+        let finish = Finish::after(loaded);
+        Ok(finish.with_answer(reader.answer()?).with_latency(Latency::of(times)))
+    })
+}
+
+/// A subscriber that follows the view epoch by epoch.
+struct Reader {
+    changes: Subscription,
+    epoch: u64,
+    received: Vec<(RecordBatch, Vec<i64>)>,
+}
+
+impl Reader {
+    async fn of(session: &Session) -> Result<Self, Failure> {
+        let changes = session.subscribe("SUBSCRIBE TO answer WITH (SNAPSHOT = true, PROGRESS = true)").await?;
+        let mut this = Self { changes, epoch: 0, received: Vec::new() };
+        this.read_to_progress().await?;
+        Ok(this)
+    }
+
+    /// Hands over one change and waits until the epoch that holds it is complete. Nobody else writes, so it is the next epoch.
+    async fn time(&mut self, session: &Session, change: &Change) -> Result<Duration, Failure> {
+        let batch = sql::pairs(["source", "target"], std::slice::from_ref(&change.edge));
+        let clock = Stopwatch::start();
+        if change.insert {
+            session.insert("edges", batch).await?;
+        } else {
+            session.delete("edges", batch).await?;
+        }
+        self.read_to_progress().await?;
+        Ok(clock.elapsed())
+    }
+
+    async fn read_to_progress(&mut self) -> Result<(), Failure> {
+        while let Some(event) = self.changes.next().await {
+            let event = event?;
+            if !event.progress {
+                self.received.push((event.rows, event.weights));
+            } else if event.epoch > self.epoch {
+                self.epoch = event.epoch;
+                return Ok(());
+            }
+        }
+        Err("the subscription has ended".into())
+    }
+
+    fn answer(&self) -> Result<Answer, Failure> {
+        let mut answer = Answer::default();
+        for (rows, weights) in &self.received {
+            sql::add_batch(&mut answer, rows, |row| weights[row])?;
+        }
+        Ok(answer)
+    }
+}
+
+fn load(case: &Case, tables: &[&str], query: &str, batches: Vec<(&str, RecordBatch)>) -> Result<Measurement, Failure> {
+    runtime()?.block_on(async {
+        let session = open(case, tables, query).await?;
+        let clock = Stopwatch::start();
+        for (table, batch) in batches {
+            session.insert(table, batch).await?;
+        }
+        session.query("SELECT count(*) FROM answer").await?;
+        let finish = Finish::after(clock.elapsed());
+        Ok(finish.with_answer(sql::answer(&session.query("SELECT * FROM answer").await?)?))
+    })
+}
+
+/// An engine in memory with the tables, still empty, and the view `answer` on them.
+async fn open(case: &Case, tables: &[&str], query: &str) -> Result<Session, Failure> {
+    let session = Engine::builder().workers(case.workers).open().await?.session();
+    let options = if case.tables == Tables::AppendOnly { "WITH (append_only = true)" } else { "" };
+    for table in tables {
+        session.execute(&format!("CREATE TABLE {table} {options}")).await?;
+    }
+    session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
+    Ok(session)
+}
+
+fn transactions<'a>(table: &'a str, rows: &[(i32, i32)]) -> Vec<(&'a str, RecordBatch)> {
+    rows.chunks(TRANSACTION_ROWS).map(|rows| (table, sql::pairs(["key", "value"], rows))).collect()
+}
+
+/// The runtime that `#[tokio::main]` gives a program.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests;

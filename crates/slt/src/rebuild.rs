@@ -1,0 +1,56 @@
+//! Mode `batch`: the views of a file, so that they can be dropped and created again over the data.
+
+use crate::statement::Statement;
+use crate::subject::{EngineError, Subject};
+
+struct View {
+    name: String,
+    materialized: bool,
+    sql: String,
+}
+
+/// The views that a file has created and not dropped, in the order of creation.
+#[derive(Default)]
+pub(crate) struct Views {
+    views: Vec<View>,
+    changed: bool,
+}
+
+impl Views {
+    /// Takes note of a statement that has succeeded.
+    pub(crate) fn note(&mut self, sql: &str) {
+        match Statement::of(sql) {
+            Statement::Read | Statement::Set => {}
+            Statement::CreateView { name, materialized } => {
+                // Of IF NOT EXISTS only the first one made something.
+                if !self.views.iter().any(|v| v.name == name) {
+                    self.views.push(View { name, materialized, sql: sql.to_owned() });
+                }
+            }
+            _ => self.changed = true,
+        }
+    }
+
+    /// Drops every view and creates it again, if anything has changed since they were created.
+    pub(crate) async fn rebuild(&mut self, subject: &mut Subject) -> Result<(), EngineError> {
+        if !std::mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        let session = subject.session(0).await?;
+        let mut standing = Vec::new();
+        while let Some(view) = self.views.pop() {
+            let kind = if view.materialized { "MATERIALIZED VIEW" } else { "VIEW" };
+            match session.execute(&format!("DROP {kind} \"{}\"", view.name.replace('"', "\"\""))).await {
+                Ok(_) => standing.push(view),
+                // A DROP of the file has taken it, by name or by CASCADE.
+                Err(error) if error.code() == "42P01" => {}
+                Err(error) => return Err(EngineError(error)),
+            }
+        }
+        while let Some(view) = standing.pop() {
+            session.execute(&view.sql).await.map_err(EngineError)?;
+            self.views.push(view);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! What the modes have to know about a statement: does it make or drop a view, set something, insert literal rows.
+
+use crate::lexer::{Token, tokens};
+
+/// A statement as far as the modes care.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Statement<'a> {
+    /// `CREATE TABLE`.
+    CreateTable {
+        /// Its name.
+        name: String,
+        /// Whether rows can only be added.
+        append_only: bool,
+    },
+    /// `CREATE [MATERIALIZED] VIEW`.
+    CreateView {
+        /// Its name.
+        name: String,
+        /// Whether it is maintained.
+        materialized: bool,
+    },
+    /// `INSERT INTO … VALUES …` and nothing behind it.
+    InsertValues(InsertValues<'a>),
+    /// `SET` and `RESET`: they belong to the session, which does not survive a restart.
+    Set,
+    /// `SELECT` and what else only reads.
+    Read,
+    /// Everything else.
+    Other,
+}
+
+/// An insertion of literal rows.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) struct InsertValues<'a> {
+    /// The table.
+    pub(crate) table: String,
+    /// The text up to and with `VALUES`.
+    pub(crate) head: &'a str,
+    /// The rows, each with its parentheses.
+    pub(crate) rows: Vec<&'a str>,
+}
+
+impl<'a> Statement<'a> {
+    /// Looks at the words of a statement.
+    pub(crate) fn of(sql: &'a str) -> Self {
+        let (tokens, _) = tokens(sql);
+        let is = |i: usize, keyword: &str| tokens.get(i).is_some_and(|t| t.is(keyword));
+        match tokens.first() {
+            Some(t) if t.is("create") => create(&tokens),
+            Some(t) if t.is("insert") && is(1, "into") => insert(sql, &tokens).map_or(Self::Other, Self::InsertValues),
+            Some(t) if t.is("set") || t.is("reset") => Self::Set,
+            Some(t) if ["select", "with", "values", "show", "explain", "subscribe"].iter().any(|k| t.is(k)) => Self::Read,
+            Some(t) if t.is_symbol("(") => Self::Read,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn create<'a>(tokens: &[Token<'_>]) -> Statement<'a> {
+    let mut at = 1;
+    let materialized = tokens.get(at).is_some_and(|t| t.is("materialized"));
+    at += usize::from(materialized);
+    let is_table = tokens.get(at).is_some_and(|t| t.is("table"));
+    let is_view = tokens.get(at).is_some_and(|t| t.is("view"));
+    at += 1;
+    if tokens.get(at).is_some_and(|t| t.is("if")) {
+        at += 3;
+    }
+    match tokens.get(at).map(Token::name) {
+        Some(name) if is_table => Statement::CreateTable { name, append_only: tokens.iter().any(|t| t.is("append_only")) },
+        Some(name) if is_view => Statement::CreateView { name, materialized },
+        _ => Statement::Other,
+    }
+}
+
+fn insert<'a>(sql: &'a str, tokens: &[Token<'a>]) -> Option<InsertValues<'a>> {
+    let table = tokens.get(2)?.name();
+    let mut at = 3;
+    if tokens.get(at)?.is_symbol("(") {
+        at = close(tokens, at)? + 1;
+    }
+    if !tokens.get(at)?.is("values") {
+        return None;
+    }
+    let head = &sql[..tokens[at].span.end];
+    let mut rows = Vec::new();
+    loop {
+        let open = at + 1;
+        if !tokens.get(open)?.is_symbol("(") {
+            return None;
+        }
+        at = close(tokens, open)?;
+        rows.push(&sql[tokens[open].span.start..tokens[at].span.end]);
+        at += 1;
+        match tokens.get(at) {
+            None => return Some(InsertValues { table, head, rows }),
+            Some(t) if t.is_symbol(",") => {}
+            Some(_) => return None,
+        }
+    }
+}
+
+/// Where the parenthesis that opens at `open` closes.
+fn close(tokens: &[Token<'_>], open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (i, token) in tokens.iter().enumerate().skip(open) {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth -= 1;
+            if depth == 0 {
+                return Some(i);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! Deliberately not here: anything that knows of SQL, of timely, or of the network; and I/O.
 #![warn(missing_docs)]
 
+pub mod codec;
 pub mod dictionary;
 pub mod arrangement;
 pub mod bag_calendar;
@@ -20,6 +21,7 @@ pub mod set_history;
 pub mod hash;
 pub mod layout;
 
+pub use codec::{decode_batch, decode_batch_for_disk, decode_column, encode_batch, encode_column};
 pub use dictionary::Dictionary;
 pub use hash::{hash_bytes, hash_word, hash_words};
 pub use layout::{NullTest, Repack, RowLayout};

@@ -221,6 +221,3 @@ impl Drop for Attempt {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -162,6 +162,3 @@ async fn read_all(bucket: &Bucket, ids: &[CheckpointId]) -> Result<Vec<Manifest>
 fn names_of(manifests: &[Manifest]) -> BTreeSet<String> {
     manifests.iter().flat_map(|m| m.contents.segments()).map(|u| u.segment.name.clone()).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -272,6 +272,3 @@ fn poisoned(error: &Error) -> Error {
 fn stopped() -> Error {
     Error::Poisoned { reason: "the task that writes it has stopped".to_owned() }
 }
-
-#[cfg(test)]
-mod tests;

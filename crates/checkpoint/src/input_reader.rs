@@ -70,10 +70,16 @@ pub(crate) async fn read_object(bucket: &Bucket, first: Epoch) -> Result<InputOb
     input_record::decode_object(first, &bytes)
 }
 
+/// The object with the highest epochs.
+pub(crate) async fn last_object(bucket: &Bucket) -> Result<Option<InputObject>> {
+    match bucket.list_numbered(INPUT_FOLDER, ".arrow").await?.last() {
+        Some((first, _)) => read_object(bucket, Epoch(*first)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The first epoch that no object holds, where everything up to `captured` may have been collected.
 pub(crate) async fn end_of_log(bucket: &Bucket, captured: Epoch) -> Result<Epoch> {
-    let objects = bucket.list_numbered(INPUT_FOLDER, ".arrow").await?;
-    let Some((first, _)) = objects.last() else { return Ok(captured.next()) };
-    let last = read_object(bucket, Epoch(*first)).await?.last;
+    let last = last_object(bucket).await?.map_or(captured, |object| object.last);
     Ok(last.max(captured).next())
 }

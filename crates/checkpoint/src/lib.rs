@@ -20,17 +20,21 @@
 mod bucket;
 pub mod commit;
 pub mod error;
+#[cfg(feature = "testing")]
+pub mod faults;
 pub mod fence;
 pub mod garbage;
 pub mod input_log;
 pub mod input_reader;
 pub mod input_record;
+pub mod inspect;
 pub mod local;
 pub mod location;
 pub mod manifest;
 mod numbers;
 pub mod object;
 pub mod open;
+pub mod protocol;
 pub mod segment;
 
 pub use commit::{Attempt, CommitOutcome};
@@ -39,6 +43,7 @@ pub use garbage::Collected;
 pub use input_log::{Appended, InputLog};
 pub use input_reader::InputReader;
 pub use input_record::{InputChange, InputRecord};
+pub use inspect::{StoreReport, inspect};
 pub use location::{Location, LocationKind};
 pub use manifest::{Contents, DataflowEntry, LoopEntry, Manifest, OperatorEntry, RelationEntry, SegmentUse};
 pub use numbers::UniqueId;

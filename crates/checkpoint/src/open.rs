@@ -198,12 +198,22 @@ impl Writer {
     }
 }
 
-/// The manifest with the highest id.
+/// The manifest with the highest id; `None` only in an empty store.
+///
+/// A writer puts its fence manifest before anything of its generation enters the input log. So a log that is there without a
+/// manifest, or that is of a later generation than the newest manifest, means that manifests are missing. It is read first, lest
+/// somebody who opens the store right now be taken for that.
 pub(crate) async fn newest_manifest(bucket: &Bucket) -> Result<Option<Manifest>> {
-    match bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.last() {
-        Some((id, _)) => read_manifest(bucket, CheckpointId(*id)).await.map(Some),
-        None => Ok(None),
+    let log_generation = input_reader::last_object(bucket).await?.map(|object| object.generation);
+    let manifest = match bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.last() {
+        Some((id, _)) => Some(read_manifest(bucket, CheckpointId(*id)).await?),
+        None => None,
+    };
+    if log_generation > manifest.as_ref().map(|m| m.generation) {
+        let next = manifest.map_or(CheckpointId(1), |m| m.id.next());
+        return Err(Error::Missing { object: manifest_name(next), used_by: CHECKPOINT_LIST.to_owned() });
     }
+    Ok(manifest)
 }
 
 /// Reads and verifies a manifest.

@@ -1,0 +1,209 @@
+//! An object store that fails on demand, for tests.
+//!
+//! Faults are queued; each waits for its operation on an object whose name contains its text, strikes once and is gone.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tokio::sync::Semaphore;
+
+/// The operation that a fault waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A put.
+    Put,
+    /// A get.
+    Get,
+    /// A delete.
+    Delete,
+    /// A listing; its name is the prefix.
+    List,
+}
+
+/// What happens then.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// An error, and nothing is done.
+    FailBefore,
+    /// It is done, and an error comes back.
+    FailAfter,
+    /// The operation waits for the gate, then is done.
+    Delay(Gate),
+    /// Only this many bytes are read.
+    ShortRead(usize),
+    /// This bit of what is read is another.
+    BitFlip(usize),
+}
+
+/// Holds operations up until it is opened. It tells when one has arrived.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { arrived: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) }
+    }
+}
+
+impl Gate {
+    /// Waits until an operation has arrived.
+    pub async fn arrival(&self) {
+        self.arrived.acquire().await.expect("a gate is never closed for good").forget();
+    }
+
+    /// Lets one operation pass.
+    pub fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.arrived.add_permits(1);
+        self.open.acquire().await.expect("a gate is never closed for good").forget();
+    }
+}
+
+#[derive(Debug)]
+struct Fault {
+    operation: Operation,
+    name: String,
+    effect: Effect,
+}
+
+/// An object store that fails on demand.
+#[derive(Clone, Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    faults: Arc<Mutex<Vec<Fault>>>,
+}
+
+impl FaultyStore {
+    /// Without faults yet.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, faults: Arc::default() }
+    }
+
+    /// Queues a fault for the next operation on an object whose name contains `name`.
+    pub fn inject(&self, operation: Operation, name: &str, effect: Effect) {
+        self.lock().push(Fault { operation, name: name.to_owned(), effect });
+    }
+
+    /// Faults that have not struck.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
+        self.faults.lock().expect("nothing panics while it holds this lock")
+    }
+
+    fn strike(&self, operation: Operation, name: &str) -> Option<Effect> {
+        let mut faults = self.lock();
+        let found = faults.iter().position(|f| f.operation == operation && name.contains(&f.name))?;
+        Some(faults.remove(found).effect)
+    }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with faults", self.inner)
+    }
+}
+
+fn injected() -> Error {
+    Error::Generic { store: "faulty", source: "injected fault".into() }
+}
+
+/// What a read returns, spoilt.
+async fn spoil(result: GetResult, effect: &Effect) -> Result<GetResult> {
+    let (meta, range, attributes) = (result.meta.clone(), result.range.clone(), result.attributes.clone());
+    let mut bytes = result.bytes().await?.to_vec();
+    match effect {
+        Effect::ShortRead(length) => bytes.truncate(*length),
+        Effect::BitFlip(bit) => bytes[bit / 8] ^= 1 << (bit % 8),
+        _ => {}
+    }
+    let payload = GetResultPayload::Stream(futures::stream::once(async move { Ok(Bytes::from(bytes)) }).boxed());
+    Ok(GetResult { payload, meta, range, attributes })
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let effect = self.strike(Operation::Put, location.as_ref());
+        match &effect {
+            Some(Effect::FailBefore) => return Err(injected()),
+            Some(Effect::Delay(gate)) => gate.pass().await,
+            _ => {}
+        }
+        let result = self.inner.put_opts(location, payload, options).await?;
+        if matches!(effect, Some(Effect::FailAfter)) { Err(injected()) } else { Ok(result) }
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let effect = self.strike(Operation::Get, location.as_ref());
+        match &effect {
+            Some(Effect::FailBefore | Effect::FailAfter) => return Err(injected()),
+            Some(Effect::Delay(gate)) => gate.pass().await,
+            _ => {}
+        }
+        let result = self.inner.get_opts(location, options).await?;
+        match effect {
+            Some(effect) => spoil(result, &effect).await,
+            None => Ok(result),
+        }
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        let one_by_one = locations.and_then(move |location| {
+            let this = this.clone();
+            async move {
+                let effect = this.strike(Operation::Delete, location.as_ref());
+                if matches!(effect, Some(Effect::FailBefore)) {
+                    return Err(injected());
+                }
+                if let Some(Effect::Delay(gate)) = &effect {
+                    gate.pass().await;
+                }
+                let one = futures::stream::once(async move { Ok(location) }).boxed();
+                let deleted = this.inner.delete_stream(one).try_next().await?.ok_or_else(injected)?;
+                if matches!(effect, Some(Effect::FailAfter)) { Err(injected()) } else { Ok(deleted) }
+            }
+        });
+        one_by_one.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let name = prefix.map_or("", |p| p.as_ref());
+        match self.strike(Operation::List, name) {
+            Some(Effect::FailBefore | Effect::FailAfter) => futures::stream::once(async { Err(injected()) }).boxed(),
+            _ => self.inner.list(prefix),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

@@ -1,13 +1,35 @@
-//! SQL text to a bound, optimized logical plan.
+//! SQL text to a bound, optimized logical plan: statements, the catalog, names and types, recursion, and which optimizer rules run.
+//!
+//! What others call:
+//! - [`parse`]: a script to [`Statement`]s with their texts;
+//! - [`Catalog`]: relations by name and id, who depends on whom, what a DROP takes out;
+//! - [`bind_query`], [`bind_view`], [`bind_stored_view`], [`bind_insert`], [`bind_delete`], [`bind_update`]: to a [`Bound`] logical plan;
+//! - [`optimize_view`] for what is maintained (the planner takes it from there), [`optimize_query`] for what DataFusion executes;
+//! - [`finish_physical_expr`]: PostgreSQL's arithmetic and casts in physical expressions;
+//! - [`RecursionNode`], [`RelationSource`], [`WorkTable`]: what to look for in a plan.
+//!
+//! PostgreSQL decides about names, types, NULLs and error texts wherever it has the feature. Deliberately not here: how a plan is
+//! maintained (`planner`) and what a statement does (`refrain`).
 #![warn(missing_docs)]
 
+pub mod bind;
 pub mod catalog;
 pub mod error;
+pub mod optimize;
 pub mod parser;
+pub mod physical;
+pub mod recursion;
+pub mod source;
 pub mod statement;
 pub mod types;
 
-pub use catalog::Catalog;
+pub use bind::{Bound, bind_delete, bind_insert, bind_query, bind_stored_view, bind_update, bind_view};
+pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};
+pub use optimize::{optimize_query, optimize_view};
 pub use parser::parse;
+pub use physical::finish_physical_expr;
+pub use recursion::RecursionNode;
+pub use source::{RelationSource, WorkTable};
 pub use statement::Statement;
+pub use types::SqlType;

@@ -223,10 +223,6 @@ impl<'a> Parser<'a> {
         self.inner.parse_query().map_err(|e| self.error(&e))
     }
 
-    fn expression(&mut self) -> Result<ast::Expr> {
-        self.inner.parse_expr().map_err(|e| self.error(&e))
-    }
-
     fn identifier(&mut self) -> Result<Ident> {
         self.inner.parse_identifier().map_err(|e| self.error(&e))
     }

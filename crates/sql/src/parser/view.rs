@@ -71,9 +71,9 @@ impl Parser<'_> {
     /// `NAME [=] [TRUE | FALSE]`
     fn subscribe_option(&mut self, subscribe: &mut Subscribe) -> Result<()> {
         let name = fold(&self.identifier()?);
-        self.inner.consume_token(&Token::Eq);
+        let said = self.inner.consume_token(&Token::Eq);
         let value = match self.peek() {
-            Token::Comma | Token::RParen => true,
+            Token::Comma | Token::RParen if !said => true,
             _ => settings::boolean(&name, &self.value()?)?,
         };
         match name.as_str() {

@@ -1,0 +1,182 @@
+//! What DataFusion's binder asks of us: tables, functions, types, options.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result as DataFusionResult, TableReference};
+use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion_sql::sqlparser::ast;
+use refrain_types::RelationId;
+
+use super::functions::FUNCTIONS;
+use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMA};
+use crate::error::{Result, SqlError};
+use crate::source::{Named, PlanSource, RelationSource};
+
+/// The options under which everything is bound and optimized.
+pub(crate) static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
+    let mut options = ConfigOptions::new();
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.default_null_ordering = "nulls_max".to_owned();
+    options.sql_parser.dialect = datafusion_common::config::Dialect::PostgreSQL;
+    options.execution.time_zone = Some(crate::types::UTC.to_owned());
+    options.optimizer.filter_null_join_keys = true;
+    options
+});
+
+/// The names that one statement sees.
+pub(crate) struct Context<'a> {
+    catalog: &'a Catalog,
+    named: Named,
+    /// Working tables and planned recursions, by the names that `crate::recursion` gave them.
+    placed: RefCell<HashMap<String, Arc<dyn TableSource>>>,
+    /// Views that are planned already, so that a view that is named twice has one plan, with one set of recursions.
+    views: RefCell<HashMap<RelationId, LogicalPlan>>,
+    /// How many recursions the statement has, those in its views included.
+    recursions: RefCell<usize>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(catalog: &'a Catalog) -> Self {
+        Self {
+            catalog,
+            named: Arc::default(),
+            placed: RefCell::default(),
+            views: RefCell::default(),
+            recursions: RefCell::default(),
+        }
+    }
+
+    /// The relations that the statement names itself, plain views included.
+    pub(crate) fn named(&self) -> BTreeSet<RelationId> {
+        self.named.lock().expect("nothing panics while it holds the lock").clone()
+    }
+
+    pub(crate) fn next_recursion(&self) -> usize {
+        let mut count = self.recursions.borrow_mut();
+        *count += 1;
+        *count - 1
+    }
+
+    /// Makes a name stand for a source, before any relation of that name.
+    pub(crate) fn place(&self, name: String, source: Arc<dyn TableSource>) {
+        self.placed.borrow_mut().insert(name, source);
+    }
+
+    fn source(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
+        if let TableReference::Bare { table } = name
+            && let Some(source) = self.placed.borrow().get(table.as_ref())
+        {
+            return Ok(Arc::clone(source));
+        }
+        let full_name = match name {
+            TableReference::Bare { table } => table.to_string(),
+            TableReference::Partial { schema, table } if schema.as_ref() == "public" => table.to_string(),
+            TableReference::Partial { schema, table } if schema.as_ref() == SYSTEM_SCHEMA => format!("{schema}.{table}"),
+            other => return Err(SqlError::no_relation(other)),
+        };
+        let relation = self.catalog.relation(&full_name)?;
+        match relation.kind {
+            RelationKind::View => {
+                let plan = self.view_plan(relation)?;
+                Ok(Arc::new(PlanSource::new(plan, Some((relation.id, Arc::clone(&self.named))))))
+            }
+            _ => Ok(Arc::new(RelationSource::new(relation, Arc::clone(&self.named)))),
+        }
+    }
+
+    /// The plan of a view. Its own names are collected elsewhere: a statement depends on the view, the view on them.
+    fn view_plan(&self, view: &Relation) -> Result<LogicalPlan> {
+        if let Some(plan) = self.views.borrow().get(&view.id) {
+            return Ok(plan.clone());
+        }
+        let definition = view.definition.as_ref().expect("a view has a definition");
+        let inner = Context {
+            catalog: self.catalog,
+            named: Arc::new(Mutex::default()),
+            placed: RefCell::default(),
+            views: RefCell::new(self.views.take()),
+            recursions: RefCell::new(self.recursions.take()),
+        };
+        let query = crate::parser::parse_query(&definition.query)?;
+        let plan = super::plan_view_query(&inner, &query, &definition.columns);
+        self.views.replace(inner.views.take());
+        self.recursions.replace(inner.recursions.take());
+        let plan = plan?;
+        self.views.borrow_mut().insert(view.id, plan.clone());
+        Ok(plan)
+    }
+}
+
+impl ContextProvider for Context<'_> {
+    fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
+        Ok(self.source(&name)?)
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &FUNCTIONS.planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(Types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        FUNCTIONS.scalar.get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        FUNCTIONS.aggregate.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        FUNCTIONS.window.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &OPTIONS
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        sorted_names(FUNCTIONS.scalar.keys())
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        sorted_names(FUNCTIONS.aggregate.keys())
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        sorted_names(FUNCTIONS.window.keys())
+    }
+}
+
+fn sorted_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    names.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
+/// Types in casts and literals are PostgreSQL's.
+#[derive(Debug)]
+struct Types;
+
+impl TypePlanner for Types {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> DataFusionResult<Option<FieldRef>> {
+        Ok(Some(Arc::new(Field::new("", crate::types::arrow_type(sql_type)?, true))))
+    }
+}

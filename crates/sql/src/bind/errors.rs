@@ -1,0 +1,164 @@
+//! DataFusion's errors in PostgreSQL's words.
+//!
+//! DataFusion tells most errors apart by their text only, so this reads texts. What is not recognised keeps DataFusion's words.
+
+use arrow::error::ArrowError;
+use datafusion_common::{DataFusionError, SchemaError, TableReference};
+use refrain_types::SqlState;
+
+use super::normalize::column_name;
+use crate::error::{SqlError, code};
+
+/// `syntax_error_or_access_rule_violation`, where nothing closer is known.
+const NOT_BOUND: SqlState = SqlState(*b"42000");
+
+const NO_FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
+const NO_OPERATOR_HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+
+/// An error of the binder or the optimizer, in PostgreSQL's words.
+#[must_use]
+pub fn from_datafusion(error: DataFusionError) -> SqlError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<SqlError>() {
+            Ok(ours) => *ours,
+            Err(other) => SqlError::new(SqlState::INTERNAL_ERROR, other),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
+        DataFusionError::Collection(errors) => {
+            errors.into_iter().next().map_or_else(|| SqlError::new(SqlState::INTERNAL_ERROR, "no error"), from_datafusion)
+        }
+        DataFusionError::Shared(inner) => from_shared(&inner),
+        DataFusionError::SchemaError(error, _) => of_schema(&error),
+        DataFusionError::SQL(error, _) => SqlError::syntax(error),
+        DataFusionError::NotImplemented(message) => SqlError::unsupported(format!("not supported: {}", first_line(&message))),
+        DataFusionError::ArrowError(error, _) => of_arrow(&error),
+        DataFusionError::Plan(message) => of_plan(&message),
+        DataFusionError::Execution(message) => SqlError::new(SqlState::DATA_EXCEPTION, first_line(&message)),
+        DataFusionError::Internal(message) => SqlError::new(SqlState::INTERNAL_ERROR, first_line(&message)),
+        other => SqlError::new(SqlState::INTERNAL_ERROR, other.strip_backtrace()),
+    }
+}
+
+/// As [`from_datafusion`], for an error that others hold too.
+fn from_shared(error: &DataFusionError) -> SqlError {
+    match error.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(ours) => ours.clone(),
+            None => SqlError::new(SqlState::INTERNAL_ERROR, inner),
+        },
+        DataFusionError::SchemaError(error, _) => of_schema(error),
+        DataFusionError::ArrowError(error, _) => of_arrow(error),
+        DataFusionError::Plan(message) => of_plan(message),
+        other => SqlError::new(SqlState::INTERNAL_ERROR, other.strip_backtrace()),
+    }
+}
+
+fn of_schema(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = column_name(&field.name);
+            match &field.relation {
+                None => SqlError::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")),
+                Some(table) if valid_fields.iter().any(|f| f.relation.as_ref().is_some_and(|r| r.resolved_eq(table))) => {
+                    SqlError::new(code::UNDEFINED_COLUMN, format!("column {}.{name} does not exist", table.table()))
+                }
+                Some(table) => missing_from(table),
+            }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let name = column_name(&field.name);
+            SqlError::new(code::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
+        }
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            SqlError::new(code::DUPLICATE_ALIAS, format!("table name \"{}\" specified more than once", qualifier.table()))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            SqlError::new(code::DUPLICATE_COLUMN, format!("column \"{}\" specified more than once", column_name(name)))
+        }
+    }
+}
+
+fn missing_from(table: &TableReference) -> SqlError {
+    SqlError::new(code::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{}\"", table.table()))
+}
+
+fn of_arrow(error: &ArrowError) -> SqlError {
+    match error {
+        ArrowError::DivideByZero => SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(message) => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, first_line(message)),
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+            SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, first_line(message))
+        }
+        other => SqlError::new(SqlState::DATA_EXCEPTION, other),
+    }
+}
+
+fn of_plan(message: &str) -> SqlError {
+    let line = first_line(message);
+    if let Some(name) = between(line, "Invalid function '", "'") {
+        return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(NO_FUNCTION_HINT);
+    }
+    if let Some(name) = between(line, "call to '", "'").or_else(|| between(line, "Function '", "'")) {
+        let types = between(line, "coercion from ", " failed").or_else(|| between(line, "coercion from [", "]"));
+        let types = types.map(|t| t.trim_matches(['[', ']'])).unwrap_or_default();
+        return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}({}) does not exist", type_list(types)))
+            .with_hint(NO_FUNCTION_HINT);
+    }
+    if let Some(operation) =
+        between(line, "for comparison operation ", "\n").or_else(|| line.split_once("for comparison operation ").map(|p| p.1))
+    {
+        return no_operator(operation);
+    }
+    if let Some(operation) = between(line, "Cannot coerce arithmetic expression ", " to valid types") {
+        return no_operator(operation);
+    }
+    if line.contains("must be in GROUP BY or an aggregate function") || line.contains("must appear in the GROUP BY") {
+        let column = between(line, "column \"", "\" must appear").unwrap_or("?");
+        let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return SqlError::new(code::GROUPING_ERROR, message);
+    }
+    if line.contains("different number of columns") || line.contains("same number of columns") {
+        let operation = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|o| line.to_uppercase().contains(o)).unwrap_or("UNION");
+        return SqlError::syntax(format!("each {operation} query must have the same number of columns"));
+    }
+    if let Some(name) = between(line, "WITH query name \"", "\" specified more than once") {
+        return SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{name}\" specified more than once"));
+    }
+    if line.starts_with("Cannot automatically convert") || line.contains("Unsupported CAST from") {
+        return SqlError::new(code::CANNOT_COERCE, lower_first(line));
+    }
+    SqlError::new(NOT_BOUND, lower_first(line))
+}
+
+/// `Utf8 + Int64` in PostgreSQL's words.
+fn no_operator(operation: &str) -> SqlError {
+    let mut parts = operation.split_whitespace();
+    let (left, op) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let right = parts.collect::<Vec<_>>().join(" ");
+    let message = format!("operator does not exist: {} {op} {}", type_list(left), type_list(&right));
+    SqlError::new(code::UNDEFINED_FUNCTION, message).with_hint(NO_OPERATOR_HINT)
+}
+
+/// Arrow's names of types as PostgreSQL's.
+fn type_list(types: &str) -> String {
+    let one = |name: &str| name.trim().parse().map_or_else(|_| name.trim().to_lowercase(), |t| crate::types::type_name(&t));
+    match types.parse() {
+        Ok(single) => crate::types::type_name(&single),
+        Err(_) => types.split(',').map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+fn first_line(message: &str) -> &str {
+    message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or(message).lines().next().unwrap_or(message)
+}
+
+fn lower_first(line: &str) -> String {
+    let mut characters = line.chars();
+    let first = characters.next().map(|c| c.to_lowercase().to_string()).unwrap_or_default();
+    format!("{first}{}", characters.as_str().trim_end_matches('.'))
+}

@@ -1,0 +1,68 @@
+//! The functions that can be called: DataFusion's, with `sum` and `avg` as PostgreSQL types them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion_expr::planner::ExprPlanner;
+use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+use super::aggregates::ExactAggregate;
+
+/// Functions by name and alias, and what turns syntax (`EXTRACT`, `[…]`, `count(*)`, …) into calls.
+pub(crate) struct Functions {
+    pub(crate) scalar: HashMap<String, Arc<ScalarUDF>>,
+    pub(crate) aggregate: HashMap<String, Arc<AggregateUDF>>,
+    pub(crate) window: HashMap<String, Arc<WindowUDF>>,
+    pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+    let mut functions =
+        Functions { scalar: HashMap::new(), aggregate: HashMap::new(), window: HashMap::new(), planners: expression_planners() };
+    for f in
+        datafusion_functions::all_default_functions().into_iter().chain(datafusion_functions_nested::all_default_nested_functions())
+    {
+        for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
+            functions.scalar.insert(name.to_owned(), Arc::clone(&f));
+        }
+    }
+    let exact = [ExactAggregate::sum(), ExactAggregate::avg()].map(|f| Arc::new(AggregateUDF::new_from_impl(f)));
+    for f in datafusion_functions_aggregate::all_default_aggregate_functions().into_iter().chain(exact) {
+        for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
+            functions.aggregate.insert(name.to_owned(), Arc::clone(&f));
+        }
+    }
+    // DataFusion's `mean` is its own `avg`, with its own result types.
+    functions.aggregate.remove("mean");
+    for f in datafusion_functions_window::all_default_window_functions() {
+        for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
+            functions.window.insert(name.to_owned(), Arc::clone(&f));
+        }
+    }
+    functions
+});
+
+/// All scalar functions, for whoever executes a bound plan.
+#[must_use]
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    FUNCTIONS.scalar.values().cloned().collect()
+}
+
+/// All aggregate functions, for whoever executes a bound plan.
+#[must_use]
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    FUNCTIONS.aggregate.values().cloned().collect()
+}
+
+fn expression_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![
+        Arc::new(super::operators::Operators),
+        Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
+        Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
+        Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
+        Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
+        Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+        Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+        Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
+    ]
+}

@@ -1,0 +1,244 @@
+//! What happens to a parsed query before DataFusion sees it: number literals get PostgreSQL's types, output columns its names.
+//!
+//! DataFusion takes every integer literal for a `bigint` and names columns after their expressions. So `1` becomes `CAST(1 AS int)`
+//! here, and every output column that is not a plain column gets an alias. PostgreSQL lets two output columns have one name,
+//! DataFusion does not: from the second on, such an alias carries a mark that [`column_name`] takes off again.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    self, CastKind, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, Value, VisitMut, VisitorMut, WindowType,
+};
+
+use crate::error::{Result, SqlError};
+use crate::parser::fold;
+
+/// Between a column's name and what makes it unique.
+const MARK: char = '\u{1}';
+
+/// Rewrites a query in place.
+///
+/// # Errors
+/// For what DataFusion would plan wrongly.
+pub(crate) fn normalize(node: &mut impl VisitMut) -> Result<()> {
+    match node.visit(&mut Normalizer) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The name of an output column, without the mark.
+pub(crate) fn column_name(name: &str) -> &str {
+    name.split_once(MARK).map_or(name, |(name, _)| name)
+}
+
+struct Normalizer;
+
+impl VisitorMut for Normalizer {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let Some(error) = refused(query) {
+            return ControlFlow::Break(error);
+        }
+        if let Some(order_by) = &mut query.order_by
+            && let OrderByKind::Expressions(by) = &mut order_by.kind
+        {
+            by.iter_mut().for_each(|e| keep_number(&mut e.expr));
+        }
+        match &mut query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+                limit.iter_mut().for_each(keep_number);
+                offset.iter_mut().for_each(|o| keep_number(&mut o.value));
+            }
+            Some(LimitClause::OffsetCommaLimit { offset, limit }) => [offset, limit].into_iter().for_each(keep_number),
+            None => {}
+        }
+        query.fetch.iter_mut().filter_map(|f| f.quantity.as_mut()).for_each(keep_number);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if let GroupByExpr::Expressions(by, _) = &mut select.group_by {
+            by.iter_mut().for_each(keep_number);
+        }
+        name_columns(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        match expr {
+            Expr::Interval(interval) => keep_number(&mut interval.value),
+            Expr::Function(function) => {
+                if let Some(WindowType::WindowSpec(spec)) = &mut function.over
+                    && let Some(frame) = &mut spec.window_frame
+                {
+                    [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten().for_each(keep_bound);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let Expr::Value(value) = expr else { return ControlFlow::Continue(()) };
+        if let Value::Number(digits, false) = &value.value
+            && digits.replace('_', "").parse::<i32>().is_ok()
+        {
+            let number = std::mem::replace(expr, Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty()));
+            *expr = typed(number, ast::DataType::Int(None));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn typed(expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// Marks a number that is a position or a count, not a value. The flag is MySQL's `10L`, which nothing reads.
+fn keep_number(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let Value::Number(_, long) = &mut value.value
+    {
+        *long = true;
+    }
+}
+
+fn keep_bound(bound: &mut ast::WindowFrameBound) {
+    if let ast::WindowFrameBound::Preceding(Some(value)) | ast::WindowFrameBound::Following(Some(value)) = bound {
+        keep_number(value);
+    }
+}
+
+fn refused(query: &Query) -> Option<SqlError> {
+    if !query.locks.is_empty() {
+        return Some(SqlError::unsupported("FOR UPDATE and FOR SHARE are not supported"));
+    }
+    refused_set(&query.body)
+}
+
+fn refused_set(body: &SetExpr) -> Option<SqlError> {
+    match body {
+        SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            if matches!(op, SetOperator::Except | SetOperator::Intersect) && *set_quantifier == SetQuantifier::All {
+                return Some(SqlError::unsupported(format!("{op} ALL is not supported")));
+            }
+            refused_set(left).or_else(|| refused_set(right))
+        }
+        SetExpr::Select(select) if select.into.is_some() => Some(SqlError::unsupported("SELECT INTO is not supported")),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Some(SqlError::unsupported("statements that change data cannot stand inside a query"))
+        }
+        _ => None,
+    }
+}
+
+fn name_columns(items: &mut [SelectItem]) {
+    let wildcard = items.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in items {
+        let (expr, name, plain) = match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                let name = output_name(expr);
+                (expr, name, plain)
+            }
+            SelectItem::ExprWithAlias { expr, alias } => (expr, fold(alias), false),
+            _ => continue,
+        };
+        let count = seen.entry(name.clone()).or_insert(0);
+        *count += 1;
+        let unique = if *count == 1 && !(wildcard && plain) { name } else { format!("{name}{MARK}{count}") };
+        if plain && *count == 1 && !wildcard {
+            continue;
+        }
+        let placeholder = Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty());
+        let expr = std::mem::replace(expr, placeholder);
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', unique) };
+    }
+}
+
+/// PostgreSQL's name for an output column without an alias (its `FigureColname`).
+fn output_name(expr: &Expr) -> String {
+    strong_name(expr).or_else(|| weak_name(expr)).unwrap_or_else(|| "?column?".to_owned())
+}
+
+/// A name that a cast around the expression keeps.
+fn strong_name(expr: &Expr) -> Option<String> {
+    Some(match expr {
+        Expr::Identifier(ident) => fold(ident),
+        Expr::CompoundIdentifier(parts) => fold(parts.last()?),
+        Expr::CompoundFieldAccess { root, .. } => return strong_name(root),
+        Expr::Function(function) => function.name.0.last()?.as_ident().map(fold)?,
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return strong_name(inner),
+        Expr::Cast { expr, .. } => return strong_name(expr),
+        Expr::Case { else_result: Some(other), .. } => return strong_name(other),
+        Expr::Subquery(query) => return query_name(query),
+        Expr::Exists { .. } => "exists".to_owned(),
+        Expr::Array(_) => "array".to_owned(),
+        Expr::Extract { .. } => "extract".to_owned(),
+        Expr::Substring { .. } => "substring".to_owned(),
+        Expr::Position { .. } => "position".to_owned(),
+        Expr::Overlay { .. } => "overlay".to_owned(),
+        Expr::Ceil { .. } => "ceil".to_owned(),
+        Expr::Floor { .. } => "floor".to_owned(),
+        Expr::AtTimeZone { .. } => "timezone".to_owned(),
+        Expr::Trim { trim_where, .. } => match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
+            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
+            _ => "btrim".to_owned(),
+        },
+        _ => return None,
+    })
+}
+
+/// A name that something better replaces.
+fn weak_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Cast { data_type, .. } => Some(internal_type_name(data_type)),
+        Expr::TypedString(typed) => Some(internal_type_name(&typed.data_type)),
+        Expr::Interval(_) => Some("interval".to_owned()),
+        Expr::Case { .. } => Some("case".to_owned()),
+        Expr::Nested(inner) => weak_name(inner),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some("bool".to_owned()),
+        _ => None,
+    }
+}
+
+fn query_name(query: &Query) -> Option<String> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    match select.projection.first()? {
+        SelectItem::UnnamedExpr(expr) => Some(output_name(expr)),
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
+        _ => None,
+    }
+}
+
+/// The name that PostgreSQL's catalog has for a type: `int4`, not `integer`.
+fn internal_type_name(data_type: &ast::DataType) -> String {
+    use crate::types::SqlType as T;
+    let name = match T::from_ast(data_type) {
+        Ok(T::SmallInt) => "int2",
+        Ok(T::Integer) => "int4",
+        Ok(T::BigInt) => "int8",
+        Ok(T::Real) => "float4",
+        Ok(T::Double) => "float8",
+        Ok(T::Numeric(_)) => "numeric",
+        Ok(T::Text) => "text",
+        Ok(T::Varchar(_)) => "varchar",
+        Ok(T::Char(_)) => "bpchar",
+        Ok(T::Boolean) => "bool",
+        Ok(T::Date) => "date",
+        Ok(T::Time) => "time",
+        Ok(T::Timestamp) => "timestamp",
+        Ok(T::TimestampTz) => "timestamptz",
+        Ok(T::Interval) => "interval",
+        Ok(T::Bytea) => "bytea",
+        Err(_) => "?column?",
+    };
+    name.to_owned()
+}

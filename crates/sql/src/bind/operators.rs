@@ -1,0 +1,87 @@
+//! Operators that PostgreSQL defines otherwise than DataFusion.
+
+use arrow::datatypes::DataType;
+use datafusion_common::{DFSchema, Result};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion_expr::{Expr, ExprSchemable, cast};
+use datafusion_sql::sqlparser::ast::BinaryOperator;
+
+use crate::error::{SqlError, code};
+use crate::types::type_name;
+
+/// Refuses comparisons that PostgreSQL has no operator for, and does arithmetic of dates in days.
+#[derive(Debug)]
+pub(super) struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        use BinaryOperator as B;
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        match raw.op {
+            B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq => {
+                if differ(&raw.left, &left, &raw.right, &right) {
+                    return Err(no_operator(&left, &raw.op, &right));
+                }
+            }
+            B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo => {
+                if let Some(planned) = date_arithmetic(&raw, &left, &right) {
+                    return Ok(PlannerResult::Planned(planned));
+                }
+                let is_text = |e: &Expr, t: &DataType| is_text(t) && !is_literal(e);
+                if is_text(&raw.left, &left) || is_text(&raw.right, &right) {
+                    return Err(no_operator(&left, &raw.op, &right));
+                }
+            }
+            _ => {}
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+fn no_operator(left: &DataType, op: &BinaryOperator, right: &DataType) -> datafusion_common::DataFusionError {
+    let message = format!("operator does not exist: {} {op} {}", type_name(left), type_name(right));
+    SqlError::new(code::UNDEFINED_FUNCTION, message)
+        .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+        .into()
+}
+
+/// Whether two sides cannot be compared in PostgreSQL although DataFusion would cast one of them. A string literal has no type yet.
+fn differ(left_expr: &Expr, left: &DataType, right_expr: &Expr, right: &DataType) -> bool {
+    let class = |t: &DataType| match t {
+        t if is_text(t) => Some(1),
+        t if t.is_numeric() => Some(2),
+        DataType::Boolean => Some(3),
+        DataType::Date32 | DataType::Timestamp(..) => Some(4),
+        DataType::Time64(_) => Some(5),
+        _ => None,
+    };
+    let open = |e: &Expr, t: &DataType| t.is_null() || (is_text(t) && is_literal(e));
+    if open(left_expr, left) || open(right_expr, right) {
+        return false;
+    }
+    matches!((class(left), class(right)), (Some(l), Some(r)) if l != r)
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(..) | Expr::Placeholder(_))
+}
+
+/// `date + integer`, `integer + date`, `date - integer` are dates; `date - date` is a number of days.
+fn date_arithmetic(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
+    let days = |e: &Expr| cast(e.clone(), DataType::Int32);
+    let integer = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32);
+    let date = |e: Expr| cast(e, DataType::Date32);
+    match (&raw.op, left, right) {
+        (BinaryOperator::Plus, DataType::Date32, r) if integer(r) => Some(date(days(&raw.left) + days(&raw.right))),
+        (BinaryOperator::Plus, l, DataType::Date32) if integer(l) => Some(date(days(&raw.left) + days(&raw.right))),
+        (BinaryOperator::Minus, DataType::Date32, r) if integer(r) => Some(date(days(&raw.left) - days(&raw.right))),
+        (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => Some(days(&raw.left) - days(&raw.right)),
+        _ => None,
+    }
+}

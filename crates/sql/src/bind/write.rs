@@ -1,0 +1,200 @@
+//! The rows that `INSERT`, `DELETE` and `UPDATE` write, as queries.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion_sql::sqlparser::ast::{self, CastKind, Ident, SelectItem, SetExpr, TableAlias, TableFactor, Value};
+
+use super::context::Context;
+use super::errors::from_datafusion;
+use super::{Bound, bound, plan_query};
+use crate::catalog::{Catalog, Column, Relation};
+use crate::error::{Result, SqlError, code};
+use crate::parser::fold;
+use crate::statement::{Delete, Insert, Update};
+use crate::types::type_name;
+
+/// The rows that an `INSERT` adds: the table's columns, in its order and of its types. A column that the statement does not name is
+/// NULL. Whether a NULL is allowed, and how long a text may be, is for the caller to check.
+///
+/// # Errors
+/// When the table or a column does not exist, the number of values is not that of the columns, or a type does not fit.
+pub fn bind_insert(catalog: &Catalog, insert: &Insert) -> Result<Bound> {
+    let table = catalog.table(&insert.table)?;
+    let targets = target_columns(table, &insert.columns)?;
+    let mut source = insert.source.clone();
+    type_literals(&mut source.body, table, &targets);
+    let context = Context::new(catalog);
+    let plan = plan_query(&context, &source)?;
+    let width = plan.schema().fields().len();
+    if width > targets.len() {
+        return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+    }
+    if width < targets.len() && !insert.columns.is_empty() {
+        return Err(SqlError::syntax("INSERT has more target columns than expressions"));
+    }
+    let values = plan.schema().columns();
+    let row = table.columns.iter().enumerate().map(|(i, column)| match targets[..width].iter().position(|t| *t == i) {
+        None => typed_null(&column.data_type()).map(|null| null.alias(&column.name)),
+        Some(at) => {
+            let from = plan.schema().field(at).data_type();
+            assigned(Expr::Column(values[at].clone()), from, column).map(|e| e.alias(&column.name))
+        }
+    });
+    let row = row.collect::<Result<Vec<_>>>()?;
+    Ok(bound(&context, project(plan, row)?))
+}
+
+/// The rows that a `DELETE` removes: the table's columns.
+///
+/// # Errors
+/// When the table or a column does not exist, or the condition is not one.
+pub fn bind_delete(catalog: &Catalog, delete: &Delete) -> Result<Bound> {
+    let table = catalog.table(&delete.table)?;
+    let context = Context::new(catalog);
+    let query = table_query(table, delete.alias.as_ref(), delete.selection.clone(), Vec::new())?;
+    let plan = plan_query(&context, &query)?;
+    Ok(bound(&context, plan))
+}
+
+/// The rows that an `UPDATE` replaces: the table's columns as they are, then as they become.
+///
+/// # Errors
+/// As [`bind_delete`]; and when a value does not fit its column.
+pub fn bind_update(catalog: &Catalog, update: &Update) -> Result<Bound> {
+    let table = catalog.table(&update.table)?;
+    let context = Context::new(catalog);
+    let mut values = Vec::with_capacity(update.assignments.len());
+    for (name, value) in &update.assignments {
+        let column = find_column(table, name)?;
+        let mut value = value.clone();
+        type_literal(&mut value, &table.columns[column]);
+        values.push((column, value));
+    }
+    let items = values.iter().map(|(i, e)| SelectItem::ExprWithAlias { expr: e.clone(), alias: quoted(&format!("\u{1}{i}")) });
+    let query = table_query(table, update.alias.as_ref(), update.selection.clone(), items.collect())?;
+    let plan = plan_query(&context, &query)?;
+    let width = table.columns.len();
+    let columns = plan.schema().columns();
+    let before = columns[..width].iter().zip(&table.columns).map(|(c, t)| Ok(Expr::Column(c.clone()).alias(&t.name)));
+    let after = table.columns.iter().enumerate().map(|(i, column)| {
+        let at = values.iter().position(|(c, _)| *c == i).map_or(i, |at| width + at);
+        let value = assigned(Expr::Column(columns[at].clone()), plan.schema().field(at).data_type(), column)?;
+        Ok(value.alias(format!("{}\u{1}new", column.name)))
+    });
+    let row = before.chain(after).collect::<Result<Vec<_>>>()?;
+    Ok(bound(&context, project(plan, row)?))
+}
+
+fn project(plan: LogicalPlan, row: Vec<Expr>) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::new(plan).project(row).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+fn typed_null(data_type: &DataType) -> Result<Expr> {
+    Ok(lit(ScalarValue::try_from(data_type).map_err(from_datafusion)?))
+}
+
+/// `SELECT *, items FROM table AS alias WHERE selection`
+fn table_query(
+    table: &Relation,
+    alias: Option<&Ident>,
+    selection: Option<ast::Expr>,
+    items: Vec<SelectItem>,
+) -> Result<ast::Query> {
+    let mut query = crate::parser::parse_query(&format!("SELECT * FROM {}", quoted(&table.name)))?;
+    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("a SELECT was parsed") };
+    select.selection = selection;
+    select.projection.extend(items);
+    if let (Some(name), TableFactor::Table { alias, .. }) = (alias, &mut select.from[0].relation) {
+        *alias = Some(TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None });
+    }
+    Ok(*query)
+}
+
+fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+fn find_column(table: &Relation, name: &str) -> Result<usize> {
+    table.columns.iter().position(|c| c.name == name).ok_or_else(|| {
+        SqlError::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{}\" does not exist", table.name))
+    })
+}
+
+fn target_columns(table: &Relation, names: &[String]) -> Result<Vec<usize>> {
+    if names.is_empty() {
+        return Ok((0..table.columns.len()).collect());
+    }
+    let mut seen = BTreeSet::new();
+    names
+        .iter()
+        .map(|name| match seen.insert(name) {
+            true => find_column(table, name),
+            false => Err(SqlError::new(code::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))),
+        })
+        .collect()
+}
+
+/// Strings and NULLs have no type of their own: they take the column's.
+fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) {
+    match body {
+        SetExpr::Values(values) => {
+            for row in &mut values.rows {
+                for (value, target) in row.content.iter_mut().zip(targets) {
+                    type_literal(value, &table.columns[*target]);
+                }
+            }
+        }
+        SetExpr::Select(select) => {
+            for (item, target) in select.projection.iter_mut().zip(targets) {
+                match item {
+                    SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
+                        type_literal(e, &table.columns[*target])
+                    }
+                    _ => return,
+                }
+            }
+        }
+        SetExpr::Query(query) => type_literals(&mut query.body, table, targets),
+        _ => {}
+    }
+}
+
+fn type_literal(expr: &mut ast::Expr, column: &Column) {
+    let Some(sql_type) = column.sql_type else { return };
+    let is_default = matches!(expr, ast::Expr::Identifier(i) if i.quote_style.is_none() && fold(i) == "default");
+    let is_open = matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_) | Value::Null));
+    if is_default {
+        *expr = ast::Expr::Value(Value::Null.into());
+    }
+    if is_default || is_open && !sql_type.is_text() {
+        let data_type = crate::parser::parse_data_type(&sql_type.to_string()).expect("the name of a type can be parsed");
+        let inner = Box::new(expr.clone());
+        *expr = ast::Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+    }
+}
+
+/// A value on its way into a column: cast where PostgreSQL has an assignment cast, refused where it has none.
+fn assigned(value: Expr, from: &DataType, column: &Column) -> Result<Expr> {
+    let to = column.data_type();
+    if *from == to {
+        return Ok(value);
+    }
+    if !assignable(from, &to) {
+        let message =
+            format!("column \"{}\" is of type {} but expression is of type {}", column.name, column.type_name(), type_name(from));
+        return Err(SqlError::new(code::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."));
+    }
+    Ok(cast(value, to))
+}
+
+fn assignable(from: &DataType, to: &DataType) -> bool {
+    let is_time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(..));
+    from.is_null()
+        || matches!(to, DataType::Utf8)
+        || from.is_numeric() && to.is_numeric()
+        || is_time(from) && is_time(to)
+        || matches!((from, to), (DataType::Timestamp(..), DataType::Time64(_)) | (DataType::Time64(_), DataType::Interval(_)))
+}

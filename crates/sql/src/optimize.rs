@@ -1,0 +1,131 @@
+//! Which rules of DataFusion run over a bound plan, and why the others do not.
+//!
+//! A maintained view and a one-shot query get different lists: a view is lowered by our planner, which has its own DISTINCT and cannot
+//! have a LIMIT pushed around; a query is executed by DataFusion, which wants all of its rules. Both get the same analysis: types are
+//! coerced, and constants are folded with PostgreSQL's arithmetic before any rule of DataFusion folds them with its own.
+
+use std::sync::Arc;
+
+use datafusion_common::Result as DataFusionResult;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_optimizer::analyzer::Analyzer;
+use datafusion_optimizer::optimizer::{Optimizer, OptimizerRule};
+use datafusion_optimizer::{
+    OptimizerContext, common_subexpr_eliminate, decorrelate_lateral_join, decorrelate_predicate_subquery, eliminate_cross_join,
+    eliminate_duplicated_expr, eliminate_filter, eliminate_group_by_constant, eliminate_join, eliminate_limit,
+    eliminate_outer_join, extract_equijoin_predicate, filter_null_join_keys, optimize_projections, optimize_unions,
+    propagate_empty_relation, push_down_filter, rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
+};
+
+use crate::bind::context::OPTIONS;
+use crate::bind::errors::from_datafusion;
+use crate::error::{Result, SqlError};
+
+mod constants;
+#[cfg(test)]
+mod tests;
+
+/// Passes over the rules; a plan that does not change any more ends them earlier.
+const PASSES_MAX: usize = 8;
+
+/// Optimizes the plan of a maintained view.
+///
+/// # Errors
+/// When types cannot be coerced, a constant expression fails, or the view holds something whose value changes by itself.
+pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
+    refuse_unstable(&plan)?;
+    let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()))
+        .without_query_execution_start_time()
+        .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
+    let plan = analyze(plan)?;
+    Optimizer::with_rules(view_rules()).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+}
+
+/// Optimizes the plan of a one-shot query, with all of DataFusion's rules.
+///
+/// # Errors
+/// When types cannot be coerced or a constant expression fails.
+pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
+    let plan = analyze(plan)?;
+    let mut rules = Optimizer::new().rules;
+    // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
+    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+}
+
+/// Coerces types and folds constants.
+fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = Analyzer::new().execute_and_check(plan, &OPTIONS, |_, _| {}).map_err(from_datafusion)?;
+    constants::fold(plan).map_err(from_datafusion)
+}
+
+/// The rules for maintained views, in DataFusion's order. Left out are
+/// - `ReplaceDistinctWithAggregate`: DISTINCT is an operator of ours, cheaper than an aggregate;
+/// - `SingleDistinctToGroupBy`: it nests `sum` in `sum`, whose result has another type in PostgreSQL;
+/// - `PushDownLimit`: a limit without an order would be two picks, maintained apart;
+/// - `UnionsToFilter`: it merges branches that the planner shares anyway;
+/// - `ExtractLeafExpressions`, `PushDownLeafProjections`: they serve files of nested columns.
+fn view_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        // `= ANY (…)` becomes EXISTS, which decorrelation knows.
+        Arc::new(rewrite_set_comparison::RewriteSetComparison::new()),
+        // One n-ary union instead of nested ones.
+        Arc::new(optimize_unions::OptimizeUnions::new()),
+        Arc::new(simplify_expressions::SimplifyExpressions::new()),
+        Arc::new(eliminate_join::EliminateJoin::new()),
+        // Subqueries become joins: what is left of them is refused by the planner.
+        Arc::new(decorrelate_predicate_subquery::DecorrelatePredicateSubquery::new()),
+        Arc::new(scalar_subquery_to_join::ScalarSubqueryToJoin::new()),
+        Arc::new(decorrelate_lateral_join::DecorrelateLateralJoin::new()),
+        // Equalities become join keys.
+        Arc::new(extract_equijoin_predicate::ExtractEquijoinPredicate::new()),
+        Arc::new(eliminate_duplicated_expr::EliminateDuplicatedExpr::new()),
+        Arc::new(eliminate_filter::EliminateFilter::new()),
+        Arc::new(eliminate_cross_join::EliminateCrossJoin::new()),
+        Arc::new(eliminate_limit::EliminateLimit::new()),
+        Arc::new(propagate_empty_relation::PropagateEmptyRelation::new()),
+        // Rows with a NULL key meet nothing: they need not be remembered.
+        Arc::new(filter_null_join_keys::FilterNullJoinKeys::default()),
+        Arc::new(eliminate_outer_join::EliminateOuterJoin::new()),
+        Arc::new(push_down_filter::PushDownFilter::new()),
+        Arc::new(eliminate_group_by_constant::EliminateGroupByConstant::new()),
+        Arc::new(common_subexpr_eliminate::CommonSubexprEliminate::new()),
+        // Last: what the others no longer need is not read.
+        Arc::new(optimize_projections::OptimizeProjections::new()),
+    ]
+}
+
+/// A retraction computes what the insertion computed, so a maintained view must not hold an expression that does not.
+fn refuse_unstable(plan: &LogicalPlan) -> Result<()> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                found = found.take().or_else(|| unstable(expr));
+                Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            })
+        })
+    })
+    .and_then(|_: TreeNodeRecursion| DataFusionResult::Ok(()))
+    .map_err(from_datafusion)?;
+    found.map_or(Ok(()), Err)
+}
+
+fn unstable(expr: &Expr) -> Option<SqlError> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    let name = call.func.name();
+    if matches!(name, "now" | "current_date" | "current_time" | "current_timestamp") {
+        return Some(
+            SqlError::unsupported(format!("function {name}() is not supported in a materialized view"))
+                .with_detail("Its value changes by itself, without a change of the view's input.")
+                .with_hint("Write the time into a table and join with it, or use a plain view."),
+        );
+    }
+    expr.is_volatile_node().then(|| {
+        SqlError::unsupported(format!("volatile function {name}() is not supported in a materialized view"))
+            .with_detail("Each evaluation gives another value, so a row could not be retracted.")
+            .with_hint("Compute the value when the row is inserted.")
+    })
+}

@@ -1,0 +1,74 @@
+//! Constants folded with PostgreSQL's arithmetic.
+//!
+//! DataFusion folds constants with arithmetic that wraps. So what could overflow is folded here before: an operation on constants becomes
+//! its value, or the statement fails, as PostgreSQL's does. What PostgreSQL may not evaluate at all (branches of CASE, arguments of COALESCE,
+//! the second side of AND and OR) is left alone.
+
+use arrow::array::RecordBatch;
+use arrow::array::RecordBatchOptions;
+use arrow::datatypes::Schema;
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, Result, ScalarValue};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{BinaryExpr, Cast, ColumnarValue, Expr, LogicalPlan, Operator};
+use datafusion_physical_expr::create_physical_expr;
+
+use crate::physical::finish_physical_expr;
+
+/// Folds the constants of a plan.
+pub(super) fn fold(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let folded = plan.transform_up_with_subqueries(|plan| {
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_down_up(guard, fold_one)?.update_data(|e| name.restore(e)))
+        })
+    });
+    folded.map(|t| t.data)
+}
+
+/// Does not go into what may never be evaluated.
+fn guard(expr: Expr) -> Result<Transformed<Expr>> {
+    let lazy = match &expr {
+        Expr::Case(_) => true,
+        Expr::ScalarFunction(call) => call.func.short_circuits(),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(op, Operator::And | Operator::Or),
+        _ => false,
+    };
+    Ok(if lazy { Transformed::new(expr, false, TreeNodeRecursion::Jump) } else { Transformed::no(expr) })
+}
+
+fn fold_one(expr: Expr) -> Result<Transformed<Expr>> {
+    if !is_constant_operation(&expr) {
+        return Ok(Transformed::no(expr));
+    }
+    let value = evaluate(&expr)?;
+    Ok(Transformed::yes(Expr::Literal(value, None)))
+}
+
+fn is_constant_operation(expr: &Expr) -> bool {
+    let literal = |e: &Expr| matches!(e, Expr::Literal(..));
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let arithmetic =
+                matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo);
+            arithmetic && literal(left) && literal(right)
+        }
+        Expr::Cast(Cast { expr, .. }) | Expr::Negative(expr) => literal(expr),
+        _ => false,
+    }
+}
+
+/// The value of an expression without columns.
+fn evaluate(expr: &Expr) -> Result<ScalarValue> {
+    let physical = create_physical_expr(expr, &DFSchema::empty(), &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+    let physical = finish_physical_expr(physical);
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row = RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options)?;
+    match physical.evaluate(&one_row)? {
+        ColumnarValue::Scalar(value) => Ok(value),
+        ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0),
+    }
+}

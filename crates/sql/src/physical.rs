@@ -1,0 +1,52 @@
+//! Physical expressions that fail where PostgreSQL's fail.
+//!
+//! DataFusion's arithmetic wraps, its division of floating point makes infinities, its casts cut where PostgreSQL rounds. After
+//! `create_physical_expr`, both maintained views and one-shot queries pass their expressions through [`finish_physical_expr`].
+//! Errors carry PostgreSQL's words, as [`DataFusionError::Execution`](datafusion_common::DataFusionError::Execution) or as Arrow's own.
+
+mod arithmetic;
+mod cast;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_expr::Operator;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr};
+
+use arithmetic::{Division, Negation};
+use cast::PostgresCast;
+
+/// The same expression with PostgreSQL's arithmetic and casts. Doing it twice changes nothing.
+///
+/// # Panics
+/// When an expression refuses its own children, which is a bug of that expression.
+#[must_use]
+pub fn finish_physical_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    let finished = expr.transform_up(|expr| {
+        Ok(match finish_one(&expr) {
+            Some(finished) => Transformed::yes(finished),
+            None => Transformed::no(expr),
+        })
+    });
+    finished.expect("an expression takes its own children back").data
+}
+
+fn finish_one(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        return match binary.op() {
+            Operator::Plus | Operator::Minus | Operator::Multiply => Some(Arc::new(binary.clone().with_fail_on_overflow(true))),
+            Operator::Divide | Operator::Modulo => Some(Arc::new(Division::new(binary.clone()))),
+            _ => None,
+        };
+    }
+    if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
+        return Some(Arc::new(Negation::new(Arc::clone(negative.arg()))));
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        return PostgresCast::differs(cast.cast_type()).then(|| Arc::new(PostgresCast::new(cast.clone())) as Arc<dyn PhysicalExpr>);
+    }
+    None
+}

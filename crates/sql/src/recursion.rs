@@ -1,0 +1,244 @@
+//! `WITH RECURSIVE`, planned by us from the syntax tree, wherever a query may stand.
+//!
+//! DataFusion's own planning of recursive queries casts the recursive term to the types of the other, drops ORDER BY, and misses
+//! references in subqueries. So each recursive query is planned by itself, innermost and first ones first: its two terms are
+//! separate statements, with the definitions of the WITH queries that they see in front; the self-reference is a scan of a
+//! [`WorkTable`](crate::source::WorkTable). The result is a [`RecursionNode`]; in the syntax tree, the definition of the recursive query
+//! becomes `SELECT * FROM <a name>`, and that name stands for the node's plan. What is left has no recursion for DataFusion to plan.
+//!
+//! Deliberately not here: whether a recursion can be maintained. That is the planner's to say.
+//!
+//! # Known limitation
+//! A recursive query cannot refer to columns of a query around it (LATERAL).
+
+mod node;
+mod references;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_expr::{Extension, LogicalPlan};
+use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetOperator, SetQuantifier, VisitMut, VisitorMut, With};
+
+pub use node::RecursionNode;
+use references::{Place, References};
+
+use crate::bind::context::Context;
+use crate::bind::normalize::column_name;
+use crate::bind::{plan_normalized, rename, storable};
+use crate::error::{Result, SqlError, code};
+use crate::parser::fold;
+use crate::source::{PlanSource, WorkTable};
+
+/// Plans every recursive query in a normalized query and leaves names in their places.
+pub(crate) fn plan_recursions(context: &Context<'_>, query: &mut Query) -> Result<()> {
+    let mut planner = RecursionPlanner { context, scopes: Vec::new() };
+    match query.visit(&mut planner) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct RecursionPlanner<'a, 'b> {
+    context: &'a Context<'b>,
+    /// The WITH queries that are visible, by the query that defines them, outermost first.
+    scopes: Vec<Vec<Cte>>,
+}
+
+impl VisitorMut for RecursionPlanner<'_, '_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        self.scopes.push(Vec::new());
+        let Some(with) = &mut query.with else { return ControlFlow::Continue(()) };
+        match self.with(with) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+}
+
+impl RecursionPlanner<'_, '_> {
+    /// Plans the recursions of a WITH clause. Afterwards it is not recursive any more, and visiting it again changes nothing.
+    fn with(&mut self, with: &mut With) -> Result<()> {
+        let names = with.cte_tables.iter().map(|c| fold(&c.alias.name)).collect::<Vec<_>>();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
+            return Err(SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{twice}\" specified more than once")));
+        }
+        let recursive = std::mem::replace(&mut with.recursive, false);
+        if recursive {
+            order_by_dependency(&mut with.cte_tables)?;
+        }
+        for cte in &mut with.cte_tables {
+            if recursive && references::names(&mut cte.query).contains(&fold(&cte.alias.name)) {
+                self.recursive(cte)?;
+            } else if let ControlFlow::Break(error) = cte.query.visit(self) {
+                return Err(error);
+            }
+            self.scopes.last_mut().expect("the WITH clause's query has a scope").push(cte.clone());
+        }
+        Ok(())
+    }
+
+    /// Plans one recursive query and puts a name in the place of its definition.
+    fn recursive(&mut self, cte: &mut Cte) -> Result<()> {
+        let name = fold(&cte.alias.name);
+        let id = self.context.next_recursion();
+        let work_name = format!("__refrain_work_{id}");
+        check_form(&name, &mut cte.query, &work_name)?;
+        if let ControlFlow::Break(error) = cte.query.visit(self) {
+            return Err(error);
+        }
+        let distinct = !matches!(*cte.query.body, SetExpr::SetOperation { set_quantifier: SetQuantifier::All, .. });
+        let SetExpr::SetOperation { left, right, .. } = *cte.query.body.clone() else { unreachable!("the form was checked") };
+        let base = storable(plan_normalized(self.context, self.term(&cte.query, *left)?)?)?;
+        let step = self.term(&cte.query, *right)?;
+        let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct };
+        let plan = recursion.plan(base, &step, &cte.alias.columns)?;
+
+        let placed = format!("__refrain_recursion_{id}");
+        *cte.query = *crate::parser::parse_query(&format!("SELECT * FROM {placed}"))?;
+        cte.alias.columns.clear();
+        self.context.place(placed, Arc::new(PlanSource::new(plan, None)));
+        Ok(())
+    }
+
+    /// A term as a statement of its own: with all the WITH queries that it sees.
+    fn term(&self, of: &Query, body: SetExpr) -> Result<Query> {
+        let own = of.with.iter().flat_map(|w| &w.cte_tables);
+        let visible = self.scopes.iter().flatten().chain(own).cloned().collect::<Vec<_>>();
+        let mut seen = BTreeSet::new();
+        if let Some(hidden) = visible.iter().map(|c| fold(&c.alias.name)).find(|n| !seen.insert(n.clone())) {
+            return Err(SqlError::unsupported(format!(
+                "a recursive query that sees two WITH queries named \"{hidden}\" is not supported"
+            ))
+            .with_hint("Rename one of them."));
+        }
+        let mut term = *crate::parser::parse_query("SELECT 1")?;
+        if !visible.is_empty() {
+            let with_token = ast::helpers::attached_token::AttachedToken::empty();
+            term.with = Some(With { with_token, recursive: false, cte_tables: visible });
+        }
+        term.body = Box::new(body);
+        Ok(term)
+    }
+}
+
+/// PostgreSQL's rules for a recursive query; afterwards the one self-reference in the recursive term names the work table.
+fn check_form(name: &str, query: &mut Query, work_name: &str) -> Result<()> {
+    let SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier } = query.body.as_mut() else {
+        let message = format!("recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term");
+        return Err(SqlError::new(code::INVALID_RECURSION, message));
+    };
+    if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None) {
+        return Err(SqlError::unsupported(format!("UNION {set_quantifier} is not supported")));
+    }
+    References::of(name, work_name).set_expression(left, Place::NonRecursiveTerm)?;
+    let mut references = References::of(name, work_name);
+    references.set_expression(right, Place::Allowed)?;
+    if let Some(with) = &mut query.with {
+        References::of(name, work_name).with(with)?;
+    }
+    let not_implemented = |what: &str| Err(SqlError::unsupported(format!("{what} in a recursive query is not implemented")));
+    if query.order_by.is_some() {
+        return not_implemented("ORDER BY");
+    }
+    match &query.limit_clause {
+        Some(ast::LimitClause::LimitOffset { offset: Some(_), .. } | ast::LimitClause::OffsetCommaLimit { .. }) => {
+            return not_implemented("OFFSET");
+        }
+        Some(ast::LimitClause::LimitOffset { limit: Some(_), .. }) => return not_implemented("LIMIT"),
+        _ => {}
+    }
+    if query.fetch.is_some() {
+        return not_implemented("LIMIT");
+    }
+    references.check_aggregates(right)
+}
+
+/// Puts every WITH query behind those that it names, as PostgreSQL does under RECURSIVE.
+fn order_by_dependency(ctes: &mut Vec<Cte>) -> Result<()> {
+    let names = ctes.iter().map(|c| fold(&c.alias.name)).collect::<BTreeSet<_>>();
+    let waiting = std::mem::take(ctes).into_iter().map(|mut cte| {
+        let own = fold(&cte.alias.name);
+        let mut needs = references::names(&mut cte.query);
+        needs.retain(|n| names.contains(n) && *n != own);
+        (cte, needs)
+    });
+    let mut waiting = waiting.collect::<Vec<_>>();
+    while !waiting.is_empty() {
+        let Some(ready) = waiting.iter().position(|(_, needs)| needs.is_empty()) else {
+            return Err(SqlError::unsupported("mutual recursion between WITH items is not implemented"));
+        };
+        let (cte, _) = waiting.remove(ready);
+        let name = fold(&cte.alias.name);
+        for (_, needs) in &mut waiting {
+            needs.remove(&name);
+        }
+        ctes.push(cte);
+    }
+    Ok(())
+}
+
+/// One recursive query whose terms are statements.
+struct Recursion<'a, 'b> {
+    context: &'a Context<'b>,
+    id: usize,
+    name: &'a str,
+    work_name: String,
+    distinct: bool,
+}
+
+impl Recursion<'_, '_> {
+    /// Plans the recursive term over the columns of the other. Where it makes NULLs that the columns do not allow, or numerics of
+    /// another scale, the columns are widened and it is planned again.
+    fn plan(&self, base: LogicalPlan, step: &Query, aliases: &[ast::TableAliasColumnDef]) -> Result<LogicalPlan> {
+        let mut variable = self.variable(&base, aliases)?;
+        loop {
+            let work_table = WorkTable::new(self.id, self.name.to_owned(), Arc::clone(&variable));
+            self.context.place(self.work_name.clone(), Arc::new(work_table));
+            let planned = storable(plan_normalized(self.context, step.clone())?)?;
+            let widened = types::widened(self.name, &variable, planned.schema().inner())?;
+            if widened == variable {
+                let names = variable.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+                let base = rename(types::cast_columns(base, &variable)?, &names)?;
+                let step = rename(types::cast_columns(planned, &variable)?, &names)?;
+                let node = RecursionNode::new(self.id, self.name.to_owned(), self.distinct, &variable, base, step)?;
+                return Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
+            }
+            variable = widened;
+        }
+    }
+
+    /// The columns as the non-recursive term has them, under the names of the column list.
+    fn variable(&self, base: &LogicalPlan, aliases: &[ast::TableAliasColumnDef]) -> Result<SchemaRef> {
+        let fields = base.schema().fields();
+        if aliases.len() > fields.len() {
+            let message = format!(
+                "WITH query \"{}\" has {} columns available but {} columns specified",
+                self.name,
+                fields.len(),
+                aliases.len()
+            );
+            return Err(SqlError::new(code::INVALID_COLUMN_REFERENCE, message));
+        }
+        let mut seen = BTreeSet::new();
+        let fields = fields.iter().enumerate().map(|(i, field)| {
+            let name = aliases.get(i).map_or_else(|| column_name(field.name()).to_owned(), |a| fold(&a.name));
+            let unique = if seen.insert(name.clone()) { name } else { format!("{name}\u{1}{i}") };
+            Field::new(unique, field.data_type().clone(), field.is_nullable())
+        });
+        Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    }
+}

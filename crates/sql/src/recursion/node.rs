@@ -1,0 +1,118 @@
+//! The node that stands for a recursion in a logical plan.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::{DFSchema, DFSchemaRef, Result as DataFusionResult, plan_err};
+use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use crate::bind::errors::from_datafusion;
+use crate::error::Result;
+
+/// A recursive query: the least collection that holds the base and whatever the step derives from it.
+///
+/// Its inputs are the base and the step; the step scans a [`WorkTable`](crate::source::WorkTable) with this node's id, once. Both have the
+/// node's columns, by position. Optimizer rules work inside the inputs; nothing is pushed into them, and no column is pruned.
+#[derive(Clone, Debug)]
+pub struct RecursionNode {
+    /// Which recursion; the same number is on the work table. Unique in a statement; copies of one recursion share it.
+    pub id: usize,
+    /// The name of the recursive query.
+    pub name: String,
+    /// `UNION`, not `UNION ALL`.
+    pub distinct: bool,
+    /// The rows to begin with.
+    pub base: LogicalPlan,
+    /// The rows that follow from rows.
+    pub step: LogicalPlan,
+    schema: DFSchemaRef,
+}
+
+impl RecursionNode {
+    pub(super) fn new(
+        id: usize,
+        name: String,
+        distinct: bool,
+        variable: &SchemaRef,
+        base: LogicalPlan,
+        step: LogicalPlan,
+    ) -> Result<Self> {
+        let schema = DFSchema::try_from(Schema::clone(variable)).map_err(from_datafusion)?;
+        Ok(Self { id, name, distinct, base, step, schema: Arc::new(schema) })
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn variable(&self) -> &SchemaRef {
+        self.schema.inner()
+    }
+
+    /// The node of a plan's root, if it is a recursion.
+    #[must_use]
+    pub fn of(plan: &LogicalPlan) -> Option<&Self> {
+        match plan {
+            LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for RecursionNode {
+    fn name(&self) -> &'static str {
+        "Recursion"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.base, &self.step]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Recursion: {} {}", self.name, if self.distinct { "UNION" } else { "UNION ALL" })
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
+        let [base, step] = <[LogicalPlan; 2]>::try_from(inputs).or_else(|_| plan_err!("a recursion has two inputs"))?;
+        if !exprs.is_empty() {
+            return plan_err!("a recursion has no expressions");
+        }
+        Ok(Self { base, step, ..self.clone() })
+    }
+
+    fn necessary_children_exprs(&self, _output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let all = (0..self.schema.fields().len()).collect::<Vec<_>>();
+        Some(vec![all.clone(), all])
+    }
+}
+
+impl PartialEq for RecursionNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.distinct == other.distinct && self.base == other.base && self.step == other.step
+    }
+}
+
+impl Eq for RecursionNode {}
+
+impl Hash for RecursionNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, self.distinct).hash(state);
+        self.base.hash(state);
+        self.step.hash(state);
+    }
+}
+
+impl PartialOrd for RecursionNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        if self == other { Some(Ordering::Equal) } else { self.id.partial_cmp(&other.id).filter(|o| o.is_ne()) }
+    }
+}

@@ -22,6 +22,10 @@ use failure::Failure;
 use refrain::Engine;
 use shell::Shell;
 
+/// Arrow buffers of many sizes come and go on several threads; the choice is the binary's, never a library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let (arguments, sources) = Arguments::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads and a poll");

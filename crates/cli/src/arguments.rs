@@ -46,6 +46,12 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run sqllogictest files in several modes that must all give the expected answers
     Slt(SltArguments),
+    /// Say what is in a store, without changing it: checkpoints, sizes, loop logs, state per operator
+    Inspect {
+        /// A folder or a URL
+        #[arg(value_name = "URL|DIR")]
+        store: String,
+    },
 }
 
 /// `refrain slt`.

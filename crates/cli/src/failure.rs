@@ -6,8 +6,8 @@ use std::path::PathBuf;
 /// What went wrong.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The engine refused or failed; boxed because it is the rare case of a result that is passed around.
-    Engine(Box<refrain::Error>),
+    /// The engine refused or failed.
+    Engine(refrain::Error),
     /// Results could not be written.
     Output(std::io::Error),
     /// A script could not be read.
@@ -22,7 +22,7 @@ pub(crate) enum Failure {
 
 impl From<refrain::Error> for Failure {
     fn from(error: refrain::Error) -> Self {
-        Self::Engine(Box::new(error))
+        Self::Engine(error)
     }
 }
 

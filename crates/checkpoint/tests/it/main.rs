@@ -1,0 +1,12 @@
+//! A store as its users see it: opened, written, killed, damaged, taken over.
+//!
+//! Kills are simulated by dropping everything and opening again; that a real process survives SIGKILL is tested with the engine.
+
+mod commit;
+mod damage;
+mod garbage;
+mod input_log;
+mod inspect;
+mod reopen;
+mod world;
+mod zombie;

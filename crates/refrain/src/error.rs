@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use refrain_sql::SqlError;
 use refrain_types::SqlState;
 use refrain_types::errors::Errors;
 
@@ -39,7 +40,16 @@ struct Inner {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
-    position: Option<usize>,
+    position: Option<Position>,
+}
+
+/// A place in the text of a statement, both counted from 1, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line.
+    pub line: u64,
+    /// Column in that line.
+    pub column: u64,
 }
 
 /// A result of the facade.
@@ -114,12 +124,6 @@ impl Error {
         self
     }
 
-    /// The same with the 1-based position of a character in the statement.
-    pub(crate) fn with_position(mut self, position: usize) -> Self {
-        self.0.position = Some(position);
-        self
-    }
-
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -150,9 +154,9 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    /// 1-based position of the character in the statement where it was noticed.
+    /// Where in the statement it was noticed.
     #[must_use]
-    pub fn position(&self) -> Option<usize> {
+    pub fn position(&self) -> Option<Position> {
         self.0.position
     }
 }
@@ -168,5 +172,30 @@ impl std::error::Error for Error {}
 impl From<(SqlState, String)> for Error {
     fn from((code, message): (SqlState, String)) -> Self {
         Self::data(code.to_string(), message)
+    }
+}
+
+impl From<SqlError> for Error {
+    fn from(error: SqlError) -> Self {
+        let kind = match error.code.as_str() {
+            "0A000" => ErrorKind::Unsupported,
+            code if code.starts_with("22") => ErrorKind::Data,
+            _ => ErrorKind::Statement,
+        };
+        let mut ours = Self::new(kind, error.code.to_string(), error.message);
+        ours.0.detail = error.detail;
+        ours.0.hint = error.hint;
+        ours.0.position = error.position.map(|p| Position { line: p.line, column: p.column });
+        ours
+    }
+}
+
+impl From<refrain_checkpoint::Error> for Error {
+    fn from(error: refrain_checkpoint::Error) -> Self {
+        if error.is_fenced() {
+            return Self::new(ErrorKind::Fenced, "25006", error.to_string())
+                .with_hint("Only one process may write to a store. This one is out of date and has to be ended.");
+        }
+        Self::io(error.to_string())
     }
 }

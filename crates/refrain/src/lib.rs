@@ -1,7 +1,52 @@
 //! Refrain: an embeddable streaming SQL engine whose recursion survives.
+//!
+//! An [`Engine`] keeps tables and materialized views; a view is kept up to date with every change of what it reads, recursion included.
+//! A [`Session`] runs statements; [`Session::subscribe`] streams the changes of a view.
+//!
+//! ```
+//! use refrain::Engine;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), refrain::Error> {
+//! let engine = Engine::builder().workers(2).open().await?;
+//! let session = engine.session();
+//! session
+//!     .execute_script(
+//!         "CREATE TABLE edges (a INT, b INT);
+//!          INSERT INTO edges VALUES (1, 2), (2, 3);",
+//!     )
+//!     .await?;
+//! let rows = session.query("SELECT a, b FROM edges ORDER BY a").await?;
+//! assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+//! # engine.close().await }
+//! ```
+//!
+//! How a statement goes through the crate: [`session`](Session) parses it, `statements` has one file for each kind; `query` answers
+//! what is read once, `ingest` makes changes durable and publishes them into `relation`s, `runtime` keeps the views.
 #![warn(missing_docs)]
 
+mod assign;
+mod checkpoints;
+mod database;
+pub mod display;
+mod engine;
 mod error;
+mod ingest;
+mod planning;
+mod query;
+mod recovery;
 mod relation;
+mod row_index;
+mod runtime;
+mod session;
+mod settings;
+mod statements;
+mod subscribe;
+mod system_tables;
 
-pub use error::{Error, ErrorKind};
+pub use checkpoints::CheckpointInfo;
+pub use engine::{Engine, EngineBuilder};
+pub use error::{Error, ErrorKind, Position, Result};
+pub use refrain_types::Environment;
+pub use refrain_types::environment::SystemEnvironment;
+pub use session::{Notice, Outcome, Progress, Session};
+pub use subscribe::{Subscription, SubscriptionEvent};

@@ -27,7 +27,7 @@ mod log;
 mod tests;
 
 use chunks::Chunks;
-pub use clock::EpochClock;
+pub use clock::{EpochClock, ReadPoint};
 pub use consolidate::consolidate;
 use log::ChangeLog;
 pub use log::{Change, ReaderId};
@@ -60,7 +60,22 @@ pub struct Relation {
     /// Table or view.
     pub kind: RelationKind,
     settled: Arc<EpochClock>,
+    /// The clock of all tables, which knows the read points.
+    visible: Arc<EpochClock>,
     state: Mutex<State>,
+}
+
+/// Keeps the change log after an epoch as long as it lives.
+#[derive(Debug)]
+pub struct Pin {
+    relation: Arc<Relation>,
+    reader: ReaderId,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.relation.drop_reader(self.reader);
+    }
 }
 
 /// The rows of a relation at an epoch.
@@ -87,14 +102,14 @@ struct State {
 }
 
 impl Relation {
-    /// An empty table; `visible` is the clock that all tables of the engine share.
+    /// An empty table. `visible` is the clock that all tables of the engine share.
     pub fn table(id: RelationId, name: &str, schema: SchemaRef, append_only: bool, visible: &Arc<EpochClock>) -> Arc<Self> {
-        Self::create(id, name, schema, append_only, RelationKind::Table, Arc::clone(visible))
+        Self::create(id, name, schema, append_only, RelationKind::Table, Arc::clone(visible), visible)
     }
 
-    /// A view that is not settled at any epoch yet.
-    pub fn view(id: RelationId, name: &str, schema: SchemaRef, append_only: bool) -> Arc<Self> {
-        Self::create(id, name, schema, append_only, RelationKind::View, EpochClock::at(Epoch(0)))
+    /// A view that is not settled at any epoch yet. `visible` is the clock that all tables of the engine share.
+    pub fn view(id: RelationId, name: &str, schema: SchemaRef, append_only: bool, visible: &Arc<EpochClock>) -> Arc<Self> {
+        Self::create(id, name, schema, append_only, RelationKind::View, EpochClock::at(Epoch(0)), visible)
     }
 
     fn create(
@@ -104,9 +119,11 @@ impl Relation {
         append_only: bool,
         kind: RelationKind,
         settled: Arc<EpochClock>,
+        visible: &Arc<EpochClock>,
     ) -> Arc<Self> {
         let physical = physical_schema(&schema);
-        Arc::new(Self { id, name: name.to_owned(), schema, physical, append_only, kind, settled, state: Mutex::default() })
+        let visible = Arc::clone(visible);
+        Arc::new(Self { id, name: name.to_owned(), schema, physical, append_only, kind, settled, visible, state: Mutex::default() })
     }
 
     /// Makes the changes of a settled epoch part of the result and of the log, and wakes those who wait.
@@ -121,7 +138,8 @@ impl Relation {
             add_errors(&mut state.errors, &delta.errors);
         }
         if deltas.iter().any(|d| !d.is_empty()) {
-            state.log.append(epoch, deltas);
+            let settled = if self.kind == RelationKind::Table { Epoch(epoch.0 - 1) } else { self.settled() };
+            state.log.append(settled, epoch, deltas);
         }
         // Inside the lock: a snapshot must not see rows of an epoch that the clock has not reached.
         self.settled.advance(epoch);
@@ -142,6 +160,24 @@ impl Relation {
     /// The last settled epoch; for a table, the last epoch that is visible.
     pub fn settled(&self) -> Epoch {
         self.settled.now()
+    }
+
+    /// How far a dataflow that has admitted everything up to `after` may admit in one step: what is settled, but not over a read
+    /// point. Admitting in steps that this allows makes all views settle at read points exactly, so that one statement can read them
+    /// at one epoch.
+    pub fn admissible(&self, after: Epoch) -> Epoch {
+        self.visible.up_to_read_point(after, || self.settled())
+    }
+
+    /// Whether the result at `epoch` can be told from later changes; see [`Relation::admissible`].
+    pub fn is_exact_at(&self, epoch: Epoch) -> bool {
+        self.state().log.is_exact_at(epoch)
+    }
+
+    /// Keeps the log after the settled epoch as long as the pin lives.
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        let reader = self.state().log.register(self.settled(), None);
+        Pin { relation: Arc::clone(self), reader }
     }
 
     /// Returns the settled epoch when it is `epoch` or later.

@@ -1,5 +1,6 @@
 //! The epoch at which relations are settled, and those who wait for it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,28 @@ pub struct EpochClock {
     wake: Notify,
     /// Why the epoch will never grow again.
     ended: Mutex<Option<Error>>,
+    /// Epochs at which somebody wants to read everything, with how many do.
+    read_points: Mutex<BTreeMap<Epoch, usize>>,
+}
+
+/// As long as it lives, dataflows settle at its epoch exactly, so that several relations can be read at that one epoch.
+#[derive(Debug)]
+pub struct ReadPoint {
+    /// The epoch.
+    pub epoch: Epoch,
+    clock: Arc<EpochClock>,
+}
+
+impl Drop for ReadPoint {
+    fn drop(&mut self) {
+        let mut points = self.clock.read_points.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(readers) = points.get_mut(&self.epoch) {
+            *readers -= 1;
+            if *readers == 0 {
+                points.remove(&self.epoch);
+            }
+        }
+    }
 }
 
 impl EpochClock {
@@ -43,6 +66,25 @@ impl EpochClock {
     /// Why it has ended, if it has.
     pub fn ended(&self) -> Option<Error> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the epoch at which it stands a read point.
+    pub fn read_point(self: &Arc<Self>) -> ReadPoint {
+        let mut points = self.read_points.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = self.now();
+        *points.entry(epoch).or_insert(0) += 1;
+        ReadPoint { epoch, clock: Arc::clone(self) }
+    }
+
+    /// How far a dataflow that has admitted everything up to `after` may go in one step towards `up_to`: not over a read point.
+    ///
+    /// Whoever admits calls this with what is settled at the time. A read point that is made later is not below that, so it is
+    /// respected by the next step.
+    pub fn up_to_read_point(&self, after: Epoch, up_to: impl FnOnce() -> Epoch) -> Epoch {
+        let points = self.read_points.lock().unwrap_or_else(PoisonError::into_inner);
+        let point = points.range(after.next()..).next().map(|(epoch, _)| *epoch);
+        let up_to = up_to();
+        point.map_or(up_to, |point| point.min(up_to))
     }
 
     /// Returns when the clock stands at `epoch` or later.

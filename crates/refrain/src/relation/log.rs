@@ -24,6 +24,8 @@ struct Reader {
 #[derive(Debug, Default)]
 pub struct ChangeLog {
     entries: VecDeque<Change>,
+    /// For each entry, the epoch that was settled before it: its changes are of the epochs after that.
+    settled_before: VecDeque<Epoch>,
     /// Rows in all entries.
     rows: u64,
     /// Everything up to here may be gone.
@@ -33,8 +35,8 @@ pub struct ChangeLog {
 }
 
 impl ChangeLog {
-    /// Adds the changes of an epoch, and drops the readers that lag too far behind.
-    pub fn append(&mut self, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
+    /// Adds the changes of the epochs after `settled` up to `epoch`, and drops the readers that lag too far behind.
+    pub fn append(&mut self, settled: Epoch, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
         assert!(self.entries.back().is_none_or(|(last, _)| *last < epoch), "epochs of a change log strictly increase");
         if self.readers.is_empty() {
             self.trimmed = epoch;
@@ -42,7 +44,14 @@ impl ChangeLog {
         }
         self.rows += rows(&deltas);
         self.entries.push_back((epoch, deltas));
+        self.settled_before.push_back(settled);
         self.drop_laggards();
+    }
+
+    /// Whether no entry holds changes both of epochs up to `epoch` and of later ones.
+    pub fn is_exact_at(&self, epoch: Epoch) -> bool {
+        let next = self.entries.partition_point(|(e, _)| *e <= epoch);
+        self.settled_before.get(next).is_none_or(|before| *before >= epoch)
     }
 
     /// The changes with `after < epoch <= up_to`.
@@ -93,6 +102,7 @@ impl ChangeLog {
     pub fn restore(&mut self, trimmed: Epoch, entries: Vec<Change>) {
         assert!(self.readers.is_empty(), "a log is restored before anybody reads it");
         self.rows = entries.iter().map(|(_, deltas)| rows(deltas)).sum();
+        self.settled_before = entries.iter().scan(trimmed, |before, (epoch, _)| Some(std::mem::replace(before, *epoch))).collect();
         self.entries = entries.into();
         self.trimmed = trimmed;
     }
@@ -103,6 +113,7 @@ impl ChangeLog {
         while self.entries.front().is_some_and(|(epoch, _)| *epoch <= slowest) {
             if let Some((_, deltas)) = self.entries.pop_front() {
                 self.rows -= rows(&deltas);
+                self.settled_before.pop_front();
             }
         }
         self.trimmed = self.trimmed.max(slowest);

@@ -8,7 +8,7 @@ use super::*;
 
 fn view() -> Arc<Relation> {
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)]));
-    Relation::view(RelationId(1), "v", schema, false)
+    Relation::view(RelationId(1), "v", schema, false, &EpochClock::at(Epoch(0)))
 }
 
 fn delta(relation: &Relation, rows: &[(i32, i64)]) -> Arc<Delta> {
@@ -113,4 +113,35 @@ fn an_epoch_is_published_once() {
     let _reader = v.register_reader();
     v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
     v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
+}
+
+#[test]
+fn admission_stops_at_read_points() {
+    let visible = EpochClock::at(Epoch(3));
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)]));
+    let table = Relation::table(RelationId(1), "t", Arc::clone(&schema), false, &visible);
+    let view = Relation::view(RelationId(2), "v", schema, false, &visible);
+    let point = visible.read_point();
+    assert_eq!(point.epoch, Epoch(3));
+    visible.advance(Epoch(5));
+    assert_eq!(table.admissible(Epoch(2)), Epoch(3));
+    assert_eq!(table.admissible(Epoch(3)), Epoch(5));
+    view.advance(Epoch(2));
+    assert_eq!(view.admissible(Epoch(0)), Epoch(2));
+    view.advance(Epoch(5));
+    assert_eq!(view.admissible(Epoch(2)), Epoch(3));
+    drop(point);
+    assert_eq!(table.admissible(Epoch(2)), Epoch(5));
+}
+
+#[test]
+fn an_epoch_inside_a_change_is_not_exact() {
+    let v = view();
+    v.publish(Epoch(2), vec![delta(&v, &[(1, 1)])]);
+    let pin = v.pin();
+    v.advance(Epoch(4));
+    v.publish(Epoch(9), vec![delta(&v, &[(2, 1)])]);
+    let exact = [2, 3, 4, 5, 8, 9].map(|e| v.is_exact_at(Epoch(e)));
+    assert_eq!(exact, [true, true, true, false, false, true]);
+    drop(pin);
 }

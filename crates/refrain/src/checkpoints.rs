@@ -1,0 +1,19 @@
+//! What a caller learns about a checkpoint.
+
+/// A checkpoint that has committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointInfo {
+    /// Its id.
+    pub id: u64,
+    /// The epoch of the input that it holds.
+    pub epoch: u64,
+    /// When it was begun, milliseconds since 1970-01-01 UTC.
+    pub started_unix_ms: u64,
+    /// How long it took from the request to the commit.
+    pub duration_ms: u64,
+    /// Bytes written for it.
+    pub bytes: u64,
+    /// Rows of recursions that were caught in flight.
+    pub loop_log_rows: u64,
+}

@@ -1,0 +1,229 @@
+//! The engine: what all sessions share, how it is opened and closed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use refrain_checkpoint::{Mode, Opened, Store};
+use refrain_state::Dictionary;
+use refrain_types::environment::SystemEnvironment;
+use refrain_types::{DataflowId, Environment, Epoch, RelationId};
+
+use crate::checkpoints::CheckpointInfo;
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::ingest::Ingest;
+use crate::query::Executor;
+use crate::recovery;
+use crate::relation::EpochClock;
+use crate::row_index::RowIndexes;
+use crate::runtime::Runtime;
+use crate::session::Session;
+use crate::settings::{EngineSettings, Values};
+
+/// Dataflows of one statement have ids from here on; those of views are the views' own ids.
+const TEMPORARY_IDS: u64 = 1 << 63;
+
+/// A running engine. Cheap to clone; it ends when the last clone, session and subscription is dropped, and loses nothing that it has
+/// acknowledged.
+///
+/// ```
+/// # use refrain::Engine;
+/// # #[tokio::main] async fn main() -> Result<(), refrain::Error> {
+/// let engine = Engine::builder().open().await?;
+/// let session = engine.session();
+/// session.execute("CREATE TABLE edges (a TEXT, b TEXT)").await?;
+/// session.execute("INSERT INTO edges VALUES ('x', 'y'), ('y', 'z')").await?;
+/// let rows = session.query("SELECT count(*) FROM edges").await?;
+/// assert_eq!(rows[0].num_rows(), 1);
+/// # engine.close().await }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Shared>);
+
+/// How an engine is to be opened.
+#[derive(Debug)]
+pub struct EngineBuilder {
+    store: String,
+    workers: usize,
+    environment: Option<Arc<dyn Environment>>,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Clock and randomness.
+    pub environment: Arc<dyn Environment>,
+    /// Codes of the values of no fixed width.
+    pub dictionary: Arc<Dictionary>,
+    /// Where checkpoints go.
+    pub store: Store,
+    /// Views run here.
+    pub runtime: Arc<Runtime>,
+    /// The epoch up to which tables are visible.
+    pub visible: Arc<EpochClock>,
+    /// The way in.
+    pub ingest: Ingest,
+    /// One-shot queries run here.
+    pub executor: Executor,
+    /// For deleting rows by their values.
+    pub row_indexes: RowIndexes,
+    database: RwLock<Arc<Database>>,
+    values: Mutex<Values>,
+    closed: AtomicBool,
+    temporary: AtomicU64,
+}
+
+impl Engine {
+    /// An engine in memory with one worker, unless told otherwise.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder { store: "memory://".to_owned(), workers: 1, environment: None }
+    }
+
+    /// A session of its own.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.0))
+    }
+
+    /// Takes a checkpoint and waits for its commit.
+    ///
+    /// # Errors
+    /// When it is aborted; nothing else is affected then.
+    pub async fn checkpoint(&self) -> Result<CheckpointInfo> {
+        self.0.checkpoint().await
+    }
+
+    /// Ends the engine: statements that are on their way to the store are carried out, whoever waits gets an error, the workers stop.
+    ///
+    /// # Errors
+    /// When the engine has failed.
+    pub async fn close(&self) -> Result<()> {
+        let failed = self.0.runtime.failed();
+        if !self.0.closed.swap(true, Ordering::AcqRel) {
+            // A turn after everything that was appended: it is durable and visible.
+            let turn = self.0.exclusive_turn().await;
+            self.0.end();
+            drop(turn);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl EngineBuilder {
+    /// Where the engine keeps its data: `memory://` (the default), a directory, or a URL (`file:///…`, `s3://…`).
+    #[must_use]
+    pub fn store(mut self, url: impl Into<String>) -> Self {
+        self.store = url.into();
+        self
+    }
+
+    /// How many worker threads run the views. Any number may open any store.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Where time and randomness come from.
+    #[must_use]
+    pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Opens the engine: takes the store over from whoever wrote to it, and recovers what is in it.
+    ///
+    /// # Errors
+    /// When there is no worker, the store cannot be used, or something in it is missing or damaged.
+    pub async fn open(self) -> Result<Engine> {
+        if self.workers == 0 {
+            return Err(Error::statement("22023", "an engine needs at least one worker"));
+        }
+        let environment = self.environment.unwrap_or_else(SystemEnvironment::shared);
+        let opened = Store::open(&self.store, Arc::clone(&environment), Mode::Write).await?;
+        let shared = Shared::start(self.workers, environment, opened).await?;
+        Ok(Engine(shared))
+    }
+}
+
+impl Shared {
+    async fn start(workers: usize, environment: Arc<dyn Environment>, opened: Opened) -> Result<Arc<Self>> {
+        let dictionary = Dictionary::new();
+        let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment))?;
+        let Opened { store, manifest, input_log, next_epoch, .. } = opened;
+        let log = input_log.expect("a store that is opened for writing has an input log");
+        let shared = Arc::new(Self {
+            environment,
+            executor: Executor::new(workers),
+            dictionary,
+            store,
+            runtime,
+            visible: EpochClock::at(Epoch(0)),
+            ingest: Ingest::new(log),
+            row_indexes: RowIndexes::default(),
+            database: RwLock::new(Arc::new(Database::empty())),
+            values: Mutex::default(),
+            closed: AtomicBool::new(false),
+            temporary: AtomicU64::new(0),
+        });
+        recovery::recover(&shared, manifest, next_epoch).await?;
+        Ok(shared)
+    }
+
+    /// The database as it is now.
+    pub fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another database in its place.
+    pub fn set_database(&self, database: Database) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(database);
+    }
+
+    /// Values of the engine's own settings.
+    pub fn values(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine's own settings.
+    pub fn settings(&self) -> EngineSettings {
+        EngineSettings::of(&self.values())
+    }
+
+    /// Takes a checkpoint and waits for its commit.
+    pub async fn checkpoint(self: &Arc<Self>) -> Result<CheckpointInfo> {
+        self.check_alive()?;
+        self.runtime.checkpoint(self).await
+    }
+
+    /// An error when the engine is closed or a worker has failed.
+    pub fn check_alive(&self) -> Result<()> {
+        if let Some(error) = self.runtime.failed() {
+            return Err(error);
+        }
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Ids for a dataflow that lives no longer than a statement or a subscription, and its output.
+    pub fn temporary_ids(&self) -> (RelationId, DataflowId) {
+        let id = TEMPORARY_IDS + self.temporary.fetch_add(1, Ordering::Relaxed);
+        (RelationId(id), DataflowId(id))
+    }
+
+    fn end(&self) {
+        self.visible.end(Error::closed());
+        for relation in self.database().relations.values() {
+            if relation.kind == crate::relation::RelationKind::View {
+                relation.end(Error::closed());
+            }
+        }
+        self.runtime.stop();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,141 @@
+//! How a statement's changes become durable and visible: one sequence of epochs for the whole engine.
+//!
+//! ```text
+//! validate ─▶ take a turn ─▶ assign the epoch, append to the input log ─▶ durable ─▶ publish in order ─▶ pump the dataflows ─▶ acknowledge
+//! ```
+//! Turns are taken one at a time, but a turn ends with the append: statements whose records wait for the disk share an object of the
+//! log. Who reads before it writes (`DELETE`, `UPDATE`, DDL) takes an *exclusive* turn, which begins when everything appended before
+//! is visible.
+//!
+//! Invariants: epochs are published in order, and only when they are durable; a statement that is cancelled after its append is
+//! carried out all the same, by a task of its own; after a failed append or write nothing more is accepted.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use refrain_checkpoint::{Appended, InputChange, InputLog, InputRecord};
+use refrain_types::{Delta, Epoch};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::relation::Relation;
+
+/// The right to append.
+pub(crate) type Turn = OwnedMutexGuard<()>;
+
+/// The way in.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    log: InputLog,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Appended, not yet published; epochs increase.
+    pending: Mutex<VecDeque<Pending>>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    epoch: Epoch,
+    table: Arc<Relation>,
+    deltas: Vec<Arc<Delta>>,
+}
+
+/// What a statement does to a table.
+#[derive(Debug)]
+pub(crate) struct TableChange {
+    /// The table.
+    pub table: Arc<Relation>,
+    /// Logical rows for the input log, with a weight column where the weights are not all 1.
+    pub logged: Vec<RecordBatch>,
+    /// The same, physical.
+    pub deltas: Vec<Arc<Delta>>,
+}
+
+impl Ingest {
+    /// Appends to this log.
+    pub fn new(log: InputLog) -> Self {
+        Self { log, turn: Arc::default(), pending: Mutex::default() }
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Turn {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    fn append(&self, change: InputChange, _turn: &Turn) -> Result<(Epoch, Appended)> {
+        let epoch = self.log.next_epoch();
+        let appended = self.log.append(&[InputRecord { epoch, change }])?;
+        Ok((epoch, appended))
+    }
+}
+
+impl Shared {
+    /// Waits for a turn, and for everything that was appended before to be visible.
+    pub async fn exclusive_turn(&self) -> Result<Turn> {
+        let turn = self.ingest.turn().await;
+        let last = self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).back().map(|p| p.epoch);
+        if let Some(last) = last {
+            self.visible.reach(last).await?;
+        }
+        Ok(turn)
+    }
+
+    /// Writes a change of a table. Returns when it is durable and visible.
+    pub async fn write(self: &Arc<Self>, turn: Turn, change: TableChange) -> Result<()> {
+        self.check_alive()?;
+        if !self.database().relations.contains_key(&change.table.id) {
+            return Err(Error::statement("42P01", format!("relation \"{}\" does not exist", change.table.name)));
+        }
+        let record = InputChange::Rows { relation: change.table.id, batches: change.logged };
+        let (epoch, appended) = self.ingest.append(record, &turn)?;
+        let pending = Pending { epoch, table: change.table, deltas: change.deltas };
+        self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back(pending);
+        drop(turn);
+        self.finish(appended, move |shared| shared.publish_up_to(epoch)).await
+    }
+
+    /// Writes a change of the catalog, and carries it out when it is durable. The turn, an exclusive one, ends after that.
+    pub async fn write_ddl(
+        self: &Arc<Self>,
+        turn: Turn,
+        json: String,
+        apply: impl FnOnce(&Arc<Self>, Epoch) + Send + 'static,
+    ) -> Result<()> {
+        self.check_alive()?;
+        let (epoch, appended) = self.ingest.append(InputChange::Ddl(json), &turn)?;
+        let carry_out = move |shared: &Arc<Self>| {
+            apply(shared, epoch);
+            drop(turn);
+        };
+        self.finish(appended, carry_out).await
+    }
+
+    /// Waits until an append is durable, then acts. In a store that is durable at once no task is spawned.
+    async fn finish(self: &Arc<Self>, mut appended: Appended, act: impl FnOnce(&Arc<Self>) + Send + 'static) -> Result<()> {
+        if let std::task::Poll::Ready(result) = futures::poll!(&mut appended) {
+            result?;
+            act(self);
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            appended.await?;
+            act(&shared);
+            Ok(())
+        });
+        task.await.unwrap_or_else(|_| Err(Error::engine("the task that publishes a statement has stopped")))
+    }
+
+    /// Publishes what is durable, in order.
+    fn publish_up_to(&self, durable: Epoch) {
+        let mut pending = self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        while pending.front().is_some_and(|p| p.epoch <= durable) {
+            if let Some(next) = pending.pop_front() {
+                next.table.publish(next.epoch, next.deltas);
+            }
+        }
+        drop(pending);
+        self.runtime.pump();
+    }
+}

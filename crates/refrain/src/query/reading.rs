@@ -1,0 +1,91 @@
+//! Reading several relations at one epoch.
+//!
+//! A strict read makes the visible epoch a *read point*: dataflows then settle at it exactly, instead of going over it together with
+//! later input. A view that had gone over it before cannot be told apart at it; then a later read point is tried.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use refrain_types::{Epoch, RelationId};
+
+use super::Noticed;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::relation::{Relation, RelationKind, Snapshot};
+use crate::session::Notice;
+
+/// After this a wait is mentioned.
+const NOTICE_AFTER: Duration = Duration::from_secs(1);
+
+/// Relations, read.
+pub(crate) struct Reading {
+    /// The epoch at which they were read; for an eager read, the visible one.
+    pub epoch: Epoch,
+    /// What was read.
+    pub relations: BTreeMap<RelationId, (Arc<Relation>, Snapshot)>,
+}
+
+impl Reading {
+    /// The error of what was read, if there is one.
+    pub fn check_errors(&self) -> Result<()> {
+        let mut errors = self.relations.values().filter_map(|(relation, s)| Error::of_rows(&relation.name, &s.errors));
+        errors.next().map_or(Ok(()), Err)
+    }
+}
+
+/// Reads relations at one epoch, not before the one that is visible now.
+pub(crate) async fn read_settled(
+    shared: &Shared,
+    relations: &BTreeMap<RelationId, Arc<Relation>>,
+    noticed: &dyn Noticed,
+) -> Result<Reading> {
+    loop {
+        // The logs are pinned first, so that they reach back to the read point.
+        let _pins = relations.values().map(|r| r.pin()).collect::<Vec<_>>();
+        let point = shared.visible.read_point();
+        for relation in relations.values().filter(|r| r.kind == RelationKind::View) {
+            wait(relation, point.epoch, noticed).await?;
+        }
+        if relations.values().all(|r| r.is_exact_at(point.epoch)) {
+            let read = relations.iter().map(|(id, r)| (*id, (Arc::clone(r), r.snapshot_at(point.epoch))));
+            return Ok(Reading { epoch: point.epoch, relations: read.collect() });
+        }
+    }
+}
+
+async fn wait(view: &Relation, epoch: Epoch, noticed: &dyn Noticed) -> Result<()> {
+    if view.settled() >= epoch {
+        return Ok(());
+    }
+    let settled = view.wait_settled(epoch);
+    tokio::pin!(settled);
+    tokio::select! {
+        biased;
+        result = &mut settled => return result.map(drop),
+        () = tokio::time::sleep(NOTICE_AFTER) => {}
+    }
+    let notice = Notice::new(format!("waiting for \"{}\" to settle", view.name));
+    noticed.notice(notice.with_hint("SET reads = 'eager' reads what is there without waiting."));
+    settled.await.map(drop)
+}
+
+/// Reads what is there: views are cut, not waited for.
+pub(crate) async fn read_eager(
+    shared: &Shared,
+    relations: &BTreeMap<RelationId, Arc<Relation>>,
+    noticed: &dyn Noticed,
+) -> Result<Reading> {
+    let visible = shared.visible.now();
+    let mut read = BTreeMap::new();
+    for (id, relation) in relations {
+        if relation.kind == RelationKind::View {
+            shared.runtime.cut(*id).await?;
+            if relation.settled() < visible {
+                noticed.notice(Notice::new(format!("\"{}\" is read before it has settled", relation.name)));
+            }
+        }
+        read.insert(*id, (Arc::clone(relation), relation.snapshot_eager()));
+    }
+    Ok(Reading { epoch: visible, relations: read })
+}

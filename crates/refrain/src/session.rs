@@ -1,0 +1,268 @@
+//! A session: settings, notices, and the statement that is running.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use refrain_sql::Statement;
+use tokio::sync::watch;
+
+use crate::checkpoints::CheckpointInfo;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::settings::{SessionSettings, Values};
+use crate::statements::{self, dml};
+use crate::subscribe::{self, Subscription};
+
+/// Runs statements. Cheap to clone; clones share settings and notices. Statements of one session may run at the same time, each by
+/// itself; [`Session::cancel`] ends them all.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    values: Mutex<Values>,
+    notices: Mutex<Vec<Notice>>,
+    /// Counts the calls of `cancel`.
+    cancelled: watch::Sender<u64>,
+    progress: Mutex<Option<ProgressCallback>>,
+}
+
+#[derive(Clone)]
+struct ProgressCallback(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl std::fmt::Debug for ProgressCallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProgressCallback")
+    }
+}
+
+/// How far a `COPY` is.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes of the file that are read.
+    pub bytes: u64,
+    /// Bytes of the file.
+    pub bytes_total: u64,
+    /// Rows that are read.
+    pub rows: u64,
+}
+
+impl Progress {
+    pub(crate) fn new(bytes: u64, bytes_total: u64, rows: u64) -> Self {
+        Self { bytes, bytes_total, rows }
+    }
+}
+
+/// What a statement came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Rows.
+    Rows {
+        /// Their schema; names may occur twice.
+        schema: SchemaRef,
+        /// The rows.
+        batches: Vec<RecordBatch>,
+    },
+    /// Done, without rows.
+    Done {
+        /// PostgreSQL's command tag: `CREATE TABLE`, `INSERT 0 3`.
+        tag: String,
+    },
+    /// A stream of changes.
+    Subscribed(Subscription),
+}
+
+impl Outcome {
+    pub(crate) fn done(tag: impl Into<String>) -> Self {
+        Self::Done { tag: tag.into() }
+    }
+}
+
+/// Something that the user should know, besides the outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notice {
+    /// `NOTICE` or `WARNING`.
+    pub severity: &'static str,
+    /// The message.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Notice {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { severity: "NOTICE", message: message.into(), detail: None, hint: None }
+    }
+
+    pub(crate) fn with_detail(mut self, detail: Option<String>) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let (cancelled, _) = watch::channel(0);
+        let inner = Inner { shared, values: Mutex::default(), notices: Mutex::default(), cancelled, progress: Mutex::default() };
+        Self(Arc::new(inner))
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// When it is wrong, cannot be carried out, is cancelled, or there is not exactly one. Nothing has changed then, unless the
+    /// error's kind is `Io` or `Engine` (the outcome of a write is then unknown until the store is opened again), or the statement
+    /// was cancelled when it was already on its way to the store (it is then carried out all the same).
+    pub async fn execute(&self, sql: &str) -> Result<Outcome> {
+        let mut parsed = refrain_sql::parse(sql)?;
+        if parsed.len() > 1 {
+            return Err(Error::statement("42601", "cannot run more than one statement at once").with_hint("Use a script."));
+        }
+        let Some((statement, text)) = parsed.pop() else {
+            return Err(Error::statement("42601", "there is no statement"));
+        };
+        self.run(statement, &text).await
+    }
+
+    /// Runs statements that are separated by semicolons, one after the other, up to the first error.
+    ///
+    /// # Errors
+    /// When the text cannot be parsed (nothing is run then), or a statement fails.
+    pub async fn execute_script(&self, sql: &str) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        for (statement, text) in refrain_sql::parse(sql)? {
+            outcomes.push(self.run(statement, &text).await?);
+        }
+        Ok(outcomes)
+    }
+
+    /// The rows of a `SELECT`, `SHOW` or `EXPLAIN`.
+    ///
+    /// # Errors
+    /// As [`Session::execute`]; and when the statement has no rows.
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        match self.execute(sql).await? {
+            Outcome::Rows { batches, .. } => Ok(batches),
+            _ => Err(Error::statement("42601", "the statement does not return rows")),
+        }
+    }
+
+    /// Streams the changes of a table or a view by its name, of a query in parentheses, or of a whole `SUBSCRIBE` statement.
+    ///
+    /// # Errors
+    /// When there is no such relation, or the query cannot be maintained.
+    pub async fn subscribe(&self, sql: &str) -> Result<Subscription> {
+        let is_statement = sql.trim_start().get(..9).is_some_and(|word| word.eq_ignore_ascii_case("subscribe"));
+        let text = if is_statement { sql.to_owned() } else { format!("SUBSCRIBE {sql}") };
+        match refrain_sql::parse(&text)?.pop() {
+            Some((Statement::Subscribe(statement), _)) => self.limited(subscribe::subscribe(self, &statement)).await,
+            _ => Err(Error::statement("42601", "not a name, nor a query in parentheses")),
+        }
+    }
+
+    /// Inserts rows. Columns are found by name and cast to the table's types; a column that the rows lack is NULL. Returns the number
+    /// of rows.
+    ///
+    /// # Errors
+    /// When there is no such table or column, a type does not fit, or a value cannot be stored.
+    pub async fn insert(&self, table: &str, rows: RecordBatch) -> Result<u64> {
+        dml::insert_rows(self.shared(), table, &rows).await
+    }
+
+    /// Deletes, for each row, one equal row of the table. Returns the number of rows.
+    ///
+    /// # Errors
+    /// As [`Session::insert`]; and when the table does not hold some row (often enough): nothing is deleted then.
+    pub async fn delete(&self, table: &str, rows: RecordBatch) -> Result<u64> {
+        dml::delete_rows(self.shared(), table, &rows).await
+    }
+
+    /// Takes a checkpoint and waits for its commit.
+    ///
+    /// # Errors
+    /// When it is aborted; nothing else is affected then.
+    pub async fn checkpoint(&self) -> Result<CheckpointInfo> {
+        self.limited(self.shared().checkpoint()).await
+    }
+
+    /// Ends the statements of this session that are running, with "canceling statement due to user request".
+    pub fn cancel(&self) {
+        self.0.cancelled.send_modify(|count| *count += 1);
+    }
+
+    /// What has been noticed since the last call. May be called while a statement is running.
+    #[must_use]
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *lock(&self.0.notices))
+    }
+
+    /// Calls this, from any thread, a few times a second while a long statement is running.
+    pub fn on_progress(&self, callback: impl Fn(Progress) + Send + Sync + 'static) {
+        *lock(&self.0.progress) = Some(ProgressCallback(Arc::new(callback)));
+    }
+
+    pub(crate) fn report_progress(&self, progress: Progress) {
+        let callback = lock(&self.0.progress).clone();
+        if let Some(callback) = callback {
+            (callback.0)(progress);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn values(&self) -> MutexGuard<'_, Values> {
+        lock(&self.0.values)
+    }
+
+    pub(crate) fn settings(&self) -> SessionSettings {
+        SessionSettings::of(&self.values())
+    }
+
+    pub(crate) fn notice(&self, notice: Notice) {
+        lock(&self.0.notices).push(notice);
+    }
+
+    async fn run(&self, statement: Statement, text: &str) -> Result<Outcome> {
+        self.shared().check_alive()?;
+        self.limited(statements::run(self, statement, text)).await
+    }
+
+    /// Ends a future when the session is cancelled or the statement takes too long. Dropping it must be enough to end it.
+    async fn limited<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut cancelled = self.0.cancelled.subscribe();
+        let timeout = self.settings().statement_timeout;
+        tokio::select! {
+            biased;
+            result = statement => result,
+            _ = cancelled.changed() => Err(Error::cancelled()),
+            () = expire(timeout) => Err(Error::timed_out()),
+        }
+    }
+}
+
+async fn expire(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,217 @@
+//! Settings: what `SET`, `SHOW` and `RESET` know, with their values checked where they are set.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Whose setting it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Each session has its own value.
+    Session,
+    /// One value for the engine, whichever session sets it.
+    Engine,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A duration as PostgreSQL writes it: a number is milliseconds, `5s`, `2min`. 0 is off.
+    Duration,
+    /// A whole number of milliseconds, at least this.
+    Milliseconds(u64),
+    /// Anything.
+    Text,
+}
+
+/// A setting.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, one line.
+    pub description: &'static str,
+    /// Whose it is.
+    pub scope: Scope,
+    kind: Kind,
+    default: &'static str,
+}
+
+/// All settings, by name.
+pub(crate) const DEFINITIONS: &[Definition] = &[
+    define("admit_after_ms", Scope::Engine, Kind::Milliseconds(1), "100", "How long input waits for a busy view before its tick is cut."),
+    define("application_name", Scope::Session, Kind::Text, "", "The name that the application gives itself."),
+    define("checkpoint_hold_max_ms", Scope::Engine, Kind::Milliseconds(0), "200", "How long a checkpoint may hold a loop."),
+    define("checkpoint_interval_ms", Scope::Engine, Kind::Milliseconds(0), "0", "Time between checkpoints; 0 takes none but explicit ones."),
+    define(
+        "checkpoint_replay",
+        Scope::Engine,
+        Kind::Choice(&["commit", "capture"]),
+        "commit",
+        "Whether a loop goes on after the commit of a checkpoint or right after its capture.",
+    ),
+    define("checkpoint_timeout_ms", Scope::Engine, Kind::Milliseconds(1), "600000", "A checkpoint that takes longer is aborted."),
+    define("client_encoding", Scope::Session, Kind::Choice(&["utf8", "UTF8", "utf-8"]), "UTF8", "The encoding of text; always UTF8."),
+    define(
+        "reads",
+        Scope::Session,
+        Kind::Choice(&["strict", "eager"]),
+        "strict",
+        "Whether a SELECT waits for views to settle or reads what they have.",
+    ),
+    define("statement_timeout", Scope::Session, Kind::Duration, "0", "Longest time that a statement may take; 0 is no limit."),
+    define("timezone", Scope::Session, Kind::Choice(&["utc", "UTC", "Etc/UTC", "etc/utc"]), "UTC", "The time zone; always UTC."),
+];
+
+const fn define(name: &'static str, scope: Scope, kind: Kind, default: &'static str, description: &'static str) -> Definition {
+    Definition { name, description, scope, kind, default }
+}
+
+impl Definition {
+    /// The setting of this name.
+    pub fn find(name: &str) -> Result<&'static Self> {
+        DEFINITIONS
+            .iter()
+            .find(|d| d.name == name)
+            .ok_or_else(|| Error::statement("42704", format!("unrecognized configuration parameter \"{name}\"")))
+    }
+
+    /// The value in its canonical form, if it is one.
+    fn check(&self, value: &str) -> Result<String> {
+        let invalid = || Error::statement("22023", format!("invalid value for parameter \"{}\": \"{value}\"", self.name));
+        match self.kind {
+            Kind::Text => Ok(value.to_owned()),
+            Kind::Choice(choices) => match choices.iter().find(|c| c.eq_ignore_ascii_case(value)) {
+                Some(_) if choices.iter().any(|c| c.eq_ignore_ascii_case(self.default)) && self.is_fixed() => {
+                    Ok(self.default.to_owned())
+                }
+                Some(choice) => Ok((*choice).to_owned()),
+                None => Err(invalid().with_hint(format!("Available values: {}.", choices.join(", ")))),
+            },
+            Kind::Duration => {
+                let duration = parse_duration(value).ok_or_else(|| {
+                    invalid().with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
+                })?;
+                Ok(show_duration(duration))
+            }
+            Kind::Milliseconds(min) => {
+                let number = value.trim().parse::<u64>().map_err(|_| invalid())?;
+                if number < min {
+                    let message = format!("{number} is outside the valid range for parameter \"{}\" ({min} .. {})", self.name, u64::MAX);
+                    return Err(Error::statement("22023", message));
+                }
+                Ok(number.to_string())
+            }
+        }
+    }
+
+    /// A choice between spellings of one value.
+    fn is_fixed(&self) -> bool {
+        matches!(self.name, "client_encoding" | "timezone")
+    }
+}
+
+/// Values that differ from the defaults.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    /// Sets a value, or the default.
+    pub fn set(&mut self, definition: &'static Definition, value: Option<&str>) -> Result<()> {
+        match value {
+            Some(value) => self.0.insert(definition.name, definition.check(value)?),
+            None => self.0.remove(definition.name),
+        };
+        Ok(())
+    }
+
+    /// Sets all defaults.
+    pub fn reset(&mut self) {
+        self.0.clear();
+    }
+
+    /// The value as `SHOW` prints it.
+    pub fn get(&self, definition: &'static Definition) -> &str {
+        self.0.get(definition.name).map_or(definition.default, String::as_str)
+    }
+
+    fn named(&self, name: &str) -> &str {
+        self.get(Definition::find(name).expect("settings are read by names that are defined"))
+    }
+
+    fn milliseconds(&self, name: &str) -> Duration {
+        Duration::from_millis(self.named(name).parse().expect("a value is checked when it is set"))
+    }
+}
+
+/// What a session has set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionSettings {
+    /// Read what is there instead of waiting.
+    pub reads_eager: bool,
+    /// `None`: no limit.
+    pub statement_timeout: Option<Duration>,
+}
+
+impl SessionSettings {
+    /// From the values of a session.
+    pub fn of(values: &Values) -> Self {
+        let timeout = parse_duration(values.named("statement_timeout")).expect("a value is checked when it is set");
+        Self { reads_eager: values.named("reads") == "eager", statement_timeout: Some(timeout).filter(|t| !t.is_zero()) }
+    }
+}
+
+/// What is set for the engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EngineSettings {
+    /// Time between checkpoints; `None`: only explicit ones.
+    pub checkpoint_interval: Option<Duration>,
+    /// Loops go on right after the capture, not after the commit.
+    pub checkpoint_replay_at_capture: bool,
+    /// Longest time that a checkpoint holds a loop.
+    pub checkpoint_hold_max: Duration,
+    /// A checkpoint that takes longer is aborted.
+    pub checkpoint_timeout: Duration,
+    /// How long input waits for a busy dataflow.
+    pub admit_after: Duration,
+}
+
+impl EngineSettings {
+    /// From the values of the engine.
+    pub fn of(values: &Values) -> Self {
+        Self {
+            checkpoint_interval: Some(values.milliseconds("checkpoint_interval_ms")).filter(|i| !i.is_zero()),
+            checkpoint_replay_at_capture: values.named("checkpoint_replay") == "capture",
+            checkpoint_hold_max: values.milliseconds("checkpoint_hold_max_ms"),
+            checkpoint_timeout: values.milliseconds("checkpoint_timeout_ms"),
+            admit_after: values.milliseconds("admit_after_ms"),
+        }
+    }
+}
+
+/// Units with their length in microseconds, longest first.
+const UNITS: [(&str, u64); 6] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = if unit.trim().is_empty() { "ms" } else { unit.trim() };
+    let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_micros(number.parse::<u64>().ok()?.checked_mul(*micros)?))
+}
+
+fn show_duration(duration: Duration) -> String {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let unit = UNITS.iter().find(|(_, length)| micros % length == 0);
+    match unit {
+        Some((unit, length)) if micros > 0 => format!("{}{unit}", micros / length),
+        _ => "0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

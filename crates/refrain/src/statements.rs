@@ -1,0 +1,38 @@
+//! What each kind of statement does, one file per kind.
+
+pub(crate) mod copy;
+pub(crate) mod ddl;
+pub(crate) mod dml;
+mod explain;
+mod select;
+mod set;
+mod show;
+
+use refrain_sql::Statement;
+
+use crate::error::Result;
+use crate::session::{Outcome, Session};
+use crate::subscribe;
+
+/// Carries out a statement. `text` is how it was written.
+pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> Result<Outcome> {
+    match statement {
+        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateMaterializedView(_) | Statement::Drop(_) => {
+            ddl::run(session, &statement, text).await
+        }
+        Statement::Insert(insert) => dml::insert(session, &insert).await,
+        Statement::Delete(delete) => dml::delete(session, &delete).await,
+        Statement::Update(update) => dml::update(session, &update).await,
+        Statement::Copy(copy) => copy::copy(session, copy).await,
+        Statement::Query(query) => select::select(session, &query).await,
+        Statement::Subscribe(statement) => Ok(Outcome::Subscribed(subscribe::subscribe(session, &statement).await?)),
+        Statement::Checkpoint => {
+            session.shared().checkpoint().await?;
+            Ok(Outcome::done("CHECKPOINT"))
+        }
+        Statement::Explain(inner) => explain::explain(session, &inner).await,
+        Statement::Show(show) => show::show(session, &show),
+        Statement::Set { name, value } => set::set(session, &name, value.as_deref()),
+        Statement::Reset(name) => set::reset(session, name.as_deref()),
+    }
+}

@@ -1,0 +1,175 @@
+//! `CREATE` and `DROP`. The input log keeps the statement as it was written; recovery carries it out again.
+
+use std::sync::Arc;
+
+use refrain_sql::catalog::{RelationKind, ViewDefinition};
+use refrain_sql::statement::{CreateTable, CreateView, Drop};
+use refrain_sql::{Bound, Statement};
+use refrain_types::{Epoch, RelationId};
+use serde::{Deserialize, Serialize};
+
+use crate::database::{Database, PlannedView};
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::relation::{Relation, RelationKind as Rows};
+use crate::session::{Notice, Outcome, Session};
+
+/// What the input log keeps of a statement.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    statement: String,
+}
+
+/// What a statement will do: checked, planned, not yet done.
+struct Change {
+    database: Database,
+    start: Option<PlannedView>,
+    drop: Vec<Arc<Relation>>,
+    tag: &'static str,
+    notices: Vec<Notice>,
+}
+
+/// Carries out a statement that changes the catalog.
+pub(crate) async fn run(session: &Session, statement: &Statement, text: &str) -> Result<Outcome> {
+    let shared = session.shared();
+    let turn = shared.exclusive_turn().await?;
+    let (tag, notices) = match prepare(shared, statement)? {
+        Prepared::Nothing { tag, notices } => (tag, notices),
+        Prepared::Change(change) => {
+            let outcome = (change.tag, change.notices.clone());
+            let record = Record { statement: text.to_owned() };
+            let json = serde_json::to_string(&record).expect("a text can be written as JSON");
+            shared.write_ddl(turn, json, move |shared, epoch| apply(shared, *change, epoch)).await?;
+            outcome
+        }
+    };
+    notices.into_iter().for_each(|notice| session.notice(notice));
+    Ok(Outcome::done(tag))
+}
+
+/// Carries out a statement of the input log.
+pub(crate) fn replay(shared: &Arc<Shared>, json: &str, epoch: Epoch) -> Result<()> {
+    let damaged = |reason: String| Error::io(format!("the input log cannot be carried out again at epoch {epoch}: {reason}"));
+    let record: Record = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
+    let (statement, _) = refrain_sql::parse(&record.statement)?.pop().ok_or_else(|| damaged("a statement is empty".to_owned()))?;
+    match prepare(shared, &statement).map_err(|e| damaged(format!("{} ({})", e.message(), record.statement)))? {
+        Prepared::Change(change) => apply(shared, *change, epoch),
+        Prepared::Nothing { .. } => return Err(damaged(format!("there is nothing to do for {}", record.statement))),
+    }
+    Ok(())
+}
+
+enum Prepared {
+    Change(Box<Change>),
+    Nothing { tag: &'static str, notices: Vec<Notice> },
+}
+
+fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
+    let database = shared.database();
+    match statement {
+        Statement::CreateTable(create) => create_table(shared, &database, create),
+        Statement::CreateView(create) => create_view(&database, create),
+        Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create),
+        Statement::Drop(drop) => drop_relations(&database, drop),
+        _ => Err(Error::engine("a statement that does not change the catalog was taken for one that does")),
+    }
+}
+
+/// Does what was prepared. The epoch is durable.
+fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
+    let Change { database, start, drop, .. } = change;
+    let sources = start.as_ref().map(|s| database.sources(&s.plan).expect("what a view reads was there when it was planned"));
+    shared.set_database(database);
+    for relation in drop {
+        shared.row_indexes.forget(relation.id);
+        if relation.kind == Rows::View {
+            shared.runtime.drop_view(Database::dataflow(relation.id));
+            relation.end(Error::statement("42P01", format!("relation \"{}\" does not exist", relation.name)));
+        }
+    }
+    shared.visible.advance(epoch);
+    if let (Some(PlannedView { view, plan }), Some(sources)) = (start, sources) {
+        let dataflow = Database::dataflow(view.id);
+        let started = shared.runtime.create_view(Arc::clone(&view), dataflow, plan, sources, epoch);
+        if let Err(error) = started {
+            view.end(error);
+        }
+    }
+    shared.runtime.pump();
+}
+
+fn create_table(shared: &Shared, database: &Database, create: &CreateTable) -> Result<Prepared> {
+    if create.if_not_exists && database.catalog.find(&create.name).is_some() {
+        return Ok(exists(&create.name, "CREATE TABLE"));
+    }
+    let mut database = Database::clone(database);
+    let id = database.catalog.create_table(&create.name, &create.columns, create.append_only)?;
+    let entry = database.catalog.get(id).expect("it has just been added").clone();
+    database.add_table(&entry, &shared.visible);
+    Ok(change(database, "CREATE TABLE"))
+}
+
+fn create_view(database: &Database, create: &CreateView) -> Result<Prepared> {
+    let bound = refrain_sql::bind_view(&database.catalog, create)?;
+    let mut database = Database::clone(database);
+    let definition = definition(create, &bound);
+    let is_there = database.catalog.find(&create.name).is_some_and(|r| r.kind == RelationKind::View);
+    if create.or_replace && is_there {
+        database.catalog.replace_view(&create.name, &bound.schema, definition)?;
+    } else {
+        database.catalog.create_view(&create.name, RelationKind::View, &bound.schema, definition)?;
+    }
+    Ok(change(database, "CREATE VIEW"))
+}
+
+fn create_materialized_view(shared: &Shared, database: &Database, create: &CreateView) -> Result<Prepared> {
+    let tag = "CREATE MATERIALIZED VIEW";
+    if create.if_not_exists && database.catalog.find(&create.name).is_some() {
+        return Ok(exists(&create.name, tag));
+    }
+    let bound = refrain_sql::bind_view(&database.catalog, create)?;
+    let mut database = Database::clone(database);
+    let definition = definition(create, &bound);
+    let id = database.catalog.create_view(&create.name, RelationKind::MaterializedView, &bound.schema, definition)?;
+    let entry = database.catalog.get(id).expect("it has just been added").clone();
+    let planned = database.add_view(&entry, &shared.visible)?;
+    let mut prepared = change(database, tag);
+    if let Prepared::Change(change) = &mut prepared {
+        change.start = Some(planned);
+    }
+    Ok(prepared)
+}
+
+fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
+    let tag = match drop.kind {
+        RelationKind::View => "DROP VIEW",
+        RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
+        _ => "DROP TABLE",
+    };
+    let plan = database.catalog.plan_drop(drop)?;
+    let notices = plan.notices.into_iter().map(|n| Notice::new(n.message).with_detail(n.detail)).collect();
+    if plan.relations.is_empty() {
+        return Ok(Prepared::Nothing { tag, notices });
+    }
+    let mut database = Database::clone(database);
+    let mut gone = Vec::new();
+    for id in plan.relations {
+        database.catalog.remove(id);
+        gone.extend(database.relations.remove(&id));
+    }
+    Ok(Prepared::Change(Box::new(Change { database, start: None, drop: gone, tag, notices })))
+}
+
+fn change(database: Database, tag: &'static str) -> Prepared {
+    Prepared::Change(Box::new(Change { database, start: None, drop: Vec::new(), tag, notices: Vec::new() }))
+}
+
+fn exists(name: &str, tag: &'static str) -> Prepared {
+    Prepared::Nothing { tag, notices: vec![Notice::new(format!("relation \"{name}\" already exists, skipping"))] }
+}
+
+fn definition(create: &CreateView, bound: &Bound) -> ViewDefinition {
+    let depends_on: std::collections::BTreeSet<RelationId> = bound.depends_on.clone();
+    ViewDefinition { query: create.query_text.clone(), columns: create.columns.clone(), depends_on }
+}

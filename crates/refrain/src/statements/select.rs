@@ -1,0 +1,23 @@
+//! `SELECT`, and whatever else returns the rows of a query.
+
+use datafusion::sql::sqlparser::ast;
+
+use crate::error::Result;
+use crate::query::{Noticed, Prepared, ReadMode};
+use crate::session::{Notice, Outcome, Session};
+
+impl Noticed for Session {
+    fn notice(&self, notice: Notice) {
+        Session::notice(self, notice);
+    }
+}
+
+/// Runs a query once.
+pub(super) async fn select(session: &Session, query: &ast::Query) -> Result<Outcome> {
+    let shared = session.shared();
+    let database = shared.database();
+    let bound = refrain_sql::bind_query(&database.catalog, query)?;
+    let mode = if session.settings().reads_eager { ReadMode::Eager } else { ReadMode::Settled };
+    let rows = Prepared::new(&database, bound)?.run(shared, mode, session).await?;
+    Ok(Outcome::Rows { schema: rows.schema, batches: rows.batches })
+}

@@ -1,0 +1,117 @@
+//! Tables in which the engine tells about itself: `refrain.loops` and `refrain.checkpoints`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use refrain_sql::Catalog;
+use refrain_sql::catalog::SYSTEM_SCHEMA;
+use refrain_sql::types::UTC;
+
+use crate::engine::Shared;
+
+/// A loop of a running view, as its workers last told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoopStatus {
+    /// Name of the view.
+    pub view: String,
+    /// Number of its dataflow.
+    pub dataflow: u64,
+    /// Name of the recursive query.
+    pub loop_name: String,
+    /// The dataflow's tick.
+    pub tick: u64,
+    /// The iteration that was last released.
+    pub iteration: u64,
+    /// Rows that the head has still to release.
+    pub frontier_rows: u64,
+    /// Rows that are held for a checkpoint or for the next tick.
+    pub held_rows: u64,
+    /// Rows in the loop log of the last checkpoint.
+    pub log_rows: u64,
+    /// Bytes of it.
+    pub log_bytes: u64,
+}
+
+const LOOPS: &str = "loops";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Makes the system tables known to a catalog.
+pub(crate) fn define(catalog: &mut Catalog) {
+    catalog.define_system_table(LOOPS, &loops_schema());
+    catalog.define_system_table(CHECKPOINTS, &checkpoints_schema());
+}
+
+/// The rows of a system table as they are now; `name` is the catalog's.
+pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
+    let batch = match name.strip_prefix(SYSTEM_SCHEMA).and_then(|n| n.strip_prefix('.')) {
+        Some(LOOPS) => loops(shared),
+        _ => checkpoints(shared),
+    };
+    Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("the batch has its own schema"))
+}
+
+fn loops_schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![
+        Field::new("view", DataType::Utf8, false),
+        number("dataflow"),
+        Field::new("loop", DataType::Utf8, false),
+        number("tick"),
+        number("iteration"),
+        number("frontier_rows"),
+        number("held_rows"),
+        number("log_rows"),
+        number("log_bytes"),
+    ]))
+}
+
+fn loops(shared: &Shared) -> RecordBatch {
+    let loops = shared.runtime.loops();
+    let names = |of: fn(&LoopStatus) -> &str| Arc::new(StringArray::from_iter_values(loops.iter().map(of))) as ArrayRef;
+    let numbers = |of: fn(&LoopStatus) -> u64| integers(loops.iter().map(of));
+    let columns = vec![
+        names(|l| &l.view),
+        numbers(|l| l.dataflow),
+        names(|l| &l.loop_name),
+        numbers(|l| l.tick),
+        numbers(|l| l.iteration),
+        numbers(|l| l.frontier_rows),
+        numbers(|l| l.held_rows),
+        numbers(|l| l.log_rows),
+        numbers(|l| l.log_bytes),
+    ];
+    RecordBatch::try_new(loops_schema(), columns).expect("the columns are the schema's")
+}
+
+fn checkpoints_schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![
+        number("id"),
+        number("epoch"),
+        Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
+        number("duration_ms"),
+        number("bytes"),
+        number("loop_log_rows"),
+    ]))
+}
+
+fn checkpoints(shared: &Shared) -> RecordBatch {
+    let history = shared.runtime.checkpoints();
+    let started = history.iter().map(|c| i64::try_from(c.started_unix_ms.saturating_mul(1000)).unwrap_or(i64::MAX));
+    let columns = vec![
+        integers(history.iter().map(|c| c.id)),
+        integers(history.iter().map(|c| c.epoch)),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(started).with_timezone(UTC)) as ArrayRef,
+        integers(history.iter().map(|c| c.duration_ms)),
+        integers(history.iter().map(|c| c.bytes)),
+        integers(history.iter().map(|c| c.loop_log_rows)),
+    ];
+    RecordBatch::try_new(checkpoints_schema(), columns).expect("the columns are the schema's")
+}
+
+fn integers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(|v| i64::try_from(v).unwrap_or(i64::MAX))))
+}

@@ -7,11 +7,17 @@
 //! Deliberately not here: how a plan is made (`planner`) and how it runs (`dataflow`).
 #![warn(missing_docs)]
 
+pub mod explain;
 pub mod expression;
+pub mod fingerprint;
 pub mod node;
+pub mod validate;
 
+pub use explain::explain;
 pub use expression::{Projected, RowFunction, Step};
+pub use fingerprint::fingerprint;
 pub use node::{
     Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, NodeId, Operator, Properties,
     StreamPlan,
 };
+pub use validate::validate;

@@ -183,6 +183,24 @@ pub struct FusedJoin {
     pub other_append_only: bool,
 }
 
+impl Operator {
+    /// What it is called, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Source { .. } => "Source",
+            Self::Constant(_) => "Constant",
+            Self::Map(_) => "Map",
+            Self::Join(_) => "Join",
+            Self::Union => "Union",
+            Self::Distinct => "Distinct",
+            Self::Aggregate(_) => "Aggregate",
+            Self::LoopHead(_) => "Loop",
+            Self::LoopBody => "Loop body",
+        }
+    }
+}
+
 impl StreamPlan {
     /// The node with this id.
     #[must_use]

@@ -1,0 +1,192 @@
+//! EXPLAIN: a stream plan as text, for people.
+//!
+//! The view stands at the top, what it reads below it, indented. A node that is read more than once is written where it is first
+//! met; after that its number is enough. A loop is a block: what it starts from, what it joins with, what goes round.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use arrow::datatypes::Schema;
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::{
+    Aggregate, AggregateFunction, Exchange, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan,
+};
+
+/// The text of a plan, one line for each row of EXPLAIN's result.
+#[must_use]
+pub fn explain(plan: &StreamPlan) -> String {
+    let mut explain = Explain { plan, text: String::new(), written: BTreeSet::new() };
+    explain.node(plan.root, 0, "");
+    explain.text.truncate(explain.text.trim_end().len());
+    explain.text
+}
+
+struct Explain<'a> {
+    plan: &'a StreamPlan,
+    text: String,
+    written: BTreeSet<NodeId>,
+}
+
+impl Explain<'_> {
+    fn line(&mut self, depth: usize, line: &str) {
+        writeln!(self.text, "{}{line}", "  ".repeat(depth)).expect("a string takes any text");
+    }
+
+    fn node(&mut self, id: NodeId, depth: usize, exchange: &str) {
+        let node = self.plan.node(id);
+        let name = node.operator.name();
+        if !self.written.insert(id) {
+            return self.line(depth, &format!("{name} #{id}, as above{exchange}"));
+        }
+        let what = describe(self.plan, node);
+        let separator = if what.is_empty() { "" } else { ": " };
+        self.line(depth, &format!("{name} #{id}{separator}{what}{}{exchange}", properties(node)));
+        match &node.operator {
+            Operator::LoopHead(head) => self.loop_block(node, head, depth + 1),
+            // The head is above: what is inside its loop is written in its block.
+            Operator::LoopBody => {}
+            _ => self.inputs(node, depth + 1),
+        }
+    }
+
+    fn inputs(&mut self, node: &Node, depth: usize) {
+        for (input, by) in &node.inputs {
+            let exchange = exchanged(by, &self.plan.node(*input).schema);
+            self.node(*input, depth, &exchange);
+        }
+    }
+
+    fn loop_block(&mut self, node: &Node, head: &LoopHead, depth: usize) {
+        let input = |i: usize| node.inputs[i].0;
+        let by = |i: usize| exchanged(&node.inputs[i].1, &self.plan.node(node.inputs[i].0).schema);
+        let (base, other) = (by(0), head.join.as_ref().map(|_| by(1)));
+        self.line(depth, "starts from");
+        self.node(input(0), depth + 1, &base);
+        let mut stage_input = head.variable.fields().iter().cloned().collect::<Vec<_>>();
+        if let (Some(join), Some(by)) = (&head.join, other) {
+            let other = &self.plan.node(input(1)).schema;
+            stage_input.extend(other.fields().iter().cloned());
+            let condition = condition(&head.name, &head.variable, &join.variable_keys, "other", other, &join.other_keys);
+            let nulls = if join.nulls_meet { ", NULL meets NULL" } else { "" };
+            self.line(depth, &format!("joins {condition}{nulls}, in the loop's own row store"));
+            self.node(input(1), depth + 1, &by);
+        }
+        let partition = names(&head.variable, &head.partition);
+        let to = if head.partition.is_empty() { "one worker".to_owned() } else { format!("workers by ({partition})") };
+        let stage = row_function(&head.stage);
+        if !stage.is_empty() {
+            self.line(depth, &format!("then {stage}"));
+        }
+        if let Some(feedback) = head.feedback {
+            self.line(depth, "body");
+            self.node(feedback, depth + 1, "");
+        }
+        self.line(depth, &format!("goes round to {to}"));
+    }
+}
+
+fn describe(plan: &StreamPlan, node: &Node) -> String {
+    match &node.operator {
+        Operator::Source { name, .. } => format!("{name} ({})", all_names(&node.schema)),
+        Operator::Constant(rows) => match rows.num_rows() {
+            1 => "1 row".to_owned(),
+            n => format!("{n} rows"),
+        },
+        Operator::Map(function) => row_function(function),
+        Operator::Join(join) => {
+            let schema = |i: usize| &plan.node(node.inputs[i].0).schema;
+            let mut text = condition("left", schema(0), &join.left_keys, "right", schema(1), &join.right_keys);
+            if join.nulls_meet {
+                text.push_str(", NULL meets NULL");
+            }
+            let output = row_function(&join.output);
+            if output.is_empty() { text } else { format!("{text}, then {output}") }
+        }
+        Operator::Union | Operator::Distinct | Operator::LoopBody => String::new(),
+        Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
+        Operator::LoopHead(head) => format!("{} ({}), {}", head.name, all_names(&head.variable), describe_kind(head.kind)),
+    }
+}
+
+fn describe_kind(kind: LoopKind) -> &'static str {
+    match kind {
+        LoopKind::Set => "set: iterations kept, rows may go",
+        LoopKind::MonotoneSet => "monotone set: append-only inputs, no iterations kept",
+        LoopKind::Bag => "bag: derivations counted, no iterations kept",
+    }
+}
+
+fn describe_aggregate(aggregate: &Aggregate, input: &Schema) -> String {
+    let calls = aggregate.calls.iter().map(|call| {
+        let function = match call.function {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+            AggregateFunction::Avg => "avg",
+        };
+        format!("{function}({})", call.argument.map_or("*", |a| input.field(a).name()))
+    });
+    let calls = calls.collect::<Vec<_>>().join(", ");
+    if aggregate.keys == 0 { calls } else { format!("{calls} by {}", names(input, &(0..aggregate.keys).collect::<Vec<_>>())) }
+}
+
+fn condition(
+    left_name: &str,
+    left: &Schema,
+    left_keys: &[usize],
+    right_name: &str,
+    right: &Schema,
+    right_keys: &[usize],
+) -> String {
+    if left_keys.is_empty() {
+        return "every pair".to_owned();
+    }
+    let pairs = left_keys.iter().zip(right_keys);
+    let pairs = pairs.map(|(l, r)| format!("{left_name}.{} = {right_name}.{}", left.field(*l).name(), right.field(*r).name()));
+    pairs.collect::<Vec<_>>().join(" and ")
+}
+
+fn row_function(function: &RowFunction) -> String {
+    let steps = function.steps.iter().map(|step| match step {
+        Step::Filter(condition) => format!("filter {}", expression(condition.as_ref())),
+        Step::Project(columns) => {
+            let columns = columns.iter().map(|column| match column {
+                Projected::Column(from, field) => format!("{}@{from}", field.name()),
+                Projected::Computed(expr, field) => {
+                    let text = expression(expr.as_ref());
+                    if text == *field.name() { text } else { format!("{text} as {}", field.name()) }
+                }
+            });
+            format!("project {}", columns.collect::<Vec<_>>().join(", "))
+        }
+    });
+    steps.collect::<Vec<_>>().join(", then ")
+}
+
+fn expression(expr: &dyn PhysicalExpr) -> String {
+    expr.to_string()
+}
+
+fn exchanged(exchange: &Exchange, schema: &Schema) -> String {
+    match exchange {
+        Exchange::Stay => String::new(),
+        Exchange::Hash(columns) if columns.is_empty() => ", to one worker".to_owned(),
+        Exchange::Hash(columns) => format!(", to workers by ({})", names(schema, columns)),
+    }
+}
+
+fn properties(node: &Node) -> String {
+    let known = [(node.properties.append_only, "append-only"), (node.properties.distinct, "distinct")];
+    let known = known.into_iter().filter_map(|(holds, name)| holds.then_some(name)).collect::<Vec<_>>();
+    if known.is_empty() { String::new() } else { format!(" [{}]", known.join(", ")) }
+}
+
+fn names(schema: &Schema, columns: &[usize]) -> String {
+    columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn all_names(schema: &Schema) -> String {
+    names(schema, &(0..schema.fields().len()).collect::<Vec<_>>())
+}

@@ -1,0 +1,174 @@
+//! What must hold for every stream plan. The planner checks it before it hands a plan out; a dataflow may rely on it.
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use crate::{Exchange, LoopHead, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
+
+/// Checks all invariants of a plan.
+///
+/// # Errors
+/// A sentence that names the node and what does not hold. It is a bug of whoever made the plan.
+pub fn validate(plan: &StreamPlan) -> Result<(), String> {
+    if plan.root >= plan.nodes.len() {
+        return Err(format!("the root {} is not there", plan.root));
+    }
+    for (id, node) in plan.nodes.iter().enumerate() {
+        let name = node.operator.name();
+        let holds = |what: &str, holds: bool| if holds { Ok(()) } else { Err(format!("node {id} ({name}): {what}")) };
+        holds("its inputs come before it", inputs_come_first(id, node))?;
+        holds("it has as many inputs as its operator takes", arity_fits(node))?;
+        holds("the columns of its exchanges are there", exchanges_exist(plan, node))?;
+        holds("its scope is that of its inputs", scopes_nest(plan, node))?;
+        holds("its columns are what its operator makes", schema_fits(plan, node))?;
+        holds("its keys are columns of one type on both sides, and its inputs are exchanged by them", keys_fit(plan, node))?;
+        holds("what comes back to the loop is its variable, from inside its scope", feedback_fits(plan, id, node))?;
+    }
+    holds_for_root(plan)
+}
+
+/// The view's rows are outside all loops.
+fn holds_for_root(plan: &StreamPlan) -> Result<(), String> {
+    if plan.node(plan.root).scope.is_empty() { Ok(()) } else { Err("the root stands in a loop".to_owned()) }
+}
+
+/// Nodes stand in topological order; only feedback goes against it. The dataflow renders them in this order.
+fn inputs_come_first(id: NodeId, node: &Node) -> bool {
+    node.inputs.iter().all(|(input, _)| *input < id)
+}
+
+fn arity_fits(node: &Node) -> bool {
+    let count = node.inputs.len();
+    match &node.operator {
+        Operator::Source { .. } | Operator::Constant(_) => count == 0,
+        Operator::Map(_) | Operator::Distinct | Operator::Aggregate(_) | Operator::LoopBody => count == 1,
+        Operator::Join(_) => count == 2,
+        Operator::Union => count >= 1,
+        Operator::LoopHead(head) => count == 1 + usize::from(head.join.is_some()),
+    }
+}
+
+fn exchanges_exist(plan: &StreamPlan, node: &Node) -> bool {
+    node.inputs.iter().all(|(input, exchange)| match exchange {
+        Exchange::Stay => true,
+        Exchange::Hash(columns) => in_range(columns, &plan.node(*input).schema),
+    })
+}
+
+/// A node stands in the deepest scope of its inputs, and theirs are prefixes of it; only a loop's body goes one deeper, and only its
+/// head comes out.
+fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
+    let prefixes = node.inputs.iter().all(|(input, _)| node.scope.starts_with(&plan.node(*input).scope));
+    let deepest = node.inputs.iter().map(|(input, _)| plan.node(*input).scope.len()).max().unwrap_or(0);
+    let entered = match &node.operator {
+        Operator::LoopBody => match &plan.node(node.inputs[0].0).operator {
+            Operator::LoopHead(head) if node.scope.last() == Some(&head.id) => 1,
+            _ => return false,
+        },
+        _ => 0,
+    };
+    prefixes && node.scope.len() == deepest + entered
+}
+
+fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
+    let input = |i: usize| &plan.node(node.inputs[i].0).schema;
+    match &node.operator {
+        Operator::Source { columns, .. } => columns.len() == node.schema.fields().len() && !columns.is_empty(),
+        Operator::Constant(rows) => alike(&rows.schema(), &node.schema),
+        Operator::Map(function) => makes(function, input(0), &node.schema),
+        Operator::Join(join) => makes(&join.output, &side_by_side(input(0), input(1)), &node.schema),
+        Operator::Union => (0..node.inputs.len()).all(|i| alike(input(i), &node.schema)),
+        Operator::Distinct => alike(input(0), &node.schema),
+        Operator::Aggregate(aggregate) => {
+            let arguments = aggregate.calls.iter().filter_map(|c| c.argument).collect::<Vec<_>>();
+            let results = aggregate.calls.iter().zip(node.schema.fields().iter().skip(aggregate.keys));
+            node.schema.fields().len() == aggregate.keys + aggregate.calls.len()
+                && aggregate.keys <= input(0).fields().len()
+                && (0..aggregate.keys).all(|k| alike_field(input(0).field(k), node.schema.field(k)))
+                && in_range(&arguments, input(0))
+                && results.into_iter().all(|(call, field)| call.result == *field.data_type())
+        }
+        Operator::LoopHead(head) => alike(&head.variable, &node.schema) && alike(input(0), &head.variable),
+        Operator::LoopBody => match &plan.node(node.inputs[0].0).operator {
+            Operator::LoopHead(head) => makes(&head.stage, &stage_input(plan, node.inputs[0].0, head), &node.schema),
+            _ => false,
+        },
+    }
+}
+
+/// Equal keys meet on one worker: both sides are exchanged by their keys, and a key has one type.
+fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
+    let exchanged = |i: usize, by: &[usize]| matches!(&node.inputs[i].1, Exchange::Hash(columns) if columns == by);
+    let schema = |i: usize| &plan.node(node.inputs[i].0).schema;
+    match &node.operator {
+        Operator::Join(join) => {
+            let types = one_type(&join.left_keys, schema(0), &join.right_keys, schema(1));
+            types && exchanged(0, &join.left_keys) && exchanged(1, &join.right_keys)
+        }
+        Operator::LoopHead(LoopHead { join: Some(join), partition, variable, .. }) => {
+            let types = one_type(&join.variable_keys, variable, &join.other_keys, schema(1));
+            types && *partition == join.variable_keys && exchanged(0, partition) && exchanged(1, &join.other_keys)
+        }
+        Operator::LoopHead(head) => in_range(&head.partition, &head.variable) && exchanged(0, &head.partition),
+        Operator::Aggregate(aggregate) => exchanged(0, &(0..aggregate.keys).collect::<Vec<_>>()),
+        Operator::Distinct => matches!(node.inputs[0].1, Exchange::Hash(_)),
+        _ => true,
+    }
+}
+
+fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
+    let Operator::LoopHead(head) = &node.operator else { return true };
+    match head.feedback {
+        None => makes(&head.stage, &stage_input(plan, id, head), &head.variable),
+        Some(feedback) => plan.nodes.get(feedback).is_some_and(|last| {
+            let mut inside = node.scope.clone();
+            inside.push(head.id);
+            feedback > id && last.scope == inside && alike(&last.schema, &head.variable)
+        }),
+    }
+}
+
+/// What a head's stage sees: the loop variable, then the other side of the fused join.
+fn stage_input(plan: &StreamPlan, id: NodeId, head: &LoopHead) -> SchemaRef {
+    match plan.node(id).inputs.get(1) {
+        Some((other, _)) if head.join.is_some() => side_by_side(&head.variable, &plan.node(*other).schema),
+        _ => SchemaRef::clone(&head.variable),
+    }
+}
+
+fn side_by_side(left: &Schema, right: &Schema) -> SchemaRef {
+    SchemaRef::new(Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>()))
+}
+
+/// Whether a row function over `input` reads columns that are there and makes `output`.
+fn makes(function: &RowFunction, input: &SchemaRef, output: &Schema) -> bool {
+    let mut width = input.fields().len();
+    for step in &function.steps {
+        if let Step::Project(columns) = step {
+            if columns.iter().any(|c| matches!(c, Projected::Column(i, _) if *i >= width)) {
+                return false;
+            }
+            width = columns.len();
+        }
+    }
+    alike(&function.output_schema(input), output)
+}
+
+fn one_type(left: &[usize], left_schema: &Schema, right: &[usize], right_schema: &Schema) -> bool {
+    left.len() == right.len()
+        && in_range(left, left_schema)
+        && in_range(right, right_schema)
+        && left.iter().zip(right).all(|(l, r)| left_schema.field(*l).data_type() == right_schema.field(*r).data_type())
+}
+
+fn in_range(columns: &[usize], schema: &Schema) -> bool {
+    columns.iter().all(|c| *c < schema.fields().len())
+}
+
+/// Equal but for names.
+fn alike(a: &Schema, b: &Schema) -> bool {
+    a.fields().len() == b.fields().len() && a.fields().iter().zip(b.fields()).all(|(a, b)| alike_field(a, b))
+}
+
+fn alike_field(a: &Field, b: &Field) -> bool {
+    a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
+}

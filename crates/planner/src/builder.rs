@@ -1,0 +1,146 @@
+//! The plan under construction: nodes are added in topological order, equal nodes are one.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use refrain_plan::{Exchange, Join, LoopHead, Node, NodeId, Operator, Projected, Properties, RowFunction, Step, StreamPlan};
+use refrain_types::LoopId;
+
+/// Nodes so far.
+#[derive(Default)]
+pub(crate) struct Builder {
+    nodes: Vec<Node>,
+    loops: u32,
+}
+
+impl Builder {
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    pub(crate) fn schema(&self, id: NodeId) -> &SchemaRef {
+        &self.nodes[id].schema
+    }
+
+    pub(crate) fn next_loop(&mut self) -> LoopId {
+        self.loops += 1;
+        LoopId(self.loops - 1)
+    }
+
+    /// Adds a node, or finds the one that is there already.
+    pub(crate) fn add(&mut self, node: Node) -> NodeId {
+        match self.nodes.iter().position(|n| same(n, &node)) {
+            Some(there) => there,
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() - 1
+            }
+        }
+    }
+
+    /// Sets where a loop's rows come back, once its body is there.
+    pub(crate) fn close_loop(&mut self, head: NodeId, feedback: NodeId) {
+        match &mut self.nodes[head].operator {
+            Operator::LoopHead(head) => head.feedback = Some(feedback),
+            other => unreachable!("only a loop head can be closed, not {other:?}"),
+        }
+    }
+
+    /// Filters and projections over a node. Nothing is added for the identity.
+    pub(crate) fn map(&mut self, input: NodeId, function: RowFunction) -> NodeId {
+        if function.is_identity() {
+            return input;
+        }
+        let from = self.node(input);
+        let schema = function.output_schema(&from.schema);
+        let properties = mapped(&from.properties, from.schema.fields().len(), &function);
+        let scope = from.scope.clone();
+        let inputs = vec![(input, Exchange::Stay)];
+        self.add(Node { operator: Operator::Map(function), inputs, schema, scope, properties })
+    }
+
+    /// The node's rows under other fields of the same types: other nullability, other names.
+    pub(crate) fn conform(&mut self, input: NodeId, schema: &SchemaRef) -> NodeId {
+        let function = conforming(self.schema(input), schema);
+        self.map(input, function)
+    }
+
+    pub(crate) fn join(&mut self, inputs: [NodeId; 2], join: Join) -> NodeId {
+        let [left, right] = inputs.map(|i| self.node(i));
+        let width = left.schema.fields().len() + right.schema.fields().len();
+        let both = Properties {
+            append_only: left.properties.append_only && right.properties.append_only,
+            distinct: left.properties.distinct && right.properties.distinct,
+            partitioning: None,
+        };
+        let properties = mapped(&both, width, &join.output);
+        let schema = join.output.output_schema(&side_by_side(&left.schema, &right.schema));
+        // Scopes nest: the deeper one is the join's, and the other input enters the loop there.
+        let scope = if left.scope.len() >= right.scope.len() { left.scope.clone() } else { right.scope.clone() };
+        let inputs =
+            vec![(inputs[0], Exchange::Hash(join.left_keys.clone())), (inputs[1], Exchange::Hash(join.right_keys.clone()))];
+        self.add(Node { operator: Operator::Join(join), inputs, schema, scope, properties })
+    }
+
+    /// Each row once.
+    pub(crate) fn distinct(&mut self, input: NodeId) -> NodeId {
+        let from = self.node(input);
+        if from.properties.distinct {
+            return input;
+        }
+        let all = (0..from.schema.fields().len()).collect::<Vec<_>>();
+        let properties = Properties { append_only: from.properties.append_only, distinct: true, partitioning: Some(all.clone()) };
+        let (schema, scope) = (Arc::clone(&from.schema), from.scope.clone());
+        self.add(Node { operator: Operator::Distinct, inputs: vec![(input, Exchange::Hash(all))], schema, scope, properties })
+    }
+
+    pub(crate) fn into_plan(self, root: NodeId) -> StreamPlan {
+        StreamPlan { nodes: self.nodes, root }
+    }
+}
+
+/// The columns of both sides of a join.
+pub(crate) fn side_by_side(left: &Schema, right: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>()))
+}
+
+/// Moves the columns of `from` under the fields of `to`, by position; the identity where only names differ.
+pub(crate) fn conforming(from: &Schema, to: &Schema) -> RowFunction {
+    let same = |a: &Field, b: &Field| a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable();
+    assert_eq!(from.fields().len(), to.fields().len(), "columns conform by position");
+    if from.fields().iter().zip(to.fields()).all(|(a, b)| same(a, b)) {
+        return RowFunction::default();
+    }
+    let columns = to.fields().iter().enumerate().map(|(i, f)| Projected::Column(i, Arc::clone(f)));
+    RowFunction { steps: vec![Step::Project(columns.collect())] }
+}
+
+/// What is still known after a row function over `width` columns.
+pub(crate) fn mapped(before: &Properties, width: usize, function: &RowFunction) -> Properties {
+    let sources = function.column_sources(width);
+    let target = |column: usize| sources.iter().position(|s| *s == Some(column));
+    Properties {
+        append_only: before.append_only,
+        distinct: before.distinct && (0..width).all(|c| target(c).is_some()),
+        partitioning: before.partitioning.as_ref().and_then(|by| by.iter().map(|c| target(*c)).collect()),
+    }
+}
+
+fn same(a: &Node, b: &Node) -> bool {
+    a.inputs == b.inputs && a.scope == b.scope && a.schema == b.schema && same_operator(&a.operator, &b.operator)
+}
+
+fn same_operator(a: &Operator, b: &Operator) -> bool {
+    match (a, b) {
+        (Operator::Source { relation: a, columns: c, .. }, Operator::Source { relation: b, columns: d, .. }) => a == b && c == d,
+        (Operator::Constant(a), Operator::Constant(b)) => a == b,
+        (Operator::Map(a), Operator::Map(b)) => a == b,
+        (Operator::Join(a), Operator::Join(b)) => a == b,
+        (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
+        (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
+        // A loop is found again by its recursion, and has one body.
+        (Operator::LoopHead(LoopHead { id: a, .. }), Operator::LoopHead(LoopHead { id: b, .. })) => a == b,
+        (Operator::LoopBody, Operator::LoopBody) => true,
+        _ => false,
+    }
+}

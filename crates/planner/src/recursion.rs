@@ -1,0 +1,312 @@
+//! Recursions: a loop head, what it does itself, and the rest of its body.
+//!
+//! From the scan of the work table up to the top of the recursive term there is one path, for PostgreSQL allows one reference. Filters
+//! and projections at its start, and the first join, are the head's own: the join is fused with it, filters and projections are its
+//! stage. Where the path goes on after a second join, or the first join's keys have to be computed, the rest are ordinary nodes in the
+//! loop's scope.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_expr::{Distinct, Expr, Join, JoinType, LogicalPlan};
+use refrain_plan::{Exchange, FusedJoin, LoopHead, LoopKind, Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
+use refrain_sql::{RecursionNode, Result, SqlError, WorkTable};
+use refrain_types::SqlState;
+
+use crate::builder::conforming;
+use crate::expression::{physical, projected, without_alias, without_negative_zero};
+use crate::fuse::simplified;
+use crate::join::{Side, join_output, key_expressions, logical_width, nulls_meet};
+use crate::lower::{Lowering, count_rows, projection_function};
+use crate::refuse;
+
+/// What a loop head does by itself, as far as the path has been followed.
+struct Start {
+    /// The fused join, and its other side.
+    join: Option<(FusedJoin, NodeId)>,
+    /// Over the loop variable, then the other side.
+    stage: RowFunction,
+    /// How many nodes of the path, from its end, are done.
+    done: usize,
+}
+
+impl Lowering<'_> {
+    pub(crate) fn recursion(&mut self, recursion: &RecursionNode) -> Result<NodeId> {
+        if let Some(head) = self.recursions.get(&recursion.id) {
+            return Ok(*head);
+        }
+        let variable = Arc::clone(recursion.variable());
+        let base = self.lower(&recursion.base)?;
+        let base = self.builder.conform(base, &variable);
+        let base = if recursion.distinct { self.canonical(base) } else { base };
+        let Some(path) = path_to(&recursion.step, recursion.id) else { return self.without_step(recursion, base) };
+        check_path(recursion, &path)?;
+
+        let append_only = self.sides_append_only(&path)? && self.builder.node(base).properties.append_only;
+        let mut start = self.start(&variable, &path)?;
+        let whole = start.done == path.len();
+        if whole {
+            start.stage = start.stage.then(self.closing(&start, recursion, &variable));
+        }
+        let stage = simplified(start.stage, self.stage_width(&variable, start.join.as_ref()));
+        let kind = match (recursion.distinct, append_only) {
+            (false, _) => LoopKind::Bag,
+            (true, true) => LoopKind::MonotoneSet,
+            (true, false) => LoopKind::Set,
+        };
+        let head = self.head(recursion, base, kind, append_only, start.join, stage);
+        self.recursions.insert(recursion.id, head);
+        if !whole {
+            let body = self.body(recursion, head, path[path.len() - start.done])?;
+            self.builder.close_loop(head, body);
+        }
+        Ok(head)
+    }
+
+    /// A recursive term that the optimizer found to be empty.
+    fn without_step(&mut self, recursion: &RecursionNode, base: NodeId) -> Result<NodeId> {
+        let mut step = &recursion.step;
+        while let [input] = step.inputs().as_slice() {
+            step = input;
+        }
+        match step {
+            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
+                let node = if recursion.distinct { self.builder.distinct(base) } else { base };
+                self.recursions.insert(recursion.id, node);
+                Ok(node)
+            }
+            _ => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("recursive query \"{}\" lost its reference", recursion.name))),
+        }
+    }
+
+    /// Rows of a set: equal values are equal rows.
+    fn canonical(&mut self, node: NodeId) -> NodeId {
+        let schema = Arc::clone(self.builder.schema(node));
+        let all = (0..schema.fields().len()).collect::<Vec<_>>();
+        self.builder.map(node, without_negative_zero(&schema, &all))
+    }
+
+    /// Whether whatever the path joins with only grows. Lowers these sides; the joins find them again.
+    fn sides_append_only(&mut self, path: &[&LogicalPlan]) -> Result<bool> {
+        let mut append_only = true;
+        for pair in path.windows(2) {
+            if let LogicalPlan::Join(join) = pair[0] {
+                let other = if std::ptr::eq(join.left.as_ref(), pair[1]) { &join.right } else { &join.left };
+                let other = self.lower(other)?;
+                append_only &= self.builder.node(other).properties.append_only;
+            }
+        }
+        Ok(append_only)
+    }
+
+    /// Follows the path from its end as far as the head can go by itself.
+    fn start(&mut self, variable: &SchemaRef, path: &[&LogicalPlan]) -> Result<Start> {
+        let mut start = Start { join: None, stage: RowFunction::default(), done: 0 };
+        for at in (0..path.len()).rev() {
+            let node = path[at];
+            match node {
+                LogicalPlan::TableScan(scan) => start.stage = scan_function(scan, variable)?,
+                LogicalPlan::Projection(_) => start.stage = start.stage.then(projection_function(node)?),
+                LogicalPlan::Filter(filter) => {
+                    start.stage.steps.push(Step::Filter(physical(&filter.predicate, filter.input.schema())?));
+                }
+                LogicalPlan::Aggregate(aggregate) => {
+                    let fields = aggregate.schema.fields().iter();
+                    let columns = aggregate.group_expr.iter().zip(fields).map(|(e, f)| projected(e, aggregate.input.schema(), f));
+                    start.stage.steps.push(Step::Project(columns.collect::<Result<Vec<_>>>()?));
+                }
+                LogicalPlan::Join(join) => {
+                    if start.join.is_some() || !self.fuse(variable, join, path[at + 1], &mut start)? {
+                        return Ok(start);
+                    }
+                }
+                // These pass rows on; DISTINCT does, too, for the head keeps a set.
+                _ => {}
+            }
+            start.done += 1;
+        }
+        Ok(start)
+    }
+
+    /// Makes a join the head's own. Not when a key of the loop variable has to be computed: the head's rows are found by their columns.
+    fn fuse(&mut self, variable: &SchemaRef, join: &Join, inner: &LogicalPlan, start: &mut Start) -> Result<bool> {
+        let variable_is_left = std::ptr::eq(join.left.as_ref(), inner);
+        let (left_keys, right_keys) = key_expressions(join)?;
+        let (own, others) = if variable_is_left { (left_keys, right_keys) } else { (right_keys, left_keys) };
+        let sources = start.stage.column_sources(variable.fields().len());
+        let Some(variable_keys) = own.iter().map(|key| plain_key(key, inner, &sources, variable)).collect::<Option<Vec<_>>>()
+        else {
+            return Ok(false);
+        };
+        let other_plan = if variable_is_left { &join.right } else { &join.left };
+        let Side { node: other, keys: other_keys } = if join.join_type == JoinType::Inner {
+            self.side(other_plan, &others)?
+        } else {
+            self.distinct_keys(other_plan, &others)?
+        };
+        let inner_width = start.stage.output_schema(variable).fields().len();
+        let other_width = self.builder.schema(other).fields().len();
+        let stage = widened(std::mem::take(&mut start.stage), variable.fields().len(), self.builder.schema(other));
+        let left_width = logical_width(&join.left);
+        let output = join_output(join, |i| match (variable_is_left, i.checked_sub(left_width)) {
+            (true, None) => i,
+            (true, Some(of_right)) => inner_width + of_right,
+            (false, None) if join.join_type == JoinType::Inner => inner_width + i,
+            (false, None) => i,
+            (false, Some(of_right)) => of_right,
+        })?;
+        debug_assert!(output.column_sources(inner_width + other_width).iter().flatten().all(|c| *c < inner_width + other_width));
+        start.stage = stage.then(output);
+        let other_append_only = self.builder.node(other).properties.append_only;
+        start.join = Some((FusedJoin { variable_keys, other_keys, nulls_meet: nulls_meet(join), other_append_only }, other));
+        Ok(true)
+    }
+
+    fn stage_width(&self, variable: &SchemaRef, join: Option<&(FusedJoin, NodeId)>) -> usize {
+        variable.fields().len() + join.map_or(0, |(_, other)| self.builder.schema(*other).fields().len())
+    }
+
+    /// From the stage's columns to the loop variable's.
+    fn closing(&self, start: &Start, recursion: &RecursionNode, variable: &SchemaRef) -> RowFunction {
+        let input = match &start.join {
+            None => Arc::clone(variable),
+            Some((_, other)) => crate::builder::side_by_side(variable, self.builder.schema(*other)),
+        };
+        let conformed = conforming(&start.stage.output_schema(&input), variable);
+        let all = (0..variable.fields().len()).collect::<Vec<_>>();
+        if recursion.distinct { conformed.then(without_negative_zero(variable, &all)) } else { conformed }
+    }
+
+    fn head(
+        &mut self,
+        recursion: &RecursionNode,
+        base: NodeId,
+        kind: LoopKind,
+        append_only: bool,
+        join: Option<(FusedJoin, NodeId)>,
+        stage: RowFunction,
+    ) -> NodeId {
+        let variable = Arc::clone(recursion.variable());
+        let all = (0..variable.fields().len()).collect();
+        let partition = join.as_ref().map_or(all, |(join, _)| join.variable_keys.clone());
+        let mut inputs = vec![(base, Exchange::Hash(partition.clone()))];
+        inputs.extend(join.iter().map(|(join, other)| (*other, Exchange::Hash(join.other_keys.clone()))));
+        let properties = Properties { append_only, distinct: recursion.distinct, partitioning: Some(partition.clone()) };
+        let head = LoopHead {
+            id: self.builder.next_loop(),
+            name: recursion.name.clone(),
+            kind,
+            variable: Arc::clone(&variable),
+            partition,
+            join: join.map(|(join, _)| join),
+            stage,
+            feedback: None,
+        };
+        self.builder.add(Node { operator: Operator::LoopHead(head), inputs, schema: variable, scope: Vec::new(), properties })
+    }
+
+    /// The rest of the recursive term, over the rows that the head sends round.
+    fn body(&mut self, recursion: &RecursionNode, head: NodeId, from: &LogicalPlan) -> Result<NodeId> {
+        let node = self.builder.node(head);
+        let Operator::LoopHead(loop_head) = &node.operator else { unreachable!("the head was just made") };
+        let input = match node.inputs.get(1) {
+            None => Arc::clone(&loop_head.variable),
+            Some((other, _)) => crate::builder::side_by_side(&loop_head.variable, self.builder.schema(*other)),
+        };
+        let body = Node {
+            operator: Operator::LoopBody,
+            inputs: vec![(head, Exchange::Stay)],
+            schema: loop_head.stage.output_schema(&input),
+            scope: vec![loop_head.id],
+            properties: Properties { append_only: node.properties.append_only, ..Properties::default() },
+        };
+        let body = self.builder.add(body);
+        self.substitutes.push((std::ptr::from_ref(from), body));
+        let last = self.lower(&recursion.step);
+        self.substitutes.pop();
+        let last = self.builder.conform(last?, recursion.variable());
+        Ok(if recursion.distinct { self.canonical(last) } else { last })
+    }
+}
+
+/// The nodes from a plan down to the scan of a work table.
+fn path_to(plan: &LogicalPlan, id: usize) -> Option<Vec<&LogicalPlan>> {
+    if let LogicalPlan::TableScan(scan) = plan {
+        return scan.source.downcast_ref::<WorkTable>().filter(|w| w.id == id).map(|_| vec![plan]);
+    }
+    let mut path = plan.inputs().into_iter().find_map(|input| path_to(input, id))?;
+    path.insert(0, plan);
+    Some(path)
+}
+
+/// Refuses what is not linear in the loop variable.
+fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<()> {
+    for (at, node) in path.iter().enumerate() {
+        let wrong = match node {
+            LogicalPlan::TableScan(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => None,
+            LogicalPlan::SubqueryAlias(_) | LogicalPlan::Repartition(_) => None,
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => None,
+            LogicalPlan::Join(join) => check_join(join, path[at + 1]),
+            LogicalPlan::Distinct(Distinct::All(_)) if recursion.distinct => None,
+            LogicalPlan::Aggregate(aggregate) if recursion.distinct && aggregate.aggr_expr.is_empty() => None,
+            LogicalPlan::Distinct(_) => Some("DISTINCT"),
+            LogicalPlan::Aggregate(_) => Some("GROUP BY"),
+            LogicalPlan::Union(_) => Some("UNION"),
+            LogicalPlan::Window(_) => Some("a window function"),
+            LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => Some("LIMIT"),
+            LogicalPlan::Extension(_) => Some("another recursive query"),
+            _ => return Err(refuse::node(node)),
+        };
+        if let Some(what) = wrong {
+            return Err(refuse::in_recursion(&recursion.name, what));
+        }
+    }
+    Ok(())
+}
+
+fn check_join(join: &Join, inner: &LogicalPlan) -> Option<&'static str> {
+    let on_the_left = std::ptr::eq(join.left.as_ref(), inner);
+    match join.join_type {
+        JoinType::Inner => None,
+        JoinType::LeftSemi if on_the_left && join.filter.is_none() => None,
+        JoinType::RightSemi if !on_the_left && join.filter.is_none() => None,
+        JoinType::LeftSemi | JoinType::RightSemi => Some("IN or EXISTS with more than equalities"),
+        JoinType::LeftAnti | JoinType::RightAnti => Some("EXCEPT, NOT IN or NOT EXISTS"),
+        JoinType::LeftMark | JoinType::RightMark => Some("a subquery"),
+        _ => Some("an outer join"),
+    }
+}
+
+fn scan_function(scan: &datafusion_expr::TableScan, variable: &SchemaRef) -> Result<RowFunction> {
+    let mut function = match &scan.projection {
+        None => RowFunction::default(),
+        Some(columns) if columns.is_empty() => count_rows(),
+        Some(columns) if columns.iter().copied().eq(0..variable.fields().len()) => RowFunction::default(),
+        Some(columns) => RowFunction::columns(variable, columns),
+    };
+    for filter in &scan.filters {
+        function.steps.push(Step::Filter(physical(filter, &scan.projected_schema)?));
+    }
+    Ok(function)
+}
+
+/// The column of the loop variable that a key is, if it is one. Floating point is not: as a key it has to be computed.
+fn plain_key(key: &Expr, inner: &LogicalPlan, sources: &[Option<usize>], variable: &SchemaRef) -> Option<usize> {
+    let Expr::Column(column) = without_alias(key) else { return None };
+    let at = inner.schema().maybe_index_of_column(column)?;
+    sources[at].filter(|c| !variable.field(*c).data_type().is_floating())
+}
+
+/// A row function over the first `width` columns, with the columns of `other` kept behind them.
+fn widened(function: RowFunction, mut width: usize, other: &SchemaRef) -> RowFunction {
+    let steps = function.steps.into_iter().map(|step| match step {
+        Step::Filter(condition) => Step::Filter(condition),
+        Step::Project(mut columns) => {
+            let kept = columns.len();
+            columns.extend(other.fields().iter().enumerate().map(|(i, f)| Projected::Column(width + i, Arc::clone(f))));
+            width = kept;
+            Step::Project(columns)
+        }
+    });
+    RowFunction { steps: steps.collect() }
+}

@@ -1,0 +1,88 @@
+//! What cannot be maintained, named.
+
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::{Distinct, Expr, Join, JoinType, LogicalPlan};
+use refrain_sql::{Result, SqlError};
+
+const SELECT_HINT: &str = "A one-shot SELECT over the materialized view can do it.";
+
+fn refused(what: impl std::fmt::Display) -> SqlError {
+    SqlError::unsupported(format!("{what} is not supported in a materialized view"))
+}
+
+/// Refuses an expression that is not a function of one row.
+pub(crate) fn expression(expr: &Expr) -> Result<()> {
+    let mut error = None;
+    expr.apply(|e| {
+        error = match e {
+            Expr::ScalarSubquery(_) => Some(refused("a subquery that gives one value").with_hint("Write it as a join.")),
+            Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
+                Some(refused("a subquery that could not be turned into a join").with_hint("Write it as a join."))
+            }
+            Expr::OuterReferenceColumn(_, column) => Some(refused(format!("a reference to column {column} of an outer query"))),
+            Expr::WindowFunction(window) => Some(window_function(&window.fun.to_string())),
+            Expr::Unnest(_) => Some(refused("unnest()")),
+            Expr::GroupingSet(_) => Some(refused("GROUPING SETS, CUBE or ROLLUP")),
+            Expr::Placeholder(placeholder) => Some(refused(format!("parameter {}", placeholder.id))),
+            _ => None,
+        };
+        Ok(if error.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })
+    .expect("looking cannot fail");
+    error.map_or(Ok(()), Err)
+}
+
+fn window_function(name: &str) -> SqlError {
+    refused(format!("window function {name}")).with_hint(SELECT_HINT)
+}
+
+/// The error for a node that cannot be maintained.
+pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
+    match plan {
+        LogicalPlan::Window(window) => {
+            let name = window.window_expr.iter().find_map(|e| match crate::expression::without_alias(e) {
+                Expr::WindowFunction(f) => Some(f.fun.to_string()),
+                _ => None,
+            });
+            window_function(&name.unwrap_or_default())
+        }
+        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => refused("LIMIT").with_hint(SELECT_HINT),
+        LogicalPlan::Distinct(Distinct::On(_)) => refused("DISTINCT ON").with_hint("Use GROUP BY with min or max."),
+        LogicalPlan::Join(join) => self::join(join),
+        LogicalPlan::Unnest(_) => refused("unnest()"),
+        LogicalPlan::Subquery(_) => refused("a subquery that could not be turned into a join"),
+        other => refused(other.display().to_string()),
+    }
+}
+
+/// The error for a join that cannot be maintained.
+pub(crate) fn join(join: &Join) -> SqlError {
+    match join.join_type {
+        JoinType::LeftAnti | JoinType::RightAnti => refused("EXCEPT, NOT IN or NOT EXISTS").with_hint(SELECT_HINT),
+        JoinType::LeftMark | JoinType::RightMark => {
+            refused("a subquery whose result is more than a condition of WHERE").with_hint("Write it as a join.")
+        }
+        _ => refused("an outer join").with_hint("Use an inner join, or UNION ALL of the parts."),
+    }
+}
+
+/// The error for an aggregate that cannot be maintained.
+pub(crate) fn aggregate(expr: &Expr) -> SqlError {
+    let name = match crate::expression::without_alias(expr) {
+        Expr::AggregateFunction(call) => format!("{}()", call.func.name()),
+        other => other.human_display().to_string(),
+    };
+    refused(format!("aggregate function {name}")).with_hint("Supported are count, sum, min, max and avg.")
+}
+
+/// The error for DISTINCT beside other aggregates.
+pub(crate) fn mixed_distinct() -> SqlError {
+    refused("DISTINCT in one of several aggregates that do not share it")
+        .with_hint("Compute them in views of their own and join these.")
+}
+
+/// The error for something between a recursive query's reference to itself and the top of its recursive term.
+pub(crate) fn in_recursion(name: &str, what: &str) -> SqlError {
+    SqlError::unsupported(format!("{what} over the reference of recursive query \"{name}\" to itself is not supported"))
+        .with_hint("Between the reference and the top of the recursive term, use WHERE, expressions and inner joins.")
+}

@@ -2,6 +2,7 @@
 
 mod scripts;
 mod slt;
+mod tour;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

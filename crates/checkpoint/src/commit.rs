@@ -171,15 +171,17 @@ impl Attempt {
             Err(error) => return CommitOutcome::Unknown(error),
         };
         if highest > manifest.id {
-            return match open::read_manifest(bucket, highest).await {
+            match open::read_manifest(bucket, highest).await {
+                // A later attempt has committed since; this one is asked about late.
+                Ok(other) if other.writer == manifest.writer => {}
                 Ok(other) => {
                     let error = Error::Fenced { object: manifest_name(highest), generation: other.generation };
-                    CommitOutcome::Fenced(self.store.writer().fence(error))
+                    return CommitOutcome::Fenced(self.store.writer().fence(error));
                 }
-                Err(error) => CommitOutcome::Unknown(error),
-            };
+                Err(error) => return CommitOutcome::Unknown(error),
+            }
         }
-        *newest = manifest.id;
+        *newest = highest;
         self.lock().committed = true;
         self.leave_unused(&manifest);
         CommitOutcome::Committed(Box::new(manifest))

@@ -82,6 +82,9 @@ impl Store {
     ///
     /// # Errors
     /// Whatever is damaged, missing or of a later format, by name; [`Error::Fenced`] when somebody else opens it at the same time.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, unless the store is private memory: the input log is written by a task of the runtime.
     pub async fn open(url: &str, environment: Arc<dyn Environment>, mode: Mode) -> Result<Opened> {
         let location = Location::parse(url, mode == Mode::Write)?;
         Self::open_at(location, environment, mode).await

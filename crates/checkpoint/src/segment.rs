@@ -112,16 +112,16 @@ pub(crate) async fn write(
         })
         .await?
     };
-    let (bytes, crc32) = (framed.bytes, framed.crc32);
-    match bucket.create(&name, framed.payload).await {
-        Created::Yes => Ok(SegmentRef { name, rows, bytes, crc32, full }),
-        // Names are unique, so what is there can only be ours from a try whose answer was lost; reading it verifies that.
-        Created::Exists => {
-            let written = SegmentRef { name, rows, bytes, crc32, full };
-            read(bucket, &written, "the checkpoint being written").await?;
-            Ok(written)
-        }
-        Created::Unclear(error) => Err(error),
+    let written = SegmentRef { name, rows, bytes: framed.bytes, crc32: framed.crc32, full };
+    let unclear = match bucket.create(&written.name, framed.payload).await {
+        Created::Yes => return Ok(written),
+        Created::Exists => None,
+        Created::Unclear(error) => Some(error),
+    };
+    // Names are unique, so what is there can only be ours, from a try whose answer was lost; reading it verifies that.
+    match read(bucket, &written, "the checkpoint being written").await {
+        Ok(_) => Ok(written),
+        Err(error) => Err(unclear.unwrap_or(error)),
     }
 }
 

@@ -137,9 +137,10 @@ fn segments_are_named_once() {
 #[test]
 fn readers_are_captured_first() {
     let words = Some("a dataflow has consumed what its input does not have");
-    assert_eq!(broken(|c| drop(c.dataflows[0].consumed.insert(RelationId(1), Epoch(10)))), words);
-    assert_eq!(broken(|c| drop(c.dataflows[0].consumed.insert(RelationId(7), Epoch(1)))), words);
-    assert_eq!(broken(|c| drop(c.dataflows[0].consumed.insert(RelationId(1), Epoch(9)))), None);
+    let consumed = |relation, epoch| broken(|c| c.dataflows[0].consumed.extend([(RelationId(relation), Epoch(epoch))]));
+    assert_eq!(consumed(1, 10), words);
+    assert_eq!(consumed(7, 1), words);
+    assert_eq!(consumed(1, 9), None);
 }
 
 #[test]

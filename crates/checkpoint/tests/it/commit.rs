@@ -103,3 +103,29 @@ async fn a_checkpoint_ahead_of_the_input_log_is_a_bug_of_the_caller() {
     let opened = place.open().await;
     drop(opened.store.begin().commit(Contents { epoch: Epoch(9), ..Contents::default() }).await);
 }
+
+#[tokio::test]
+async fn an_attempt_that_is_asked_about_late_does_not_fence_its_own_writer() {
+    let place = Place::in_memory();
+    let opened = place.open().await;
+    insert_all(&opened, [1]).await;
+    let early = opened.store.begin();
+    let contents = upload(&early, &opened, 10).await.unwrap();
+    place.faults.inject(Operation::Put, "manifest/", Effect::FailAfter);
+    place.faults.inject(Operation::Get, "manifest/", Effect::FailBefore);
+    assert!(matches!(early.commit(contents).await, CommitOutcome::Unknown(_)));
+    committed(checkpoint(&opened, 20).await);
+    assert_eq!(committed(early.read_back().await).id, CheckpointId(2));
+    assert_eq!(committed(checkpoint(&opened, 30).await).id, CheckpointId(4));
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_was_lost_is_read_back() {
+    let place = Place::in_memory();
+    let opened = place.open().await;
+    insert_all(&opened, [1]).await;
+    place.faults.inject(Operation::Put, "segment/", Effect::FailAfter);
+    place.faults.inject(Operation::Put, "loop/", Effect::FailAfter);
+    committed(checkpoint(&opened, 10).await);
+    assert_eq!(restored(&place.open().await).await.unwrap(), Some(10));
+}

@@ -42,7 +42,8 @@ async fn a_sound_store() {
 async fn everything_that_is_wrong_is_named() {
     let place = filled().await;
     let used = place.open_reading().await.manifest.unwrap();
-    let [table, state, log] = &used.contents.segments()[..] else { panic!("three segments") };
+    let segments = used.contents.segments();
+    let [table, state, log] = &segments[..] else { panic!("three segments") };
     place.delete(&table.segment.name).await;
     let mut bytes = place.read(&state.segment.name).await;
     *bytes.last_mut().unwrap() ^= 1;

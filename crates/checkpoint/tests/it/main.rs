@@ -1,6 +1,7 @@
 //! A store as its users see it: opened, written, killed, damaged, taken over.
 //!
 //! Kills are simulated by dropping everything and opening again; that a real process survives SIGKILL is tested with the engine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod commit;
 mod damage;

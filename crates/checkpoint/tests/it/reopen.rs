@@ -1,5 +1,7 @@
 //! Whatever was acknowledged is there after a kill.
 
+use std::sync::Arc;
+
 use refrain_checkpoint::{InputChange, InputRecord, Mode, Store};
 use refrain_types::{Epoch, Generation};
 
@@ -46,7 +48,7 @@ async fn in_a_directory() {
 async fn reading_writes_nothing_and_fences_nobody() {
     let place = Place::in_memory();
     assert!(place.open_reading().await.manifest.is_none());
-    assert_eq!(place.list("").await, []);
+    assert!(place.list("").await.is_empty());
     let writer = place.open().await;
     insert_all(&writer, 1..=2).await;
     committed(checkpoint(&writer, 20).await);
@@ -62,7 +64,7 @@ async fn reading_writes_nothing_and_fences_nobody() {
 
 #[tokio::test]
 async fn a_named_store_in_memory_is_shared_and_a_private_one_is_not() {
-    let environment = Place::in_memory().environment;
+    let environment = Arc::clone(&Place::in_memory().environment);
     let open = async |url: &str| Store::open(url, environment.clone(), Mode::Write).await.unwrap();
     insert_all(&open("memory://shared-by-a-test").await, [1]).await;
     assert_eq!(logged(&open("memory://shared-by-a-test").await, Epoch(0)).await.unwrap(), [1]);

@@ -270,7 +270,7 @@ impl Rows<'_> {
 }
 
 /// The values of an array whose type is as wide as `T`, or a multiple of it.
-fn raw<T: ArrowNativeType>(array: &ArrayRef) -> &[T] {
+pub(crate) fn raw<T: ArrowNativeType>(array: &ArrayRef) -> &[T] {
     macro_rules! values {
         ($t:ty) => {
             array.as_primitive::<$t>().values().inner().typed_data::<T>()
@@ -283,7 +283,7 @@ fn raw<T: ArrowNativeType>(array: &ArrayRef) -> &[T] {
 }
 
 /// An array of a fixed-width type over a buffer of its values.
-fn array_of(data_type: &DataType, buffer: Buffer, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+pub(crate) fn array_of(data_type: &DataType, buffer: Buffer, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
     macro_rules! array {
         ($t:ty) => {{
             let values = ScalarBuffer::<<$t as ArrowPrimitiveType>::Native>::new(buffer, 0, rows);

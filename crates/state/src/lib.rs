@@ -6,8 +6,10 @@
 //! Deliberately not here: anything that knows of SQL, of timely, or of the network; and I/O.
 #![warn(missing_docs)]
 
+pub mod aggregate;
 pub mod codec;
 pub mod dictionary;
+pub mod exact_float;
 pub mod arrangement;
 pub mod bag_calendar;
 pub mod calendar;

@@ -95,30 +95,35 @@ impl Shell {
         }
     }
 
-    /// Prints a subscription as it comes, each event at once, until it ends or Ctrl-C.
+    /// Prints a subscription as it comes, each event at once, until it ends or Ctrl-C. An error of the data does not end it.
     async fn follow(&self, mut subscription: Subscription) -> Result<(), Failure> {
         let mut interrupted = pin!(self.interrupted());
-        let mut columns = None;
+        let own = [Column::new("epoch", Kind::Number), Column::new("weight", Kind::Number)];
+        let columns = own.into_iter().chain(Column::of(subscription.schema())).collect::<Vec<_>>();
+        self.format.begin(&mut std::io::stdout().lock(), &columns)?;
+        let mut last_failed = false;
         loop {
             let event = tokio::select! {
                 event = subscription.next() => event,
                 () = &mut interrupted => return Ok(()),
             };
-            let Some(event) = event else { return Ok(()) };
-            self.print_event(&event?, &mut columns)?;
+            last_failed = match event {
+                Some(Ok(event)) => {
+                    self.print_event(&event, &columns)?;
+                    false
+                }
+                Some(Err(error)) => {
+                    eprintln!("{}", Failure::from(error));
+                    true
+                }
+                // The error that ended it, if one did, has been told.
+                None => return if last_failed { Err(Failure::Reported) } else { Ok(()) },
+            };
         }
     }
 
-    fn print_event(&self, event: &SubscriptionEvent, columns: &mut Option<Vec<Column>>) -> Result<(), Failure> {
+    fn print_event(&self, event: &SubscriptionEvent, columns: &[Column]) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        let first = columns.is_none();
-        let columns = columns.get_or_insert_with(|| {
-            let own = [Column::new("epoch", Kind::Number), Column::new("weight", Kind::Number)];
-            own.into_iter().chain(Column::of(&event.rows.schema())).collect()
-        });
-        if first {
-            self.format.begin(&mut out, columns)?;
-        }
         let epoch = event.epoch.to_string();
         if event.progress {
             // Nothing more comes up to this epoch: a row of its own, with nothing but the epoch.

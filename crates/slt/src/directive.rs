@@ -1,7 +1,8 @@
 //! What a file asks for in comments, in every mode: `# refrain: checkpoint`, `# refrain: restart workers=4`.
 //!
 //! `# refrain: noise off` keeps mode `trickle` from adding rows of its own from there on, for files in which a foreign row is
-//! not just more work: a recursion that would never end, or an error that another statement would meet.
+//! not just more work: a recursion that would never end, or an error that another statement would meet. `# refrain: only` says that a
+//! file is about what only this engine has: no other server is asked for its results.
 
 /// One line of the form `# refrain: …`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +16,8 @@ pub(crate) enum Directive {
     },
     /// No noise from here on.
     NoiseOff,
+    /// The file is about what only this engine has.
+    Only,
 }
 
 impl Directive {
@@ -33,6 +36,7 @@ impl Directive {
                 _ => Err(format!("restart takes workers=N, not \"{argument}\"")),
             },
             ["noise", "off"] => Ok(Some(Self::NoiseOff)),
+            ["only"] => Ok(Some(Self::Only)),
             _ => Err(format!("unknown directive \"{}\"", text.trim())),
         }
     }

@@ -201,7 +201,7 @@ impl Driver {
                     self.trickle.quiet();
                     Ok(())
                 }
-                None => Ok(()),
+                Some(Directive::Only) | None => Ok(()),
             };
             done.map_err(|error| Failure::new(format!("#{line}: {error}")))?;
         }
@@ -210,7 +210,7 @@ impl Driver {
 }
 
 /// Every directive of a file.
-fn directives(records: &[AnyRecord]) -> Result<Vec<Directive>, Failure> {
+pub(crate) fn directives(records: &[AnyRecord]) -> Result<Vec<Directive>, Failure> {
     let comments = records.iter().filter_map(|record| match record {
         Record::Comment(lines) => Some(lines),
         _ => None,

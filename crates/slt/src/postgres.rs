@@ -1,7 +1,8 @@
 //! Where expected results come from: the files run against a PostgreSQL server, which is also the check that they are right.
 //!
 //! A materialized view is created there as a plain view, so that it is always current. Each file gets a schema of its own, which
-//! is dropped at the end. Records under `skipif postgres` or `onlyif refrain` are left as they are.
+//! is dropped at the end. Records under `skipif postgres` or `onlyif refrain` are left as they are, and so are files with
+//! `# refrain: only`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use sqllogictest::{
 };
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use crate::directive::Directive;
 use crate::{Failure, driver, files};
 
 /// An error of the server as the files expect it: `SQLSTATE: message`.
@@ -108,6 +110,9 @@ pub async fn run(url: &str, paths: &[PathBuf], overwrite: bool) -> Result<usize,
 
 async fn run_file(url: &str, schema: &str, path: &Path, overwrite: bool) -> Result<(), Failure> {
     let records = sqllogictest::parse_file::<DefaultColumnType>(path).map_err(Failure::new)?;
+    if driver::directives(&records)?.contains(&Directive::Only) {
+        return Ok(());
+    }
     let mut runner = Runner::new(|| async {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.map_err(ServerError)?;
         tokio::spawn(connection);

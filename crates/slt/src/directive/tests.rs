@@ -7,6 +7,7 @@ fn directives_are_read_and_comments_are_not() {
     assert_eq!(Directive::parse(" refrain: restart"), Ok(Some(Directive::Restart { workers: None })));
     assert_eq!(Directive::parse(" refrain: restart workers=4"), Ok(Some(Directive::Restart { workers: Some(4) })));
     assert_eq!(Directive::parse("refrain: noise off"), Ok(Some(Directive::NoiseOff)));
+    assert_eq!(Directive::parse(" refrain: only"), Ok(Some(Directive::Only)));
 }
 
 #[test]

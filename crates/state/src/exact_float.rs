@@ -91,7 +91,7 @@ impl ExactFloat {
     /// Restores the bound on the magnitude after an addition.
     fn make_room(&mut self) {
         let top = self.words.last().copied().unwrap_or(0) as i64;
-        if top >= 1 << 61 || top < -(1 << 61) {
+        if !(-(1 << 61)..1 << 61).contains(&top) {
             self.words.push((top >> 63) as u64);
         }
     }

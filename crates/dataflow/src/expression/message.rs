@@ -7,6 +7,9 @@ use refrain_types::SqlState;
 /// `invalid_datetime_format`
 const INVALID_DATETIME_FORMAT: SqlState = SqlState(*b"22007");
 
+/// Rows on which an expression fails, in their order, with SQLSTATE and message.
+pub(super) type Failed = Vec<(usize, (SqlState, String))>;
+
 /// SQLSTATE and message of an expression that failed.
 #[must_use]
 pub fn evaluation_error(error: &DataFusionError) -> (SqlState, String) {

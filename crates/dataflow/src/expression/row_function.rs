@@ -10,6 +10,7 @@ use arrow::array::{
 use arrow::compute::{FilterBuilder, cast, concat};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef, UInt32Type};
 use datafusion_common::ScalarValue;
+use datafusion_expr_common::columnar_value::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Projected, RowFunction, Step};
@@ -18,7 +19,7 @@ use refrain_types::physical::{is_coded, physical_schema};
 use refrain_types::{Delta, ErrorRow, OperatorId, SqlState, Weight};
 
 use super::inputs::Inputs;
-use super::message::{arrow_error, evaluation_error};
+use super::message::{Failed, arrow_error, evaluation_error};
 use super::small::{Program, ROWS_MAX};
 
 /// A [`RowFunction`] ready to be applied to physical deltas.
@@ -61,9 +62,6 @@ struct Expression {
     data_type: DataType,
     nullable: bool,
 }
-
-/// Rows on which an expression fails, in their order.
-type Failed = Vec<(usize, (SqlState, String))>;
 
 impl CompiledRowFunction {
     /// Compiles a function of rows of `input` (logical). Errors will name `operator`.
@@ -243,13 +241,11 @@ fn all_rows(rows: usize, error: &(SqlState, String)) -> Failed {
 impl Expression {
     fn evaluate(&self, narrow: &RecordBatch, dictionary: &Dictionary) -> Result<ArrayRef, (SqlState, String)> {
         match self.evaluated.evaluate(narrow).map_err(|error| evaluation_error(&error))? {
-            datafusion_expr_common::columnar_value::ColumnarValue::Array(values) => {
+            ColumnarValue::Array(values) => {
                 assert_eq!(values.len(), narrow.num_rows(), "an expression has one value for each row");
                 self.physical(values, dictionary)
             }
-            datafusion_expr_common::columnar_value::ColumnarValue::Scalar(value) => {
-                self.repeat(&value, narrow.num_rows(), dictionary)
-            }
+            ColumnarValue::Scalar(value) => self.repeat(&value, narrow.num_rows(), dictionary),
         }
     }
 

@@ -15,7 +15,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, Column, IsNotN
 use refrain_types::SqlState;
 
 use super::inputs::Inputs;
-use super::message::{division_by_zero, out_of_range};
+use super::message::{Failed, division_by_zero, out_of_range};
 
 /// Batches of fewer rows than this are computed row by row: about here the kernels overtake.
 pub(super) const ROWS_MAX: usize = 16;
@@ -109,7 +109,7 @@ impl Program {
     }
 
     /// The column of results for a physical batch, or the rows that fail.
-    pub(super) fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, Vec<(usize, (SqlState, String))>> {
+    pub(super) fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, Failed> {
         let mut values = [None; ROWS_MAX];
         let rows = batch.num_rows();
         let values = &mut values[..rows];

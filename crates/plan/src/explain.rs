@@ -4,10 +4,13 @@
 //! met; after that its number is enough. A loop is a block: what it starts from, what it joins with, what goes round.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 
 use crate::{
     Aggregate, AggregateFunction, Exchange, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan,
@@ -63,10 +66,10 @@ impl Explain<'_> {
         let (base, other) = (by(0), head.join.as_ref().map(|_| by(1)));
         self.line(depth, "starts from");
         self.node(input(0), depth + 1, &base);
-        let mut stage_input = head.variable.fields().iter().cloned().collect::<Vec<_>>();
+        let mut stage_names = own_names(&head.variable);
         if let (Some(join), Some(by)) = (&head.join, other) {
             let other = &self.plan.node(input(1)).schema;
-            stage_input.extend(other.fields().iter().cloned());
+            stage_names = both_names(&head.name, &head.variable, "other", other);
             let condition = condition(&head.name, &head.variable, &join.variable_keys, "other", other, &join.other_keys);
             let nulls = if join.nulls_meet { ", NULL meets NULL" } else { "" };
             self.line(depth, &format!("joins {condition}{nulls}, in the loop's own row store"));
@@ -74,7 +77,7 @@ impl Explain<'_> {
         }
         let partition = names(&head.variable, &head.partition);
         let to = if head.partition.is_empty() { "one worker".to_owned() } else { format!("workers by ({partition})") };
-        let stage = row_function(&head.stage);
+        let stage = row_function(&head.stage, stage_names);
         if !stage.is_empty() {
             self.line(depth, &format!("then {stage}"));
         }
@@ -93,14 +96,14 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             1 => "1 row".to_owned(),
             n => format!("{n} rows"),
         },
-        Operator::Map(function) => row_function(function),
+        Operator::Map(function) => row_function(function, own_names(&plan.node(node.inputs[0].0).schema)),
         Operator::Join(join) => {
             let schema = |i: usize| &plan.node(node.inputs[i].0).schema;
             let mut text = condition("left", schema(0), &join.left_keys, "right", schema(1), &join.right_keys);
             if join.nulls_meet {
                 text.push_str(", NULL meets NULL");
             }
-            let output = row_function(&join.output);
+            let output = row_function(&join.output, both_names("left", schema(0), "right", schema(1)));
             if output.is_empty() { text } else { format!("{text}, then {output}") }
         }
         Operator::Union | Operator::Distinct | Operator::LoopBody => String::new(),
@@ -148,25 +151,58 @@ fn condition(
     pairs.collect::<Vec<_>>().join(" and ")
 }
 
-fn row_function(function: &RowFunction) -> String {
-    let steps = function.steps.iter().map(|step| match step {
-        Step::Filter(condition) => format!("filter {}", expression(condition.as_ref())),
-        Step::Project(columns) => {
-            let columns = columns.iter().map(|column| match column {
-                Projected::Column(from, field) => format!("{}@{from}", field.name()),
-                Projected::Computed(expr, field) => {
-                    let text = expression(expr.as_ref());
-                    if text == *field.name() { text } else { format!("{text} as {}", field.name()) }
-                }
-            });
-            format!("project {}", columns.collect::<Vec<_>>().join(", "))
+/// A row function over columns that are called `names`.
+fn row_function(function: &RowFunction, mut names: Vec<String>) -> String {
+    let mut steps = Vec::with_capacity(function.steps.len());
+    for step in &function.steps {
+        match step {
+            Step::Filter(condition) => steps.push(format!("filter {}", expression(condition, &names))),
+            Step::Project(columns) => {
+                let columns = columns.iter().map(|column| match column {
+                    Projected::Column(from, field) => (names[*from].clone(), field.name().clone()),
+                    Projected::Computed(expr, field) => (expression(expr, &names), field.name().clone()),
+                });
+                let columns = columns.collect::<Vec<_>>();
+                let texts = columns.iter().map(|(what, name)| {
+                    let said = what == name || what.rsplit_once('.').is_some_and(|(_, last)| last == name);
+                    if said { what.clone() } else { format!("{what} as {name}") }
+                });
+                steps.push(format!("project {}", texts.collect::<Vec<_>>().join(", ")));
+                names = columns.into_iter().map(|(_, name)| name).collect();
+            }
         }
-    });
-    steps.collect::<Vec<_>>().join(", then ")
+    }
+    steps.join(", then ")
 }
 
-fn expression(expr: &dyn PhysicalExpr) -> String {
-    expr.to_string()
+/// An expression as SQL, its columns under the names that they have here.
+fn expression(expr: &Arc<dyn PhysicalExpr>, names: &[String]) -> String {
+    struct AsSql<'a>(&'a dyn PhysicalExpr);
+    impl fmt::Display for AsSql<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt_sql(f)
+        }
+    }
+    let named = Arc::clone(expr).transform_up(|e| match e.downcast_ref::<Column>() {
+        Some(column) => {
+            Ok(Transformed::yes(Arc::new(Column::new(&names[column.index()], column.index())) as Arc<dyn PhysicalExpr>))
+        }
+        None => Ok(Transformed::no(e)),
+    });
+    AsSql(named.expect("an expression takes columns in the place of columns").data.as_ref()).to_string()
+}
+
+/// The columns of two sides; where both have a name, with the side in front.
+fn both_names(left_name: &str, left: &Schema, right_name: &str, right: &Schema) -> Vec<String> {
+    let qualified = |side: &str, name: &str, other: &Schema| {
+        if other.fields().iter().any(|f| f.name() == name) { format!("{side}.{name}") } else { name.to_owned() }
+    };
+    let of_left = left.fields().iter().map(|f| qualified(left_name, f.name(), right));
+    of_left.chain(right.fields().iter().map(|f| qualified(right_name, f.name(), left))).collect()
+}
+
+fn own_names(schema: &Schema) -> Vec<String> {
+    schema.fields().iter().map(|f| f.name().clone()).collect()
 }
 
 fn exchanged(exchange: &Exchange, schema: &Schema) -> String {

@@ -1,5 +1,8 @@
 //! What must hold for every stream plan. The planner checks it before it hands a plan out; a dataflow may rely on it.
 
+#[cfg(test)]
+mod tests;
+
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::{Exchange, LoopHead, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion_common::{DFSchema, NullEquality};
-use datafusion_expr::type_coercion::binary::comparison_coercion;
+use datafusion_expr::binary::comparison_coercion;
 use datafusion_expr::utils::expr_to_columns;
 use datafusion_expr::{Expr, ExprSchemable, JoinType, LogicalPlan, cast};
 use refrain_plan::{Join as JoinOperator, NodeId, Projected, RowFunction, Step};
@@ -173,7 +173,7 @@ pub(crate) fn key_expressions(join: &datafusion_expr::Join) -> Result<(Vec<Expr>
             return Ok((left.clone(), right.clone()));
         }
         let common = comparison_coercion(&left_type, &right_type).unwrap_or_else(|| left_type.clone());
-        let as_common = |e: &Expr, t| if *t == common { e.clone() } else { cast(e.clone(), common.clone()) };
+        let as_common = |e: &Expr, t: &arrow::datatypes::DataType| if *t == common { e.clone() } else { cast(e.clone(), common.clone()) };
         Ok((as_common(left, &left_type), as_common(right, &right_type)))
     });
     Ok(pairs.collect::<Result<Vec<_>>>()?.into_iter().unzip())

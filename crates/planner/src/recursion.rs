@@ -46,9 +46,10 @@ impl Lowering<'_> {
         let mut start = self.start(&variable, &path)?;
         let whole = start.done == path.len();
         if whole {
-            start.stage = start.stage.then(self.closing(&start, recursion, &variable));
+            let closing = self.closing(&start, recursion, &variable);
+            start.stage.steps.extend(closing.steps);
         }
-        let stage = simplified(start.stage, self.stage_width(&variable, start.join.as_ref()));
+        let stage = simplified(std::mem::take(&mut start.stage), self.stage_width(&variable, start.join.as_ref()));
         let kind = match (recursion.distinct, append_only) {
             (false, _) => LoopKind::Bag,
             (true, true) => LoopKind::MonotoneSet,

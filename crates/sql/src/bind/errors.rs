@@ -33,7 +33,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::NotImplemented(message) => SqlError::unsupported(format!("not supported: {}", first_line(&message))),
         DataFusionError::ArrowError(error, _) => of_arrow(&error),
         DataFusionError::Plan(message) => of_plan(&message),
-        DataFusionError::Execution(message) => SqlError::new(SqlState::DATA_EXCEPTION, first_line(&message)),
+        DataFusionError::Execution(message) => of_execution(first_line(&message)),
         DataFusionError::Internal(message) => SqlError::new(SqlState::INTERNAL_ERROR, first_line(&message)),
         other => SqlError::new(SqlState::INTERNAL_ERROR, other.strip_backtrace()),
     }
@@ -49,8 +49,26 @@ fn from_shared(error: &DataFusionError) -> SqlError {
         DataFusionError::SchemaError(error, _) => of_schema(error),
         DataFusionError::ArrowError(error, _) => of_arrow(error),
         DataFusionError::Plan(message) => of_plan(message),
+        DataFusionError::Execution(message) => of_execution(first_line(message)),
         other => SqlError::new(SqlState::INTERNAL_ERROR, other.strip_backtrace()),
     }
+}
+
+/// The errors of [`crate::physical`] are in PostgreSQL's words already.
+fn of_execution(message: &str) -> SqlError {
+    let state =
+        if message.starts_with("invalid input syntax for type date") || message.starts_with("invalid input syntax for type time") {
+            SqlState(*b"22007")
+        } else if message.starts_with("invalid input syntax") {
+            SqlState::INVALID_TEXT_REPRESENTATION
+        } else if message.starts_with("date/time field value out of range") {
+            SqlState::DATETIME_FIELD_OVERFLOW
+        } else if message.contains("out of range") || message == "numeric field overflow" {
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+        } else {
+            SqlState::DATA_EXCEPTION
+        };
+    SqlError::new(state, message)
 }
 
 fn of_schema(error: &SchemaError) -> SqlError {
@@ -120,6 +138,10 @@ fn of_plan(message: &str) -> SqlError {
     if line.contains("different number of columns") || line.contains("same number of columns") {
         let operation = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|o| line.to_uppercase().contains(o)).unwrap_or("UNION");
         return SqlError::syntax(format!("each {operation} query must have the same number of columns"));
+    }
+    if let Some(found) = line.split_once("non-boolean predicate").and_then(|(_, rest)| rest.rsplit_once(" returning ")) {
+        let message = format!("argument of WHERE must be type boolean, not type {}", type_list(found.1));
+        return SqlError::new(code::DATATYPE_MISMATCH, message);
     }
     if let Some(name) = between(line, "WITH query name \"", "\" specified more than once") {
         return SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{name}\" specified more than once"));

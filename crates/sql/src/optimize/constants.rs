@@ -4,18 +4,19 @@
 //! its value, or the statement fails, as PostgreSQL's does. What PostgreSQL may not evaluate at all (branches of CASE, arguments of COALESCE,
 //! the second side of AND and OR) is left alone.
 
-use arrow::array::RecordBatch;
-use arrow::array::RecordBatchOptions;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result, ScalarValue};
+use datafusion_common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{BinaryExpr, Cast, ColumnarValue, Expr, LogicalPlan, Operator};
+use datafusion_expr::{BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion_physical_expr::create_physical_expr;
 
 use crate::physical::finish_physical_expr;
+use crate::types::type_name;
 
 /// Folds the constants of a plan.
 pub(super) fn fold(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -44,7 +45,7 @@ fn fold_one(expr: Expr) -> Result<Transformed<Expr>> {
     if !is_constant_operation(&expr) {
         return Ok(Transformed::no(expr));
     }
-    let value = evaluate(&expr)?;
+    let value = evaluate(&expr).map_err(|e| in_range(e, &expr))?;
     Ok(Transformed::yes(Expr::Literal(value, None)))
 }
 
@@ -58,6 +59,16 @@ fn is_constant_operation(expr: &Expr) -> bool {
         }
         Expr::Cast(Cast { expr, .. }) | Expr::Negative(expr) => literal(expr),
         _ => false,
+    }
+}
+
+/// Arrow does not say which type overflowed.
+fn in_range(error: DataFusionError, expr: &Expr) -> DataFusionError {
+    match (error.find_root(), expr.get_type(&DFSchema::empty())) {
+        (DataFusionError::ArrowError(overflow, _), Ok(data_type)) if matches!(**overflow, ArrowError::ArithmeticOverflow(_)) => {
+            DataFusionError::Execution(format!("{} out of range", type_name(&data_type)))
+        }
+        _ => error,
     }
 }
 

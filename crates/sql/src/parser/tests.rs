@@ -1,1 +1,127 @@
+//! Statements, their texts, and syntax errors.
 
+use super::parse;
+use crate::catalog::RelationKind;
+use crate::statement::{Copy, CopyFormat, CsvOptions, Drop, Show, Statement, SubscribeTarget};
+
+fn one(sql: &str) -> Statement {
+    let mut statements = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    assert_eq!(statements.len(), 1, "{sql}");
+    statements.remove(0).0
+}
+
+fn error(sql: &str) -> String {
+    let e = parse(sql).expect_err(sql);
+    let at = e.position.map(|p| format!(" at {}:{}", p.line, p.column)).unwrap_or_default();
+    format!("{}: {}{at}", e.code, e.message)
+}
+
+#[test]
+fn a_script_is_cut_into_statements_with_their_texts() {
+    let texts = |sql: &str| parse(sql).unwrap().into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    assert_eq!(texts("SELECT 1;; -- done\n SELECT 'ä;' ;\n\nCHECKPOINT"), ["SELECT 1", "SELECT 'ä;'", "CHECKPOINT"]);
+    assert_eq!(texts("  "), Vec::<String>::new());
+}
+
+#[test]
+fn tables_have_columns_and_one_option() {
+    let Statement::CreateTable(table) =
+        one("CREATE TABLE IF NOT EXISTS T (a INT NOT NULL, \"B\" varchar(3), c numeric(10,2) NULL) WITH (append_only = true)")
+    else {
+        panic!()
+    };
+    assert_eq!((table.name.as_str(), table.if_not_exists, table.append_only), ("t", true, true));
+    let columns = table.columns.iter().map(|c| format!("{} {} {}", c.name, c.sql_type, c.not_null)).collect::<Vec<_>>();
+    assert_eq!(columns, ["a integer true", "B character varying(3) false", "c numeric(10,2) false"]);
+    assert_eq!(
+        error("CREATE TABLE t (a int PRIMARY KEY)"),
+        "0A000: column constraint PRIMARY KEY of column \"a\" is not supported"
+    );
+    assert_eq!(error("CREATE TABLE t (a int) WITH (speed = 11)"), "22023: unrecognized parameter \"speed\"");
+    assert_eq!(error("CREATE TABLE t AS SELECT 1"), "0A000: CREATE TABLE AS is not supported");
+    assert_eq!(error("CREATE TABLE t (a json)"), "0A000: type json is not supported");
+}
+
+#[test]
+fn views_keep_the_text_of_their_query() {
+    let Statement::CreateMaterializedView(view) =
+        one("CREATE MATERIALIZED VIEW IF NOT EXISTS v (x, y) AS\n  SELECT a, -- one\n b FROM t WITH DATA;")
+    else {
+        panic!()
+    };
+    assert_eq!((view.name.as_str(), view.if_not_exists), ("v", true));
+    assert_eq!(
+        (view.columns.clone(), view.query_text.as_str()),
+        (vec!["x".to_owned(), "y".to_owned()], "SELECT a, -- one\n b FROM t")
+    );
+    let Statement::CreateView(view) = one("create or replace view v as (select 1)") else { panic!() };
+    assert_eq!((view.or_replace, view.query_text.as_str()), (true, "(select 1)"));
+    assert_eq!(
+        error("CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT 1"),
+        "0A000: CREATE OR REPLACE MATERIALIZED VIEW is not supported"
+    );
+}
+
+#[test]
+fn copy_takes_both_spellings() {
+    let csv = CsvOptions { header: true, delimiter: ';', null: "-".to_owned(), ..CsvOptions::default() };
+    for sql in [
+        "COPY t (a, b) FROM 'x.txt' WITH (FORMAT csv, HEADER true, DELIMITER ';', NULL '-')",
+        "COPY t(a,b) FROM 'x.txt' (format CSV, header, delimiter ';', null '-')",
+        "COPY t (a, b) FROM 'x.txt' DELIMITER ';' CSV HEADER NULL AS '-'",
+    ] {
+        let expected = Copy {
+            table: "t".into(),
+            columns: vec!["a".into(), "b".into()],
+            path: "x.txt".into(),
+            format: CopyFormat::Csv(csv.clone()),
+        };
+        assert_eq!(one(sql), Statement::Copy(expected), "{sql}");
+    }
+    let Statement::Copy(copy) = one("COPY t FROM 'x.csv.gz'") else { panic!() };
+    assert_eq!(copy.format, CopyFormat::Csv(CsvOptions::default()));
+    let Statement::Copy(copy) = one("COPY t FROM '/a/x.parquet'") else { panic!() };
+    assert_eq!(copy.format, CopyFormat::Parquet);
+    assert_eq!(error("COPY t FROM 'x'"), "0A000: COPY format \"text\" is not supported");
+    assert_eq!(error("COPY t FROM 'x' (FORMAT csv, SPEED 3)"), "42601: option \"speed\" not recognized");
+    assert_eq!(error("COPY t TO 'x'"), "0A000: COPY … TO is not supported");
+}
+
+#[test]
+fn the_other_statements() {
+    let drop = Drop { kind: RelationKind::MaterializedView, names: vec!["a".into(), "b".into()], if_exists: true, cascade: true };
+    assert_eq!(one("DROP MATERIALIZED VIEW IF EXISTS a, public.b CASCADE"), Statement::Drop(drop));
+    assert_eq!(one("SHOW COLUMNS FROM refrain.loops"), Statement::Show(Show::Columns("refrain.loops".into())));
+    assert_eq!(one("SHOW checkpoint_interval_ms"), Statement::Show(Show::Setting("checkpoint_interval_ms".into())));
+    assert_eq!(one("SHOW ALL"), Statement::Show(Show::All));
+    assert_eq!(one("SET reads = 'eager'"), Statement::Set { name: "reads".into(), value: Some("eager".into()) });
+    assert_eq!(one("SET statement_timeout TO 100"), Statement::Set { name: "statement_timeout".into(), value: Some("100".into()) });
+    assert_eq!(one("SET reads TO DEFAULT"), Statement::Set { name: "reads".into(), value: None });
+    assert_eq!(one("RESET ALL"), Statement::Reset(None));
+    assert_eq!(one("CHECKPOINT"), Statement::Checkpoint);
+    assert!(matches!(one("EXPLAIN CREATE MATERIALIZED VIEW v AS SELECT 1"), Statement::Explain(_)));
+    assert!(matches!(one("EXPLAIN (SELECT 1)"), Statement::Explain(_)));
+    let Statement::Subscribe(s) = one("SUBSCRIBE TO v WITH (SNAPSHOT = false, PROGRESS)") else { panic!() };
+    assert_eq!((s.target, s.snapshot, s.progress), (SubscribeTarget::Relation("v".into()), false, true));
+    let Statement::Subscribe(s) = one("SUBSCRIBE (SELECT a FROM t) WITH (PROGRESS = true)") else { panic!() };
+    assert!(matches!(s.target, SubscribeTarget::Query(_, text) if text == "SELECT a FROM t"));
+}
+
+#[test]
+fn errors_say_where() {
+    for (sql, expected) in [
+        ("SELEC 1", "42601: syntax error at or near \"SELEC\" at 1:1"),
+        ("SELECT 1\nFROM WHERE", "42601: syntax error at or near \"WHERE\" at 2:6"),
+        ("SELECT (1", "42601: syntax error at end of input"),
+        ("SELECT 1 2", "42601: syntax error at or near \"2\" at 1:10"),
+        ("DROP TABLE t x", "42601: syntax error at or near \"x\" at 1:14"),
+        ("ALTER TABLE t ADD COLUMN x int", "0A000: ALTER TABLE is not supported at 1:1"),
+        ("CREATE INDEX i ON t (a)", "0A000: CREATE INDEX is not supported at 1:1"),
+        ("BEGIN", "0A000: BEGIN is not supported at 1:1"),
+        ("EXPLAIN ANALYZE SELECT 1", "0A000: EXPLAIN ANALYZE is not supported"),
+        ("INSERT INTO t VALUES (1) RETURNING a", "0A000: INSERT … RETURNING is not supported"),
+        ("SELECT * FROM t WHERE 'unclosed", "42601: Unterminated string literal at 1:23"),
+    ] {
+        assert_eq!(error(sql), expected, "{sql}");
+    }
+}

@@ -76,7 +76,9 @@ impl PhysicalExpr for PostgresCast {
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cast.fmt_sql(f)
+        write!(f, "CAST(")?;
+        self.cast.expr().fmt_sql(f)?;
+        write!(f, " AS {})", type_name(self.cast.cast_type()))
     }
 }
 

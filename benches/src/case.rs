@@ -44,6 +44,8 @@ pub(crate) enum Contender {
     Differential,
     /// differential-dataflow with presence for weights and no outer clock: a program that takes its rows once and never again.
     DifferentialOnce,
+    /// The maintained program over integers that a dictionary gives for text, written out again as text.
+    DifferentialInterned,
     /// DataFusion's own WITH RECURSIVE over a table in memory.
     #[value(name = "datafusion")]
     DataFusion,
@@ -76,6 +78,7 @@ impl Case {
             Contender::Refrain => cfg!(feature = "refrain"),
             Contender::DataFusion => cfg!(feature = "datafusion") && self.workload.is_recursive_load(),
             Contender::DifferentialOnce => self.workload.is_recursive_load() && self.tables == Tables::AppendOnly,
+            Contender::DifferentialInterned => matches!(self.workload, Workload::ClosureDebian | Workload::ReachLatency),
             Contender::Differential | Contender::Limit => true,
         };
         if !built_in || (self.workload == Workload::ReachLatency && self.tables == Tables::AppendOnly) {
@@ -83,7 +86,9 @@ impl Case {
         }
         Some(match self.contender {
             Contender::Refrain | Contender::DifferentialOnce => self,
-            Contender::Differential | Contender::DataFusion => Self { tables: Tables::Changeable, ..self },
+            Contender::Differential | Contender::DifferentialInterned | Contender::DataFusion => {
+                Self { tables: Tables::Changeable, ..self }
+            }
             Contender::Limit => Self { tables: Tables::Changeable, workers: 1, ..self },
         })
     }
@@ -109,6 +114,7 @@ fn closure<N: Node>(case: &Case, edges: Vec<(N, N)>) -> Result<Measurement, Fail
         Contender::DataFusion => crate::datafusion_contender::closure(case, edges),
         Contender::Differential => Ok(differential_contender::load::closure(case.workers, edges)),
         Contender::DifferentialOnce => Ok(differential_contender::once::closure(case.workers, edges)),
+        Contender::DifferentialInterned => Ok(differential_contender::interned::closure(case.workers, &edges)),
         Contender::Limit => Ok(limit_contender::recursion::closure(&edges)),
         #[cfg(not(all(feature = "refrain", feature = "datafusion")))]
         _ => Err(absent(case)),
@@ -124,7 +130,6 @@ fn chain(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
         Contender::Differential => Ok(differential_contender::load::chain(case.workers, edges)),
         Contender::DifferentialOnce => Ok(differential_contender::once::chain(case.workers, edges)),
         Contender::Limit => Ok(limit_contender::recursion::chain(&edges)),
-        #[cfg(not(all(feature = "refrain", feature = "datafusion")))]
         _ => Err(absent(case)),
     }
 }
@@ -134,6 +139,7 @@ fn reach(case: &Case, work: data::Reach) -> Result<Measurement, Failure> {
         #[cfg(feature = "refrain")]
         Contender::Refrain => crate::refrain_contender::reach(case, work),
         Contender::Differential => Ok(differential_contender::change::reach(case.workers, &work)),
+        Contender::DifferentialInterned => Ok(differential_contender::interned::reach(case.workers, &work)),
         Contender::Limit => Ok(limit_contender::change::reach(&work)),
         _ => Err(absent(case)),
     }

@@ -89,6 +89,12 @@ impl Hashed for i32 {
     }
 }
 
+impl Hashed for u32 {
+    fn hash_into(&self, row: &mut RowHash) {
+        row.integer(i64::from(*self));
+    }
+}
+
 impl Hashed for i64 {
     fn hash_into(&self, row: &mut RowHash) {
         row.integer(*self);

@@ -9,6 +9,7 @@ use crate::Failure;
 use crate::case::{Case, Node};
 use crate::clock::Stopwatch;
 use crate::measurement::{Finish, Measurement};
+use crate::memory;
 use crate::sql::{self, CHAIN, CLOSURE};
 
 /// All pairs of a node and one it leads to.
@@ -26,6 +27,7 @@ fn query(workers: usize, edges: RecordBatch, query: &str) -> Result<Measurement,
     runtime.block_on(async {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(workers));
         context.register_batch("edges", edges)?;
+        memory::forget_peak();
         let clock = Stopwatch::start();
         let batches = context.sql(query).await?.collect().await?;
         let finish = Finish::after(clock.elapsed());

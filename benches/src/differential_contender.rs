@@ -1,10 +1,11 @@
 //! differential-dataflow 0.26, written as the examples of its authors are: `arrange_by_key`, `join_core`, `distinct`, `Variable`.
 //!
-//! Text is `String`, as in SQL it is text. Timestamps and iterations are `u32`, the smallest that serve. Rows are handed over
+//! Text is `String`, as in SQL it is text; [`interned`] is the program of somebody who turns it into integers first. Timestamps and iterations are `u32`, the smallest that serve. Rows are handed over
 //! by value, spread evenly over the workers. All workers of a run share one [`SharedAnswer`](crate::checksum::SharedAnswer): the
 //! sum is linear in the updates, so nothing is kept to compute it.
 
 pub(crate) mod change;
+pub(crate) mod interned;
 pub(crate) mod load;
 pub(crate) mod once;
 pub(crate) mod stream;
@@ -16,11 +17,12 @@ use differential_dataflow::ExchangeData;
 use timely::worker::Worker;
 
 use crate::checksum::Hashed;
+use crate::memory;
 
 /// A column type that differential can move and order.
-pub(crate) trait Value: ExchangeData + Hash + Hashed {}
+pub(crate) trait Value: ExchangeData + Hash + Hashed + Sync {}
 
-impl<V: ExchangeData + Hash + Hashed> Value for V {}
+impl<V: ExchangeData + Hash + Hashed + Sync> Value for V {}
 
 /// Timestamps outside a loop, and iterations inside.
 type Time = u32;
@@ -45,6 +47,7 @@ impl<D> Shares<D> {
 /// Runs a program on all workers and returns what worker 0 makes of it.
 #[expect(clippy::disallowed_methods, reason = "the peer runs as its authors run it; a panic in it fails the measurement")]
 fn execute<R: Send + 'static>(workers: usize, program: impl Fn(&mut Worker) -> R + Send + Sync + 'static) -> R {
+    memory::forget_peak();
     let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, program).expect("threads can be started");
     let outcomes = guards.join();

@@ -15,6 +15,7 @@ use crate::checksum::Answer;
 use crate::clock::Stopwatch;
 use crate::data::{Change, Reach, Sides, TRANSACTION_ROWS};
 use crate::measurement::{Finish, Latency, Measurement};
+use crate::memory;
 use crate::sql::{self, CHAIN, CLOSURE};
 
 /// All pairs of a node and one it leads to.
@@ -67,6 +68,7 @@ pub(crate) fn reach(case: &Case, work: Reach) -> Result<Measurement, Failure> {
     runtime()?.block_on(async {
         let tables = ["sources (package TEXT NOT NULL)", "edges (source TEXT NOT NULL, target TEXT NOT NULL)"];
         let session = open(case, &tables, QUERY).await?;
+        memory::forget_peak();
         let clock = Stopwatch::start();
         session.insert("sources", sources).await?;
         session.insert("edges", edges).await?;
@@ -138,6 +140,7 @@ impl Reader {
 fn load(case: &Case, tables: &[&str], query: &str, batches: Vec<(&str, RecordBatch)>) -> Result<Measurement, Failure> {
     runtime()?.block_on(async {
         let session = open(case, tables, query).await?;
+        memory::forget_peak();
         let clock = Stopwatch::start();
         for (table, batch) in batches {
             session.insert(table, batch).await?;

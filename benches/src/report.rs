@@ -112,7 +112,7 @@ fn row(outcomes: &Outcomes, case: Case, outcome: &Outcome, figures: &Figures) ->
     for contender in [Contender::Limit, Contender::Refrain] {
         let other = Case { contender, ..case }.program().and_then(|program| outcomes.get(&program));
         let other = other.and_then(|outcome| median(outcome.measurements.iter().filter_map(figures.time).collect()));
-        cells.push(other.map_or_else(String::new, |other| ratio(own / other)));
+        cells.push(other.map_or_else(String::new, |other| digits(own / other)));
     }
     cells
 }
@@ -120,27 +120,30 @@ fn row(outcomes: &Outcomes, case: Case, outcome: &Outcome, figures: &Figures) ->
 fn load_cells(measurements: &[Measurement]) -> Vec<String> {
     let times = || measurements.iter().map(|measurement| measurement.seconds);
     let (from, to) = times().fold((f64::INFINITY, 0.0_f64), |(from, to), time| (from.min(time), to.max(time)));
-    vec![format!("{:.4}", median_of(measurements, |measurement| Some(measurement.seconds))), format!("{from:.4} – {to:.4}")]
+    vec![digits(median_of(measurements, |measurement| Some(measurement.seconds))), format!("{} – {}", digits(from), digits(to))]
 }
 
 fn latency_cells(measurements: &[Measurement]) -> Vec<String> {
     let figure = |of: fn(Latency) -> f64| median_of(measurements, |measurement| measurement.latency.map(of));
     let micros = [figure(|latency| latency.p50), figure(|latency| latency.p99), figure(|latency| latency.max)];
     let load = median_of(measurements, |measurement| Some(measurement.seconds));
-    micros.iter().map(|micros| format!("{micros:.1}")).chain([format!("{load:.4}")]).collect()
+    micros.into_iter().chain([load]).map(digits).collect()
 }
 
 fn rate_cells(measurements: &[Measurement]) -> Vec<String> {
     let rate = median_of(measurements, |measurement| measurement.rows_fed.map(|rows| rows as f64 / measurement.seconds / 1e6));
-    [format!("{rate:.2}")].into_iter().chain(load_cells(measurements)).collect()
+    [digits(rate)].into_iter().chain(load_cells(measurements)).collect()
 }
 
 fn median_of(measurements: &[Measurement], figure: impl Fn(&Measurement) -> Option<f64>) -> f64 {
     median(measurements.iter().filter_map(figure).collect()).unwrap_or(f64::NAN)
 }
 
-fn ratio(value: f64) -> String {
-    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+/// Three digits that count, and all before the point.
+fn digits(value: f64) -> String {
+    let before_point = value.abs().log10().floor().max(-9.0);
+    let behind_point = (2.0 - before_point).clamp(0.0, 11.0);
+    format!("{value:.*}", behind_point as usize)
 }
 
 fn agreement(outcomes: &Outcomes) -> String {

@@ -1,6 +1,7 @@
 //! Recursion over a whole table: the dataflow stands, the rows arrive, the answer is complete.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use differential_dataflow::input::{Input, InputSession};
 use differential_dataflow::operators::iterate::VecVariable;
@@ -18,21 +19,34 @@ type Collection<'scope, D> = VecCollection<'scope, Time, D, isize>;
 
 /// All pairs of a node and one it leads to.
 pub(crate) fn closure<N: Value>(workers: usize, edges: Vec<(N, N)>) -> Measurement {
+    let (elapsed, answer) = closure_as(workers, edges, |target, source| RowHash::of_pair(source, target));
+    Finish::after(elapsed).with_answer(answer)
+}
+
+/// The same, for nodes that stand for something else: `hash` knows what a pair of target and source is in the answer.
+pub(super) fn closure_as<N: Value>(
+    workers: usize,
+    edges: Vec<(N, N)>,
+    hash: impl Fn(&N, &N) -> RowHash + Clone + Send + Sync + 'static,
+) -> (Duration, Answer) {
     let shares = Shares::deal(edges, workers);
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let input = worker.dataflow::<Time, _, _>(|scope| {
             let (input, edges) = scope.new_collection::<(N, N), isize>();
             let bases = edges.clone().map(|(source, target)| (target, source));
-            collect(reachable(edges, bases), &sink, &mut probe, |(target, source)| RowHash::of_pair(source, target));
+            collect(reachable(edges, bases), &sink, &probe, {
+                let hash = hash.clone();
+                move |(target, source)| hash(target, source)
+            });
             input
         });
         let rows = shares.take(worker);
         feed(worker, input, rows, &probe)
     });
-    Finish::after(elapsed).with_answer(answer.get())
+    (elapsed, answer.get())
 }
 
 /// The nodes that node 0 leads to, and itself.
@@ -41,11 +55,11 @@ pub(crate) fn chain(workers: usize, edges: Vec<(i32, i32)>) -> Measurement {
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let (mut root, input) = worker.dataflow::<Time, _, _>(|scope| {
             let (root, roots) = scope.new_collection::<i32, isize>();
             let (input, edges) = scope.new_collection::<(i32, i32), isize>();
-            collect(reachable_nodes(edges, roots), &sink, &mut probe, |node| {
+            collect(reachable_nodes(edges, roots), &sink, &probe, |node| {
                 let mut row = RowHash::default();
                 row.integer(i64::from(*node));
                 row
@@ -95,7 +109,7 @@ fn reachable_nodes<'scope>(edges: Collection<'scope, (i32, i32)>, roots: Collect
 pub(super) fn collect<'scope, D: ExchangeData>(
     rows: Collection<'scope, D>,
     sink: &Arc<SharedAnswer>,
-    probe: &mut ProbeHandle<Time>,
+    probe: &ProbeHandle<Time>,
     hash: impl Fn(&D) -> RowHash + 'static,
 ) {
     let sink = Arc::clone(sink);
@@ -114,7 +128,7 @@ fn feed<D: ExchangeData>(
     mut input: InputSession<Time, D, isize>,
     rows: Vec<D>,
     probe: &ProbeHandle<Time>,
-) -> std::time::Duration {
+) -> Duration {
     let clock = Stopwatch::start();
     for row in rows {
         input.insert(row);

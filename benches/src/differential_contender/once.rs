@@ -28,7 +28,7 @@ pub(crate) fn closure<N: Value>(workers: usize, edges: Vec<(N, N)>) -> Measureme
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let input = worker.dataflow::<(), _, _>(|outer| {
             let (input, edges) = outer.new_collection::<(N, N), Present>();
             let pairs = outer.scoped::<Product<(), Time>, _, _>("Reachable", |inner| {
@@ -41,7 +41,7 @@ pub(crate) fn closure<N: Value>(workers: usize, edges: Vec<(N, N)>) -> Measureme
                 variable.set(pairs.clone());
                 pairs.leave(outer)
             });
-            collect(pairs, &sink, &mut probe, |(target, source)| RowHash::of_pair(source, target));
+            collect(pairs, &sink, &probe, |(target, source)| RowHash::of_pair(source, target));
             input
         });
         let rows = shares.take(worker);
@@ -56,7 +56,7 @@ pub(crate) fn chain(workers: usize, edges: Vec<(i32, i32)>) -> Measurement {
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let (mut root, input) = worker.dataflow::<(), _, _>(|outer| {
             let (root, roots) = outer.new_collection::<i32, Present>();
             let (input, edges) = outer.new_collection::<(i32, i32), Present>();
@@ -69,7 +69,7 @@ pub(crate) fn chain(workers: usize, edges: Vec<(i32, i32)>) -> Measurement {
                 variable.set(nodes.clone());
                 nodes.leave(outer)
             });
-            collect(nodes, &sink, &mut probe, |node| {
+            collect(nodes, &sink, &probe, |node| {
                 let mut row = RowHash::default();
                 row.integer(i64::from(*node));
                 row
@@ -89,7 +89,7 @@ pub(crate) fn chain(workers: usize, edges: Vec<(i32, i32)>) -> Measurement {
 fn collect<'scope, D: ExchangeData>(
     rows: Collection<'scope, D>,
     sink: &Arc<SharedAnswer>,
-    probe: &mut ProbeHandle<()>,
+    probe: &ProbeHandle<()>,
     hash: impl Fn(&D) -> RowHash + 'static,
 ) {
     let sink = Arc::clone(sink);

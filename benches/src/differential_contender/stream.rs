@@ -28,12 +28,12 @@ pub(crate) fn join(workers: usize, sides: Sides) -> Measurement {
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let inputs = worker.dataflow::<Time, _, _>(|scope| {
             let (left_input, left) = scope.new_collection::<Row, isize>();
             let (right_input, right) = scope.new_collection::<Row, isize>();
             let joined = left.arrange_by_key().join_core(right.arrange_by_key(), |key, left, right| Some((*key, *left, *right)));
-            collect(joined, &sink, &mut probe, |(key, left, right)| {
+            collect(joined, &sink, &probe, |(key, left, right)| {
                 let mut row = RowHash::of_pair(key, left);
                 row.integer(i64::from(*right));
                 row
@@ -53,11 +53,11 @@ pub(crate) fn group_by(workers: usize, events: Vec<Row>) -> Measurement {
     let answer = Arc::new(SharedAnswer::default());
     let sink = Arc::clone(&answer);
     let elapsed = execute(workers, move |worker| {
-        let mut probe = ProbeHandle::new();
+        let probe = ProbeHandle::new();
         let input = worker.dataflow::<Time, _, _>(|scope| {
             let (input, events) = scope.new_collection::<Row, isize>();
             let groups = events.explode(|(key, value)| Some((key, (1isize, value as isize)))).count_total();
-            collect(groups, &sink, &mut probe, |(key, (count, sum))| {
+            collect(groups, &sink, &probe, |(key, (count, sum))| {
                 let mut row = RowHash::of_pair(key, &(*count as i64));
                 row.integer(*sum as i64);
                 row

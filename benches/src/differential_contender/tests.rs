@@ -1,4 +1,4 @@
-use super::{change, load, once, stream};
+use super::{change, interned, load, once, stream};
 use crate::arguments::Size;
 use crate::data::{self, Reach};
 use crate::limit_contender;
@@ -14,6 +14,7 @@ fn differential_and_the_hand_written_programs_agree() {
         let graph = data::tests::text_graph();
         let limit = limit_contender::recursion::closure(&graph).answer();
         assert_eq!(load::closure(workers, graph.clone()).answer(), limit);
+        assert_eq!(interned::closure(workers, &graph).answer(), limit);
         assert_eq!(once::closure(workers, graph).answer(), limit);
 
         let chain = data::chain(Size::Small);
@@ -23,7 +24,9 @@ fn differential_and_the_hand_written_programs_agree() {
         assert_eq!(once::chain(workers, chain).answer(), limit);
 
         let work = Reach::over(data::tests::text_graph(), Size::Small);
-        assert_eq!(change::reach(workers, &work).answer(), limit_contender::change::reach(&work).answer());
+        let limit = limit_contender::change::reach(&work).answer();
+        assert_eq!(change::reach(workers, &work).answer(), limit);
+        assert_eq!(interned::reach(workers, &work).answer(), limit);
 
         let sides = data::join_sides(Size::Small);
         assert_eq!(stream::join(workers, sides.clone()).answer(), limit_contender::stream::join(&sides).answer());

@@ -8,6 +8,7 @@ use crate::checksum::{Answer, RowHash};
 use crate::clock::Stopwatch;
 use crate::data::Reach;
 use crate::measurement::{Finish, Latency, Measurement};
+use crate::memory;
 
 /// One bit for each source.
 type Sources = u128;
@@ -123,6 +124,7 @@ impl Reachability {
 /// The first load, then every change until its differences are listed.
 pub(crate) fn reach(work: &Reach) -> Measurement {
     assert!(work.sources.len() <= Sources::BITS as usize, "one bit for each source");
+    memory::forget_peak();
     let clock = Stopwatch::start();
     let mut ids = Ids::new();
     let edges = ids.of_edges(&work.edges);

@@ -4,6 +4,7 @@ use super::{Ids, Value};
 use crate::checksum::{Answer, RowHash};
 use crate::clock::Stopwatch;
 use crate::measurement::{Finish, Measurement};
+use crate::memory;
 
 /// The targets of node n are `targets[starts[n]..starts[n + 1]]`.
 struct Adjacency {
@@ -37,6 +38,7 @@ impl Adjacency {
 
 /// All pairs of a node and one it leads to.
 pub(crate) fn closure<N: Value>(edges: &[(N, N)]) -> Measurement {
+    memory::forget_peak();
     let clock = Stopwatch::start();
     let mut ids = Ids::new();
     let edges = ids.of_edges(edges);
@@ -77,6 +79,7 @@ pub(crate) fn closure<N: Value>(edges: &[(N, N)]) -> Measurement {
 
 /// The nodes that node 0 leads to, and itself.
 pub(crate) fn chain(edges: &[(i32, i32)]) -> Measurement {
+    memory::forget_peak();
     let clock = Stopwatch::start();
     let mut ids = Ids::new();
     let root = ids.of(&0);

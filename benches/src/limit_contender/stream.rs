@@ -6,6 +6,7 @@ use crate::checksum::{Answer, RowHash};
 use crate::clock::Stopwatch;
 use crate::data::{Sides, TRANSACTION_ROWS};
 use crate::measurement::{Finish, Measurement};
+use crate::memory;
 
 /// The rows of one side so far, chained by key from the latest back.
 #[derive(Default)]
@@ -32,6 +33,7 @@ impl Chains {
 
 /// A symmetric hash join; a transaction's rows are listed and then added up, as differential's are.
 pub(crate) fn join(sides: &Sides) -> Measurement {
+    memory::forget_peak();
     let clock = Stopwatch::start();
     let (mut left, mut right) = (Chains::default(), Chains::default());
     let mut answer = Answer::default();
@@ -64,6 +66,7 @@ struct Group {
 
 /// One table of groups; a transaction ends by listing the new rows of the groups it touched.
 pub(crate) fn group_by(events: &[(i32, i32)]) -> Measurement {
+    memory::forget_peak();
     let clock = Stopwatch::start();
     let mut groups: FxHashMap<i32, Group> = FxHashMap::default();
     let mut touched = Vec::new();

@@ -26,14 +26,19 @@ fn the_median_is_the_middle() {
 }
 
 #[test]
+fn three_digits_count() {
+    assert_eq!([0.000_012_34, 0.5, 9.999, 12.34, 1234.5].map(super::digits), ["0.0000123", "0.500", "10.00", "12.3", "1234"]);
+}
+
+#[test]
 fn programs_measured_once_stand_beside_every_kind_of_tables() {
     let outcomes = outcomes(&[
         ("closure-random:changeable:1:limit", &[measured(1, 9)]),
         ("closure-random:changeable:1:differential", &[measured(8, 9), measured(7, 9), measured(30, 9)]),
     ]);
     let text = markdown(&outcomes, &Arguments::parse_from(["ratios", "--workers", "1"]));
-    assert!(text.contains("| append-only | 1 | differential | 8.0000 | 7.0000 – 30.0000 | 8 | 8.00 |  |"), "{text}");
-    assert!(text.contains("| changeable | 1 | differential | 8.0000 |"), "{text}");
+    assert!(text.contains("| append-only | 1 | differential | 8.00 | 7.00 – 30.0 | 8 | 8.00 |  |"), "{text}");
+    assert!(text.contains("| changeable | 1 | differential | 8.00 |"), "{text}");
     assert!(text.contains("All contenders agree"), "{text}");
 }
 

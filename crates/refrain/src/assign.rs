@@ -101,9 +101,8 @@ fn cast_to(column: &Column, values: &ArrayRef) -> Result<ArrayRef> {
         return Err(Error::statement("42804", message));
     }
     let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-    cast_with_options(values, &to, &options).map_err(|e| {
-        Error::data("22003", format!("{} out of range", column.type_name())).with_detail(e.to_string())
-    })
+    cast_with_options(values, &to, &options)
+        .map_err(|e| Error::data("22003", format!("{} out of range", column.type_name())).with_detail(e.to_string()))
 }
 
 #[cfg(test)]

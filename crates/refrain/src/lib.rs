@@ -31,6 +31,7 @@ pub mod display;
 mod engine;
 mod error;
 mod ingest;
+pub mod inspect;
 mod planning;
 mod query;
 mod recovery;

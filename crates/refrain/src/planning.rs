@@ -27,5 +27,5 @@ pub(crate) fn one_shot(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// A stream plan as text.
 pub(crate) fn explain(plan: &StreamPlan) -> String {
-    refrain_plan::explain::explain(plan)
+    refrain_plan::explain(plan)
 }

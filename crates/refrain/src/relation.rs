@@ -27,7 +27,7 @@ mod log;
 mod tests;
 
 use chunks::Chunks;
-pub use clock::{EpochClock, ReadPoint};
+pub use clock::EpochClock;
 pub use consolidate::consolidate;
 use log::ChangeLog;
 pub use log::{Change, ReaderId};

@@ -46,7 +46,8 @@ impl RowIndexes {
                     display::value(&logical, 0).unwrap_or_else(|| "null".to_owned())
                 });
                 let detail = format!("Row ({}) is not there.", values.collect::<Vec<_>>().join(", "));
-                Err(Error::data("02000", format!("row to be deleted does not exist in table \"{}\"", table.name)).with_detail(detail))
+                Err(Error::data("02000", format!("row to be deleted does not exist in table \"{}\"", table.name))
+                    .with_detail(detail))
             }
         }
     }

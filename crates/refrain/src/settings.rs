@@ -41,10 +41,22 @@ pub(crate) struct Definition {
 
 /// All settings, by name.
 pub(crate) const DEFINITIONS: &[Definition] = &[
-    define("admit_after_ms", Scope::Engine, Kind::Milliseconds(1), "100", "How long input waits for a busy view before its tick is cut."),
+    define(
+        "admit_after_ms",
+        Scope::Engine,
+        Kind::Milliseconds(1),
+        "100",
+        "How long input waits for a busy view before its tick is cut.",
+    ),
     define("application_name", Scope::Session, Kind::Text, "", "The name that the application gives itself."),
     define("checkpoint_hold_max_ms", Scope::Engine, Kind::Milliseconds(0), "200", "How long a checkpoint may hold a loop."),
-    define("checkpoint_interval_ms", Scope::Engine, Kind::Milliseconds(0), "0", "Time between checkpoints; 0 takes none but explicit ones."),
+    define(
+        "checkpoint_interval_ms",
+        Scope::Engine,
+        Kind::Milliseconds(0),
+        "0",
+        "Time between checkpoints; 0 takes none but explicit ones.",
+    ),
     define(
         "checkpoint_replay",
         Scope::Engine,
@@ -53,7 +65,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "Whether a loop goes on after the commit of a checkpoint or right after its capture.",
     ),
     define("checkpoint_timeout_ms", Scope::Engine, Kind::Milliseconds(1), "600000", "A checkpoint that takes longer is aborted."),
-    define("client_encoding", Scope::Session, Kind::Choice(&["utf8", "UTF8", "utf-8"]), "UTF8", "The encoding of text; always UTF8."),
+    define(
+        "client_encoding",
+        Scope::Session,
+        Kind::Choice(&["utf8", "UTF8", "utf-8"]),
+        "UTF8",
+        "The encoding of text; always UTF8.",
+    ),
     define(
         "reads",
         Scope::Session,
@@ -99,7 +117,8 @@ impl Definition {
             Kind::Milliseconds(min) => {
                 let number = value.trim().parse::<u64>().map_err(|_| invalid())?;
                 if number < min {
-                    let message = format!("{number} is outside the valid range for parameter \"{}\" ({min} .. {})", self.name, u64::MAX);
+                    let message =
+                        format!("{number} is outside the valid range for parameter \"{}\" ({min} .. {})", self.name, u64::MAX);
                     return Err(Error::statement("22023", message));
                 }
                 Ok(number.to_string())

@@ -70,10 +70,10 @@ fn finish(node: &Arc<dyn ExecutionPlan>) -> datafusion::error::Result<Option<Arc
         return Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)));
     }
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
-        let finished = projection.expr().iter().map(|e| ProjectionExpr {
-            expr: refrain_sql::finish_physical_expr(Arc::clone(&e.expr)),
-            alias: e.alias.clone(),
-        });
+        let finished = projection
+            .expr()
+            .iter()
+            .map(|e| ProjectionExpr { expr: refrain_sql::finish_physical_expr(Arc::clone(&e.expr)), alias: e.alias.clone() });
         let finished = finished.collect::<Vec<_>>();
         return Ok(Some(Arc::new(ProjectionExec::try_new(finished, Arc::clone(projection.input()))?)));
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::util::display::FormatOptions;
@@ -56,11 +58,10 @@ impl<'a> RowBuilder<'a> {
     pub fn finish(&mut self) -> Result<RecordBatch> {
         let rows = self.lines.len();
         let lines = std::mem::take(&mut self.lines);
-        let mut columns =
-            self.entry.columns.iter().map(|c| new_null_array(&c.data_type(), rows)).collect::<Vec<_>>();
-        for (texts, column) in self.texts.iter_mut().zip(self.columns) {
-            let texts: ArrayRef = Arc::new(texts.finish());
-            columns[*column] = self.parse(&self.entry.columns[*column], &texts, &lines)?;
+        let mut columns = self.entry.columns.iter().map(|c| new_null_array(&c.data_type(), rows)).collect::<Vec<_>>();
+        let texts = self.texts.iter_mut().map(|texts| Arc::new(texts.finish()) as ArrayRef).collect::<Vec<_>>();
+        for (texts, column) in texts.iter().zip(self.columns) {
+            columns[*column] = self.parse(&self.entry.columns[*column], texts, &lines)?;
         }
         let schema = self.entry.schema();
         let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
@@ -106,7 +107,9 @@ fn complaint(column: &Column, text: &str) -> (&'static str, String) {
         Some(SqlType::SmallInt | SqlType::Integer | SqlType::BigInt) if is_whole => {
             ("22003", format!("value \"{text}\" is out of range for type {name}"))
         }
-        Some(SqlType::Numeric(_)) if digits.parse::<f64>().is_ok_and(f64::is_finite) => ("22003", "numeric field overflow".to_owned()),
+        Some(SqlType::Numeric(_)) if digits.parse::<f64>().is_ok_and(f64::is_finite) => {
+            ("22003", "numeric field overflow".to_owned())
+        }
         Some(SqlType::Numeric(_)) => ("22P02", format!("invalid input syntax for type numeric: \"{text}\"")),
         Some(SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval) => {
             let name = name.split(" with").next().unwrap_or(&name);

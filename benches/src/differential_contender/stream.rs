@@ -15,8 +15,7 @@ use crate::clock::Stopwatch;
 use crate::data::{Sides, TRANSACTION_ROWS};
 use crate::measurement::{Finish, Measurement};
 
-/// Transactions that may be under way at once. Waiting for each costs differential a third of its rate; beyond a handful
-/// nothing more is won.
+/// Transactions that may be under way at once, in differential's favour: Refrain's inserts do not wait for the view either.
 const UNDER_WAY: Time = 8;
 
 type Row = (i32, i32);

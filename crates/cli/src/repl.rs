@@ -88,6 +88,9 @@ fn editor(names: &Names) -> Reedline {
     let mut editor = Reedline::create()
         .with_validator(Box::new(Complete))
         .with_completer(Box::new(WordCompleter::new(names.clone())))
+        // One candidate, or what all candidates begin with, needs no menu.
+        .with_quick_completions(true)
+        .with_partial_completions(true)
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(ColumnarMenu::default().with_name(MENU))))
         .with_edit_mode(Box::new(Emacs::new(keys)));
     match history().map(|path| FileBackedHistory::with_file(HISTORY_LINES_MAX, path)) {

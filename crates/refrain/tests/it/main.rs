@@ -1,0 +1,9 @@
+//! The facade from outside: statements through sessions, over stores in memory and on disk.
+
+mod dml;
+mod errors;
+mod faces;
+mod limits;
+mod recovery;
+mod rows;
+mod subscribe;

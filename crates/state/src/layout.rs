@@ -218,6 +218,44 @@ impl RowLayout {
         (nulls.null_count() > 0).then_some(nulls)
     }
 
+    /// The bits of one cell of a packed row, `None` where it is NULL.
+    #[inline]
+    #[must_use]
+    pub fn cell(&self, row: &[u64], column: usize) -> Option<u128> {
+        let cell = &self.cells[column];
+        if cell.null.is_some_and(|at| (row[at.word] >> at.shift) & 1 == 1) {
+            return None;
+        }
+        let low = row[cell.at.word] >> cell.at.shift;
+        let bits = match cell.bits {
+            128 => u128::from(row[cell.at.word + 1]) << 64 | u128::from(low),
+            bits => u128::from(low & (u64::MAX >> (64 - bits))),
+        };
+        (bits != 0 || !cell.coded).then_some(bits)
+    }
+
+    /// Writes one cell into a packed row in which its bits are zero, as [`Repack::partial`] leaves them.
+    ///
+    /// # Panics
+    /// When it is NULL and may not be.
+    #[inline]
+    pub fn set_cell(&self, row: &mut [u64], column: usize, value: Option<u128>) {
+        let cell = &self.cells[column];
+        match value {
+            Some(bits) => {
+                row[cell.at.word] |= (bits as u64) << cell.at.shift;
+                if cell.bits == 128 {
+                    row[cell.at.word + 1] |= (bits >> 64) as u64;
+                }
+            }
+            None if cell.coded => {}
+            None => {
+                let at = cell.null.expect("a column that is declared not null holds no NULL");
+                row[at.word] |= 1 << at.shift;
+            }
+        }
+    }
+
     /// For each row of a physical batch, whether one of these columns is NULL; `None` when there is no such row. The layout is that of
     /// the batch.
     #[must_use]

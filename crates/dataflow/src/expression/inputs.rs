@@ -29,6 +29,12 @@ pub(super) struct Input {
     field: FieldRef,
 }
 
+impl Default for Inputs {
+    fn default() -> Self {
+        Self { columns: Vec::new(), schema: Arc::new(Schema::empty()) }
+    }
+}
+
 impl Inputs {
     /// Rewrites expressions over `input` (logical) to expressions over the narrow batch of what they name.
     pub(super) fn of_expressions<'a>(

@@ -25,21 +25,21 @@ use super::small::{Program, ROWS_MAX};
 /// A [`RowFunction`] ready to be applied to physical deltas.
 #[derive(Debug)]
 pub struct CompiledRowFunction {
-    steps: Vec<CompiledStep>,
+    pub(super) steps: Vec<CompiledStep>,
     output: SchemaRef,
-    dictionary: Arc<Dictionary>,
-    operator: OperatorId,
+    pub(super) dictionary: Arc<Dictionary>,
+    pub(super) operator: OperatorId,
 }
 
 #[derive(Debug)]
-enum CompiledStep {
-    Filter(Expressions),
-    Project { columns: Vec<Source>, expressions: Expressions, schema: SchemaRef },
+pub(super) enum CompiledStep {
+    Filter(Arc<Expressions>),
+    Project { columns: Vec<Source>, expressions: Arc<Expressions>, schema: SchemaRef },
 }
 
 /// Where an output column of a projection comes from.
 #[derive(Clone, Copy, Debug)]
-enum Source {
+pub(super) enum Source {
     /// A column of the step's input.
     Column(usize),
     /// One of the step's expressions.
@@ -47,20 +47,20 @@ enum Source {
 }
 
 /// The expressions of one step and what they see.
-#[derive(Debug)]
-struct Expressions {
+#[derive(Debug, Default)]
+pub(super) struct Expressions {
     inputs: Inputs,
-    each: Vec<Expression>,
+    pub(super) each: Vec<Expression>,
 }
 
 #[derive(Debug)]
-struct Expression {
-    evaluated: Arc<dyn PhysicalExpr>,
+pub(super) struct Expression {
+    pub(super) evaluated: Arc<dyn PhysicalExpr>,
     /// Where it can be computed without kernels.
-    program: Option<Program>,
+    pub(super) program: Option<Program>,
     /// Its logical type, as the plan states it.
-    data_type: DataType,
-    nullable: bool,
+    pub(super) data_type: DataType,
+    pub(super) nullable: bool,
 }
 
 impl CompiledRowFunction {
@@ -197,7 +197,7 @@ fn keep(delta: Delta, mask: &BooleanArray) -> Delta {
 }
 
 impl Expressions {
-    fn compile(expressions: &[(&Arc<dyn PhysicalExpr>, DataType, bool)], input: &Schema, dictionary: &Dictionary) -> Self {
+    fn compile(expressions: &[(&Arc<dyn PhysicalExpr>, DataType, bool)], input: &Schema, dictionary: &Dictionary) -> Arc<Self> {
         let (inputs, rewritten) = Inputs::of_expressions(expressions.iter().map(|(e, _, _)| *e), input, dictionary);
         let each = rewritten.into_iter().zip(expressions).map(|(evaluated, (_, data_type, nullable))| Expression {
             program: Program::compile(&evaluated, &inputs).filter(|program| program.is_of(data_type)),
@@ -206,7 +206,7 @@ impl Expressions {
             nullable: *nullable,
         });
         let each = each.collect();
-        Self { inputs, each }
+        Arc::new(Self { inputs, each })
     }
 
     /// The physical column of an expression's values, or the rows on which it fails.
@@ -219,7 +219,10 @@ impl Expressions {
     ) -> Result<ArrayRef, Failed> {
         let expression = &self.each[index];
         if let (Some(program), true) = (&expression.program, rows.num_rows() < ROWS_MAX) {
-            return expression.checked(program.evaluate(rows)?).map_err(|error| all_rows(rows.num_rows(), &error));
+            let values = program.evaluate(rows)?;
+            return expression
+                .checked(values.clone())
+                .map_err(|error| (0..values.len()).filter(|row| values.is_null(*row)).map(|row| (row, error.clone())).collect());
         }
         if let Some(literal) = expression.evaluated.downcast_ref::<Literal>() {
             return expression
@@ -250,7 +253,7 @@ impl Expression {
     }
 
     /// The column that has one value in each row.
-    fn repeat(&self, value: &ScalarValue, rows: usize, dictionary: &Dictionary) -> Result<ArrayRef, (SqlState, String)> {
+    pub(super) fn repeat(&self, value: &ScalarValue, rows: usize, dictionary: &Dictionary) -> Result<ArrayRef, (SqlState, String)> {
         let single = self.physical(value.to_array().map_err(|error| evaluation_error(&error))?, dictionary)?;
         if rows == 1 {
             return Ok(single);
@@ -275,9 +278,13 @@ impl Expression {
 
     fn checked(&self, values: ArrayRef) -> Result<ArrayRef, (SqlState, String)> {
         if !self.nullable && values.logical_null_count() > 0 {
-            return Err((SqlState::INTERNAL_ERROR, format!("expression {} is null where it is declared not null", self.evaluated)));
+            return Err(self.unexpected_null());
         }
         Ok(values)
+    }
+
+    pub(super) fn unexpected_null(&self) -> (SqlState, String) {
+        (SqlState::INTERNAL_ERROR, format!("expression {} is null where it is declared not null", self.evaluated))
     }
 
     /// Finds the rows on which evaluation fails, by halving. If there are none (the batch as a whole is at fault, by its size), the

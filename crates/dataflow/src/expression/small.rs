@@ -66,7 +66,8 @@ enum Failure {
 }
 
 /// A row that is computed on.
-trait Cells {
+pub(super) trait Cells {
+    /// A value of this type, `None` where it is NULL.
     fn cell(&self, column: usize, kind: Kind) -> Option<i64>;
 }
 
@@ -101,6 +102,14 @@ impl Program {
         let (root, kind) = compile(expression, inputs)?;
         // Codes are there to be compared; a code that comes out would have to be encoded again.
         (kind != Kind::Code && !matches!(root, Node::Column(..) | Node::Literal(_))).then_some(Self { root, kind })
+    }
+
+    /// The bits of the result for one row, `None` where it is NULL.
+    pub(super) fn value(&self, row: &impl Cells) -> Result<Option<u128>, (SqlState, String)> {
+        match self.root.value(row) {
+            Ok(value) => Ok(value.map(|value| self.kind.bits(value))),
+            Err(failure) => Err(failure.message()),
+        }
     }
 
     /// Whether its results are of this type.
@@ -153,6 +162,24 @@ impl Kind {
             Self::Int16 => i64::from(value as i16),
             Self::Int32 => i64::from(value as i32),
             _ => value,
+        }
+    }
+
+    /// The value as a physical cell holds it.
+    fn bits(self, value: i64) -> u128 {
+        match self {
+            Self::Int16 => u128::from(value as u16),
+            Self::Int32 | Self::Code => u128::from(value as u32),
+            Self::Boolean | Self::Int64 => u128::from(value as u64),
+        }
+    }
+
+    /// The inverse of [`Self::bits`].
+    pub(super) fn value(self, bits: u128) -> i64 {
+        match self {
+            Self::Int16 => i64::from(bits as i16),
+            Self::Int32 => i64::from(bits as i32),
+            Self::Boolean | Self::Int64 | Self::Code => bits as i64,
         }
     }
 

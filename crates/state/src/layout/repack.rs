@@ -34,7 +34,17 @@ impl Repack {
     /// When the columns are not of the types of `to`.
     #[must_use]
     pub fn new(from: &RowLayout, columns: &[usize], to: &RowLayout) -> Self {
-        Self::of_sources([from, from], columns.iter().map(|column| (0, *column)), to)
+        Self::of_sources([from, from], columns.iter().map(|column| Some((0, *column))), to)
+    }
+
+    /// Takes a row of `from` into one of `to` as far as its columns have a source; the other cells become zero bits, for
+    /// [`RowLayout::set_cell`] to fill in.
+    ///
+    /// # Panics
+    /// When a source is not of its column's type.
+    #[must_use]
+    pub fn partial(from: &RowLayout, sources: &[Option<usize>], to: &RowLayout) -> Self {
+        Self::of_sources([from, from], sources.iter().map(|source| source.map(|column| (0, column))), to)
     }
 
     /// Takes columns of a row of `left` and a row of `right` into one of `to`. Column `c` of the left is `c`, of the right it is
@@ -45,16 +55,22 @@ impl Repack {
     #[must_use]
     pub fn of_pair(left: &RowLayout, right: &RowLayout, columns: &[usize], to: &RowLayout) -> Self {
         let width = left.width();
-        let sources = columns.iter().map(|&column| if column < width { (0, column) } else { (1, column - width) });
+        let sources = columns.iter().map(|&column| Some(if column < width { (0, column) } else { (1, column - width) }));
         Self::of_sources([left, right], sources, to)
     }
 
-    fn of_sources(from: [&RowLayout; 2], columns: impl ExactSizeIterator<Item = (usize, usize)> + Clone, to: &RowLayout) -> Self {
+    fn of_sources(
+        from: [&RowLayout; 2],
+        columns: impl ExactSizeIterator<Item = Option<(usize, usize)>> + Clone,
+        to: &RowLayout,
+    ) -> Self {
         assert_eq!(columns.len(), to.width(), "one source for each column of the output");
-        let identity = from[0] == to && columns.clone().enumerate().all(|(i, column)| column == (0, i));
+        let identity = from[0] == to && columns.clone().enumerate().all(|(i, column)| column == Some((0, i)));
         let mut repack = Self { moves: Vec::new(), words: from.map(RowLayout::words), out_words: to.words(), identity };
-        for ((source, column), target) in columns.zip(&to.cells) {
-            repack.add_cell(source, &from[source].cells[column], target);
+        for (source, target) in columns.zip(&to.cells) {
+            if let Some((source, column)) = source {
+                repack.add_cell(source, &from[source].cells[column], target);
+            }
         }
         repack
     }

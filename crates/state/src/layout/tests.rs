@@ -196,6 +196,27 @@ proptest! {
         }
     }
 
+    /// Cells that are moved and cells that are read and written one by one make the same rows.
+    #[test]
+    fn cells_are_read_and_written(types in column_types(), seed: u64) {
+        let batch = batch(&types, 6, seed);
+        let layout = RowLayout::of_types(&types);
+        let mut words = Vec::new();
+        layout.pack_batch(&batch, &mut words);
+        let sources = (0..types.len()).map(|c| crate::hash_words(&[seed, c as u64]).is_multiple_of(2).then_some(c)).collect::<Vec<_>>();
+        let partial = Repack::partial(&layout, &sources, &layout);
+        let mut out = vec![u64::MAX; layout.words()];
+        for (i, row) in words.chunks_exact(layout.words()).enumerate() {
+            partial.apply(row, &mut out);
+            for column in (0..types.len()).filter(|c| sources[*c].is_none()) {
+                let cells = crate::aggregate::cells(batch.column(column), &types[column].0);
+                prop_assert_eq!(layout.cell(row, column), cells[i].0);
+                layout.set_cell(&mut out, column, layout.cell(row, column));
+            }
+            prop_assert_eq!(&out[..], row);
+        }
+    }
+
     #[test]
     fn pairs_are_repacked_as_joins_output_them(left in column_types(), right in column_types(), seed: u64) {
         let (l, r) = (batch(&left, 1, seed), batch(&right, 1, seed ^ 1));

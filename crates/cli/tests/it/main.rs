@@ -3,6 +3,7 @@
 mod kill;
 mod scripts;
 mod slt;
+mod stores;
 mod tour;
 
 use std::io::Write;

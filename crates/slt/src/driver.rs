@@ -11,7 +11,7 @@ use crate::noise::Trickle;
 use crate::random::Random;
 use crate::rebuild::Views;
 use crate::statement::Statement;
-use crate::subject::{Connection, Connector, Shared, Subject};
+use crate::subject::{Connection, Connector, End, Shared, Subject};
 use crate::{Failure, FileReport, Mode, Report, files};
 
 /// After so many failures a file is given up: the rest would only be their consequences.
@@ -155,7 +155,8 @@ impl Driver {
                     subject.checkpoint().await?;
                 }
                 let others = (1..=RESTART_WORKERS_MAX).filter(|n| *n != subject.workers()).collect::<Vec<_>>();
-                subject.restart(others[self.random.below(others.len())]).await
+                let end = if self.random.one_in(2) { End::Closed } else { End::Dropped };
+                subject.restart(others[self.random.below(others.len())], end).await
             }
             _ => Ok(()),
         }
@@ -195,7 +196,7 @@ impl Driver {
                 Some(Directive::Checkpoint) => subject.checkpoint().await,
                 Some(Directive::Restart { workers }) => {
                     let workers = workers.unwrap_or(subject.workers());
-                    subject.restart(workers).await
+                    subject.restart(workers, End::Closed).await
                 }
                 Some(Directive::NoiseOff) => {
                     self.trickle.quiet();

@@ -16,7 +16,7 @@ pub enum Mode {
     Workers,
     /// With a checkpoint after every record.
     Checkpoint,
-    /// Closed and recovered between records, each time with another number of workers.
+    /// Closed or dropped, and recovered, between records, each time with another number of workers.
     Restart,
 }
 

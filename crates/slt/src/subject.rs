@@ -31,6 +31,15 @@ struct Client {
     settings: Vec<String>,
 }
 
+/// How an engine ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// It is closed and waited for.
+    Closed,
+    /// Its last handle is dropped. The one that is opened behind it has to fence it.
+    Dropped,
+}
+
 /// An engine that can be closed and opened again below its sessions.
 pub(crate) struct Subject {
     engine: Option<Engine>,
@@ -70,14 +79,16 @@ impl Subject {
         engine.checkpoint().await.map(drop).map_err(EngineError)
     }
 
-    /// Closes the engine and recovers it from its store.
-    pub(crate) async fn restart(&mut self, workers: usize) -> Result<(), EngineError> {
+    /// Ends the engine, in good order or by letting go of it, and recovers it from its store.
+    pub(crate) async fn restart(&mut self, workers: usize, end: End) -> Result<(), EngineError> {
         assert!(self.durable, "only a store in a directory survives a restart");
         for client in &mut self.clients {
             client.session = None;
         }
         let engine = self.engine.take().expect("a subject is open between calls");
-        engine.close().await.map_err(EngineError)?;
+        if end == End::Closed {
+            engine.close().await.map_err(EngineError)?;
+        }
         drop(engine);
         self.workers = workers;
         self.start().await.map_err(EngineError)

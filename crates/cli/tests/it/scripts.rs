@@ -93,3 +93,15 @@ fn a_wrong_command_line_is_said_so() {
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.contains("not a positive number"), "{}", ran.err);
 }
+
+#[test]
+fn a_bad_line_of_a_file_is_named_and_nothing_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("towns.csv");
+    std::fs::write(&file, "1,100\n2,many\n").unwrap();
+    let copy = format!("CREATE TABLE town (id int, people int); COPY town FROM '{}' WITH (FORMAT csv)", file.display());
+    let ran = refrain(&["--keep-going", "--format", "csv", "-c", &copy, "-c", "SELECT count(*) AS n FROM town"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, "n\n0\n"), "{}", ran.err);
+    let expected = "ERROR:  invalid input syntax for type integer: \"many\" (SQLSTATE 22P02)\nDETAIL:  COPY town, line 2, column people: \"many\"\n";
+    assert_eq!(ran.err, expected);
+}

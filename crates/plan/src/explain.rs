@@ -208,8 +208,8 @@ fn own_names(schema: &Schema) -> Vec<String> {
 fn exchanged(exchange: &Exchange, schema: &Schema) -> String {
     match exchange {
         Exchange::Stay => String::new(),
-        Exchange::Hash(columns) if columns.is_empty() => ", to one worker".to_owned(),
-        Exchange::Hash(columns) => format!(", to workers by ({})", names(schema, columns)),
+        Exchange::Hash(columns) if columns.is_empty() => " → one worker".to_owned(),
+        Exchange::Hash(columns) => format!(" → workers by ({})", names(schema, columns)),
     }
 }
 

@@ -173,7 +173,8 @@ pub(crate) fn key_expressions(join: &datafusion_expr::Join) -> Result<(Vec<Expr>
             return Ok((left.clone(), right.clone()));
         }
         let common = comparison_coercion(&left_type, &right_type).unwrap_or_else(|| left_type.clone());
-        let as_common = |e: &Expr, t: &arrow::datatypes::DataType| if *t == common { e.clone() } else { cast(e.clone(), common.clone()) };
+        let as_common =
+            |e: &Expr, t: &arrow::datatypes::DataType| if *t == common { e.clone() } else { cast(e.clone(), common.clone()) };
         Ok((as_common(left, &left_type), as_common(right, &right_type)))
     });
     Ok(pairs.collect::<Result<Vec<_>>>()?.into_iter().unzip())

@@ -86,11 +86,11 @@ fn broken_invariants_are_named() {
 fn explain_shows_a_loop_as_a_block() {
     let expected = "\
 Aggregate #2: count(*)
-  Loop #1: r (a, b), set: iterations kept, rows may go, to one worker
+  Loop #1: r (a, b), set: iterations kept, rows may go → one worker
     starts from
-      Source #0: edges (src, dst), to workers by (dst)
+      Source #0: edges (src, dst) → workers by (dst)
     joins r.b = other.src, in the loop's own row store
-      Source #0, as above, to workers by (src)
+      Source #0, as above → workers by (src)
     then project a, dst
     goes round to workers by (b)";
     assert_eq!(explain(&closure()), expected);

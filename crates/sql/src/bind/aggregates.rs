@@ -12,6 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
 use datafusion_common::utils::SingleRowListArrayBuilder;
 use datafusion_common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
+use datafusion_expr::expr::AggregateFunctionParams;
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use refrain_types::SqlState;
@@ -42,6 +43,15 @@ impl ExactAggregate {
 impl AggregateUDFImpl for ExactAggregate {
     fn name(&self) -> &'static str {
         if self.average { "avg" } else { "sum" }
+    }
+
+    /// With the casts in the argument, which DataFusion leaves out: `sum(x)` and `sum(x::real)` are two columns.
+    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
+        let AggregateFunctionParams { args, distinct, filter, .. } = params;
+        let args = args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let distinct = if *distinct { "DISTINCT " } else { "" };
+        let filter = filter.as_ref().map(|f| format!(" FILTER (WHERE {f})")).unwrap_or_default();
+        Ok(format!("{}({distinct}{args}){filter}", self.name()))
     }
 
     fn signature(&self) -> &Signature {

@@ -116,6 +116,9 @@ fn of_plan(message: &str) -> SqlError {
     if let Some(name) = between(line, "Invalid function '", "'") {
         return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(NO_FUNCTION_HINT);
     }
+    if let Some((_, ours)) = line.split_once("user-defined coercion failed with: External error: ") {
+        return SqlError::new(code::UNDEFINED_FUNCTION, ours).with_hint(NO_FUNCTION_HINT);
+    }
     if let Some(name) = between(line, "call to '", "'").or_else(|| between(line, "Function '", "'")) {
         let types = between(line, "coercion from ", " failed").or_else(|| between(line, "coercion from [", "]"));
         let types = types.map(|t| t.trim_matches(['[', ']'])).unwrap_or_default();

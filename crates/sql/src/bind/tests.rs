@@ -10,10 +10,14 @@ pub(crate) fn catalog(script: &str) -> Catalog {
     let mut catalog = Catalog::default();
     for (statement, _) in crate::parse(script).unwrap() {
         match statement {
-            Statement::CreateTable(t) => drop(catalog.create_table(&t.name, &t.columns, t.append_only).unwrap()),
-            Statement::CreateView(v) => drop(create_view(&mut catalog, &v, crate::RelationKind::View).unwrap()),
+            Statement::CreateTable(t) => {
+                catalog.create_table(&t.name, &t.columns, t.append_only).unwrap();
+            }
+            Statement::CreateView(v) => {
+                create_view(&mut catalog, &v, crate::RelationKind::View).unwrap();
+            }
             Statement::CreateMaterializedView(v) => {
-                drop(create_view(&mut catalog, &v, crate::RelationKind::MaterializedView).unwrap());
+                create_view(&mut catalog, &v, crate::RelationKind::MaterializedView).unwrap();
             }
             other => panic!("{other:?}"),
         }

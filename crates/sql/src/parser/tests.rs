@@ -111,7 +111,7 @@ fn the_other_statements() {
 fn errors_say_where() {
     for (sql, expected) in [
         ("SELEC 1", "42601: syntax error at or near \"SELEC\" at 1:1"),
-        ("SELECT 1\nFROM WHERE", "42601: syntax error at or near \"WHERE\" at 2:6"),
+        ("SELECT 1\nFROM )", "42601: syntax error at or near \")\" at 2:6"),
         ("SELECT (1", "42601: syntax error at end of input"),
         ("SELECT 1 2", "42601: syntax error at or near \"2\" at 1:10"),
         ("DROP TABLE t x", "42601: syntax error at or near \"x\" at 1:14"),

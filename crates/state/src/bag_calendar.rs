@@ -240,8 +240,12 @@ impl BagCalendar {
             let after = *released;
             self.live = self.live + usize::from(after != 0) - usize::from(before != 0);
         }
-        self.changes = Some(ChangeList::default());
         Ok(())
+    }
+
+    /// From now on changes are listed, as after a capture: the state was just restored from one.
+    pub fn list_changes(&mut self) {
+        self.changes = Some(ChangeList::default());
     }
 }
 

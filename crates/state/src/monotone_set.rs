@@ -30,6 +30,12 @@ impl MonotoneSet {
         Self { words, rows: Vec::new(), index, chain: key.map(KeyChain::new), released: 0, captured: None }
     }
 
+    /// Words of one row.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

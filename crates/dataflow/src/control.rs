@@ -1,0 +1,270 @@
+//! The ticks of one dataflow, as its workers and the engine share them.
+//!
+//! The engine gives one order at a time: run a tick, or capture. Every worker carries it out and reports; the last one to report
+//! tells the engine through [`Events`], on its own thread, and gets the next order or none. So no worker starts a tick before every
+//! worker has ended the one before, and has captured where that was asked for (operators take deltas eagerly: a row of the next tick
+//! would enter the state of a peer that has not captured yet).
+//!
+//! Beside the orders stand flags that the workers look at while they run: `hold`, which makes the loop heads of the current tick hold,
+//! and `dead`.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+
+use refrain_plan::{NodeId, StreamPlan};
+use refrain_state::Dictionary;
+use refrain_types::{DataflowId, Delta, Tick};
+
+use crate::part::{Captured, Restored};
+
+/// Shared by the workers of an engine and by the engine itself; one per dataflow.
+pub struct Control {
+    /// The dataflow.
+    pub id: DataflowId,
+    /// What it computes.
+    pub plan: Arc<StreamPlan>,
+    /// The engine's dictionary.
+    pub dictionary: Arc<Dictionary>,
+    /// State to start from, and the tick that it was captured at the end of.
+    pub restored: Option<Restored>,
+    /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
+    pub loops: Vec<LoopGauge>,
+    workers: usize,
+    events: Arc<dyn Events>,
+    /// Number of the order that stands; workers compare it with the last one that they took.
+    sequence: AtomicU64,
+    tick: AtomicU64,
+    hold: AtomicU64,
+    dead: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("id", &self.id).field("tick", &self.tick).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    order: Option<Order>,
+    reported: usize,
+    held_rows: u64,
+    outputs: Vec<Delta>,
+    captured: Vec<Captured>,
+    threads: Vec<Thread>,
+}
+
+/// What the workers of a dataflow are to do.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Run a tick.
+    Tick(Arc<TickInput>),
+    /// Hand over the state; `full` asks for everything rather than for what changed since the last capture.
+    Capture {
+        /// See above.
+        full: bool,
+    },
+}
+
+/// What a tick admits.
+#[derive(Debug, Default)]
+pub struct TickInput {
+    /// The tick.
+    pub tick: Tick,
+    /// Deltas for the plan's sources. They have the columns of the source's relation, in physical form.
+    pub feeds: Vec<(NodeId, Arc<Delta>)>,
+    /// Whether the plan's constants are admitted: in the first tick of a dataflow that was not restored.
+    pub constants: bool,
+}
+
+/// How a tick ended.
+#[derive(Debug)]
+pub struct TickEnd {
+    /// The dataflow.
+    pub dataflow: DataflowId,
+    /// The tick.
+    pub tick: Tick,
+    /// Rows that loop heads hold. None means that the tick is settled, else it was cut.
+    pub held_rows: u64,
+    /// What the view's rows changed by in this tick, from all workers.
+    pub outputs: Vec<Delta>,
+}
+
+/// What the engine is told. Called on the thread of a worker, which waits: be quick and never block on a worker.
+pub trait Events: Send + Sync {
+    /// All workers have ended the tick. What is returned stands next; `None` leaves the dataflow idle.
+    fn tick_ended(&self, end: TickEnd) -> Option<Order>;
+    /// All workers have captured.
+    fn captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<Order>;
+}
+
+/// What a loop is doing, for people: written by the workers as they go, read at any time.
+#[derive(Debug, Default)]
+pub struct LoopGauge {
+    /// The iteration that was released last, the highest of all workers in this tick.
+    pub iteration: AtomicU64,
+    /// Rows that are still to be released, by all workers.
+    pub frontier_rows: AtomicI64,
+    /// Rows that loop heads hold for the next tick.
+    pub held_rows: AtomicI64,
+    /// Rows in the loop log.
+    pub log_rows: AtomicI64,
+    /// Bytes of the loop log in memory.
+    pub log_bytes: AtomicI64,
+    /// Rows on the feedback edge: sent and not yet taken in.
+    pub outstanding: AtomicI64,
+}
+
+impl Control {
+    /// A dataflow for this many workers.
+    #[must_use]
+    pub fn new(
+        id: DataflowId,
+        plan: Arc<StreamPlan>,
+        dictionary: Arc<Dictionary>,
+        workers: usize,
+        events: Arc<dyn Events>,
+        restored: Option<Restored>,
+    ) -> Arc<Self> {
+        let loops = plan.loops().map(|_| LoopGauge::default()).collect();
+        let first = restored.as_ref().map_or(0, |r| r.tick.0);
+        Arc::new(Self {
+            id,
+            plan,
+            dictionary,
+            restored,
+            loops,
+            workers,
+            events,
+            sequence: AtomicU64::new(0),
+            tick: AtomicU64::new(first),
+            hold: AtomicU64::new(0),
+            dead: AtomicBool::new(false),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Number of workers.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The tick that is open, or was last.
+    #[must_use]
+    pub fn tick(&self) -> Tick {
+        Tick(self.tick.load(Ordering::Acquire))
+    }
+
+    /// Gives an order to an idle dataflow.
+    ///
+    /// # Panics
+    /// When another order stands.
+    pub fn order(&self, order: Order) {
+        let mut state = self.state();
+        assert!(state.order.is_none(), "dataflow {} already has an order", self.id);
+        if let Order::Tick(input) = &order {
+            assert!(input.tick > self.tick(), "ticks of dataflow {} go up", self.id);
+            self.tick.store(input.tick.0, Ordering::Release);
+        }
+        state.order = Some(order);
+        state.reported = 0;
+        self.sequence.fetch_add(1, Ordering::Release);
+        for thread in &state.threads {
+            thread.unpark();
+        }
+    }
+
+    /// Asks the loop heads to hold, so that the current tick ends soon.
+    pub fn hold(&self, tick: Tick) {
+        self.hold.fetch_max(tick.0, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the loop heads shall hold in the current tick.
+    #[inline]
+    #[must_use]
+    pub fn holding(&self) -> bool {
+        self.hold.load(Ordering::Acquire) >= self.tick.load(Ordering::Acquire)
+    }
+
+    /// The dataflow is dropped: nothing of what it does counts any more.
+    pub fn kill(&self) {
+        self.dead.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it was killed.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        for thread in &self.state().threads {
+            thread.unpark();
+        }
+    }
+
+    /// The calling thread runs one of the dataflow's workers.
+    pub(crate) fn enlist(&self) {
+        self.state().threads.push(std::thread::current());
+    }
+
+    /// The order that stands, if its number is not `last`.
+    pub(crate) fn order_after(&self, last: u64) -> Option<(u64, Order)> {
+        if self.sequence.load(Ordering::Acquire) == last {
+            return None;
+        }
+        let state = self.state();
+        let order = state.order.clone().expect("an order stands until every worker has reported");
+        Some((self.sequence.load(Ordering::Acquire), order))
+    }
+
+    /// A worker has ended the tick.
+    pub(crate) fn report_tick(&self, held_rows: u64, outputs: Vec<Delta>) {
+        let end = {
+            let mut state = self.state();
+            state.outputs.extend(outputs);
+            state.held_rows += held_rows;
+            state.reported += 1;
+            if state.reported < self.workers {
+                return;
+            }
+            state.order = None;
+            let (held_rows, outputs) = (std::mem::take(&mut state.held_rows), std::mem::take(&mut state.outputs));
+            TickEnd { dataflow: self.id, tick: self.tick(), held_rows, outputs }
+        };
+        self.next(|events| events.tick_ended(end));
+    }
+
+    /// A worker has captured.
+    pub(crate) fn report_captured(&self, captured: Vec<Captured>) {
+        let all = {
+            let mut state = self.state();
+            state.captured.extend(captured);
+            state.reported += 1;
+            if state.reported < self.workers {
+                return;
+            }
+            state.order = None;
+            std::mem::take(&mut state.captured)
+        };
+        self.next(|events| events.captured(self.id, all));
+    }
+
+    fn next(&self, tell: impl FnOnce(&dyn Events) -> Option<Order>) {
+        if !self.is_dead()
+            && let Some(order) = tell(&*self.events)
+        {
+            self.order(order);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A worker that panicked fails the engine; until that is seen, the others may go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

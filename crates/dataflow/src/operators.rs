@@ -1,0 +1,114 @@
+//! The operators, one file each, and what they share: inboxes, and the state that a worker keeps in sight.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use refrain_state::Dictionary;
+use refrain_types::{Delta, OperatorId};
+use timely::communication::Pull;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::Message;
+use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
+use timely::dataflow::operators::InputCapability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
+use timely::progress::Antichain;
+use timely::scheduling::Activator;
+
+use refrain_plan::Exchange;
+
+use crate::control::Control;
+use crate::parcel::{ByKey, Parcel, Parcels};
+use crate::part::Captured;
+use crate::time::{Path, Time};
+
+pub(crate) mod aggregate;
+pub(crate) mod distinct;
+pub(crate) mod join;
+pub(crate) mod loop_head;
+pub(crate) mod map;
+pub(crate) mod sink;
+pub(crate) mod stage;
+
+/// An edge of the dataflow.
+pub(crate) type Edge<'scope> = Stream<'scope, Time, Parcel>;
+
+/// The outgoing end of an operator.
+pub(crate) type Outbox = OutputBuilder<Time, Parcels>;
+
+/// Hands each waiting message to the function it is called with.
+pub(crate) type Inbox = Box<dyn FnMut(&mut dyn FnMut(InputCapability<Time>, Delta))>;
+
+/// What an operator needs to know about the dataflow it is built into.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub control: Arc<Control>,
+    pub operator: OperatorId,
+    pub worker: usize,
+    pub peers: usize,
+    pub registry: Rc<RefCell<Registry>>,
+}
+
+impl Context {
+    pub fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.control.dictionary
+    }
+}
+
+/// The operators of one dataflow at one worker that have state.
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub stateful: Vec<Rc<RefCell<dyn Stateful>>>,
+    /// Wake the loop heads: for a new tick, and when they shall hold.
+    pub heads: Vec<Activator>,
+}
+
+/// An operator that remembers something between ticks.
+pub(crate) trait Stateful {
+    /// What changed since the last capture, or everything.
+    fn capture(&mut self, full: bool) -> Vec<Captured>;
+
+    /// Rows that are held for the next tick.
+    fn held_rows(&self) -> u64 {
+        0
+    }
+
+    /// Between ticks: an opportunity to tidy up.
+    fn rest(&mut self) {}
+}
+
+fn inbox<P: Pull<Message<Time, Parcel>> + 'static>(mut input: InputHandleCore<Time, Parcel, P>) -> Inbox {
+    Box::new(move |take| {
+        input.for_each(|capability, parcel| {
+            if let Some(delta) = parcel.delta.take() {
+                take(capability, delta);
+            }
+        });
+    })
+}
+
+/// Adds an input. `paths` say, for each output that exists already, what a message does to its time on the way there.
+pub(crate) fn connect<'scope>(
+    builder: &mut OperatorBuilder<'scope, Time>,
+    stream: Edge<'scope>,
+    exchange: &Exchange,
+    schema: &arrow::datatypes::SchemaRef,
+    paths: &[Path],
+) -> Inbox {
+    let paths = paths.iter().map(|path| Antichain::from_elem(*path)).enumerate().collect::<Vec<_>>();
+    match exchange {
+        Exchange::Stay => inbox(builder.new_input_connection(stream, Pipeline, paths)),
+        Exchange::Hash(columns) => {
+            let (schema, columns) = (Arc::clone(schema), columns.clone());
+            let pact = DistributorPact(move |peers| ByKey::new(&schema, &columns, peers));
+            inbox(builder.new_input_connection(stream, pact, paths))
+        }
+    }
+}
+
+/// Adds an output that is connected to no input yet.
+pub(crate) fn output<'scope>(builder: &mut OperatorBuilder<'scope, Time>) -> (Outbox, Edge<'scope>) {
+    let (output, stream) = builder.new_output_connection::<Parcel, Vec<(usize, Antichain<Path>)>>(Vec::new());
+    (OutputBuilder::from(output), stream)
+}

@@ -1,0 +1,110 @@
+//! `DISTINCT`: each row once while its weight is positive. Outside loops.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use arrow::datatypes::SchemaRef;
+use refrain_plan::Exchange;
+use refrain_state::{Arrangement, RowLayout};
+use refrain_types::physical::physical_schema;
+use refrain_types::{Delta, OperatorId};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use super::{Context, Edge, Stateful, connect, output};
+use crate::part::{Captured, Part};
+use crate::restore::{overflow, restore_part};
+use crate::time::Path;
+
+struct Distinct {
+    operator: OperatorId,
+    schema: SchemaRef,
+    physical: SchemaRef,
+    layout: RowLayout,
+    rows: Arrangement,
+    packed: Vec<u64>,
+}
+
+impl Distinct {
+    /// The rows that come into being or go, from the changes of their weights. Eager, right for every order of deltas.
+    fn step(&mut self, delta: Delta) -> Delta {
+        let (mut changed, mut weights, mut errors) = (Vec::new(), Vec::new(), delta.errors.clone());
+        self.packed.clear();
+        self.layout.pack_batch(&delta.rows, &mut self.packed);
+        for block in 0..delta.num_rows().div_ceil(32) {
+            let start = block * 32;
+            let end = (start + 32).min(delta.num_rows());
+            let words = self.layout.words();
+            self.rows.prepare(&self.packed[start * words..end * words]);
+            for i in start..end {
+                let row = &self.packed[i * words..(i + 1) * words];
+                match self.rows.add(row, delta.weight(i)) {
+                    Ok(c) => {
+                        let weight = i64::from(c.after > 0) - i64::from(c.before > 0);
+                        if weight != 0 {
+                            changed.extend_from_slice(row);
+                            weights.push(weight);
+                        }
+                    }
+                    Err(_) => errors.push(overflow(self.operator, delta.weight(i))),
+                }
+            }
+        }
+        let weights = (!weights.iter().all(|w| *w == 1)).then(|| weights.into());
+        Delta { rows: self.layout.unpack(&changed, &self.physical), weights, iterations: None, errors }
+    }
+}
+
+impl Stateful for Distinct {
+    fn capture(&mut self, full: bool) -> Vec<Captured> {
+        vec![Captured::packed(self.operator, Part::Left, &self.schema, &self.layout, self.rows.capture(full))]
+    }
+
+    fn rest(&mut self) {
+        self.rows.compact();
+    }
+}
+
+/// Each row of `input` once.
+pub(crate) fn distinct<'scope>(
+    context: &Context,
+    input: Edge<'scope>,
+    exchange: &Exchange,
+    placement: &Exchange,
+    schema: &SchemaRef,
+) -> Edge<'scope> {
+    let layout = RowLayout::of_schema(schema);
+    let mut state = Distinct {
+        operator: context.operator,
+        schema: schema.clone(),
+        physical: physical_schema(schema),
+        rows: Arrangement::new(layout.words(), true, None),
+        layout,
+        packed: Vec::new(),
+    };
+    restore_part(context, Part::Left, placement, schema, |delta| {
+        state.step(delta);
+    });
+    if context.control.restored.is_some() {
+        state.rows.list_changes();
+    }
+    let state = Rc::new(RefCell::new(state));
+    context.registry.borrow_mut().stateful.push(state.clone());
+    let mut builder = OperatorBuilder::new("Distinct".into(), input.scope());
+    let (mut out, stream) = output(&mut builder);
+    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |_| {
+        move |_| {
+            let mut out = out.activate();
+            inbox(&mut |capability, delta| {
+                let delta = state.borrow_mut().step(delta);
+                if !delta.is_empty() {
+                    out.session_with_builder(&capability).give_container(&mut delta.into());
+                }
+            });
+        }
+    });
+    stream
+}
+

@@ -1,0 +1,160 @@
+//! What becomes of a joined pair of packed rows, or of one row: a row function over the columns of both.
+//!
+//! Where the function only moves columns, cells go from packed row to packed row and no Arrow array is made. Otherwise pairs are
+//! gathered, unpacked into a batch, and the function is evaluated on that.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use refrain_plan::RowFunction;
+use refrain_state::{Repack, RowLayout};
+use refrain_types::errors::Errors;
+use refrain_types::physical::physical_schema;
+use refrain_types::{Delta, Iteration, Weight};
+
+use super::Context;
+use crate::expression::CompiledRowFunction;
+
+/// See the module. Rows are pushed, then drained.
+pub(crate) struct Stage {
+    layout: RowLayout,
+    physical: SchemaRef,
+    how: How,
+    gathered: Packed,
+}
+
+enum How {
+    Moves(Repack),
+    Computes { gather: Repack, layout: RowLayout, physical: SchemaRef, function: CompiledRowFunction },
+}
+
+/// Packed rows with iterations and weights.
+#[derive(Default)]
+pub(crate) struct Packed {
+    pub rows: Vec<u64>,
+    pub iterations: Vec<Iteration>,
+    pub weights: Vec<Weight>,
+}
+
+impl Packed {
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.iterations.clear();
+        self.weights.clear();
+    }
+
+    #[inline]
+    pub fn push(&mut self, row: &[u64], iteration: Iteration, weight: Weight) {
+        self.rows.extend_from_slice(row);
+        self.iterations.push(iteration);
+        self.weights.push(weight);
+    }
+
+    /// The rows as a delta. Weights are left out where all are 1, iterations where all are 0.
+    pub fn to_delta(&self, layout: &RowLayout, physical: &SchemaRef) -> Delta {
+        let weights = self.weights.iter().any(|w| *w != 1).then(|| self.weights.clone().into());
+        let iterations = self.iterations.iter().any(|i| *i != 0).then(|| self.iterations.clone().into());
+        Delta { rows: layout.unpack(&self.rows, physical), weights, iterations, errors: Vec::new() }
+    }
+
+    /// Packs the rows of a delta behind those that are here.
+    pub fn extend_from_delta(&mut self, layout: &RowLayout, delta: &Delta) {
+        layout.pack_batch(&delta.rows, &mut self.rows);
+        self.iterations.extend((0..delta.num_rows()).map(|i| delta.iteration(i)));
+        self.weights.extend((0..delta.num_rows()).map(|i| delta.weight(i)));
+    }
+}
+
+/// One side of a pair: its columns, and the layout of its packed rows, which may have further cells behind them.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub schema: &'a SchemaRef,
+    pub layout: &'a RowLayout,
+}
+
+impl Stage {
+    /// `function` over the columns of `left`, then those of `right`; without `right`, over the left alone. The result has the logical
+    /// schema `output`.
+    pub fn new(context: &Context, left: Side, right: Option<Side>, function: &RowFunction, output: &SchemaRef) -> Self {
+        let fields = left.schema.fields().iter().chain(right.iter().flat_map(|r| r.schema.fields().iter()));
+        let pair = Arc::new(Schema::new(fields.map(Arc::clone).collect::<Vec<_>>()));
+        let (layout, physical) = (RowLayout::of_schema(output), physical_schema(output));
+        let left_width = left.schema.fields().len();
+        let at = |column: usize| if column < left_width { column } else { left.layout.width() + column - left_width };
+        let repack = |columns: &[usize], to: &RowLayout| {
+            let columns = columns.iter().map(|c| at(*c)).collect::<Vec<_>>();
+            Repack::of_pair(left.layout, right.map_or(left.layout, |r| r.layout), &columns, to)
+        };
+        let width = pair.fields().len();
+        let how = if function.only_moves_columns() {
+            let sources = function.column_sources(width).into_iter().map(|s| s.expect("columns only move"));
+            How::Moves(repack(&sources.collect::<Vec<_>>(), &layout))
+        } else {
+            let all = (0..width).collect::<Vec<_>>();
+            let pair_layout = RowLayout::of_schema(&pair);
+            How::Computes {
+                gather: repack(&all, &pair_layout),
+                layout: pair_layout,
+                physical: physical_schema(&pair),
+                function: CompiledRowFunction::new(function, &pair, context.dictionary().clone(), context.operator),
+            }
+        };
+        Self { layout, physical, how, gathered: Packed::default() }
+    }
+
+    /// Layout of the rows that come out.
+    pub fn layout(&self) -> &RowLayout {
+        &self.layout
+    }
+
+    /// Number of rows or pairs since the last drain.
+    pub fn len(&self) -> usize {
+        self.gathered.len()
+    }
+
+    /// Takes in a pair; without a right side, give the left one twice.
+    #[inline]
+    pub fn push(&mut self, left: &[u64], right: &[u64], iteration: Iteration, weight: Weight) {
+        let repack = match &self.how {
+            How::Moves(repack) => repack,
+            How::Computes { gather, .. } => gather,
+        };
+        let start = self.gathered.rows.len();
+        self.gathered.rows.resize(start + repack.out_words(), 0);
+        repack.apply_pair(left, right, &mut self.gathered.rows[start..]);
+        self.gathered.iterations.push(iteration);
+        self.gathered.weights.push(weight);
+    }
+
+    /// The results as packed rows, in place of what `out` holds.
+    pub fn drain_packed(&mut self, out: &mut Packed, errors: &mut Errors) {
+        out.clear();
+        match &self.how {
+            How::Moves(_) => std::mem::swap(out, &mut self.gathered),
+            How::Computes { .. } if self.gathered.is_empty() => {}
+            How::Computes { .. } => {
+                let delta = self.drain_delta();
+                out.extend_from_delta(&self.layout, &delta);
+                errors.extend(delta.errors);
+            }
+        }
+    }
+
+    /// The results as a delta.
+    pub fn drain_delta(&mut self) -> Delta {
+        let delta = match &self.how {
+            How::Moves(_) => self.gathered.to_delta(&self.layout, &self.physical),
+            How::Computes { layout, physical, function, .. } => function.apply(self.gathered.to_delta(layout, physical)),
+        };
+        self.gathered.clear();
+        delta
+    }
+}

@@ -1,0 +1,134 @@
+//! State of operators on its way to a checkpoint and back.
+//!
+//! The state of an operator is made of named parts. A part is a Z-set of rows, each row with a weight and, in a loop, an iteration;
+//! what is captured adds up, so a part is the sum of its captures since the last full one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use refrain_state::RowLayout;
+use refrain_types::{Delta, OperatorId, Tick};
+
+/// Rows of a part at one worker. They are packed; [`Captured::into_delta`] unpacks them, off the worker's thread.
+#[derive(Debug)]
+pub struct Captured {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Which part of its state.
+    pub part: Part,
+    /// Everything there is, rather than changes since the last capture.
+    pub full: bool,
+    /// Logical schema of the rows.
+    pub schema: SchemaRef,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Rows {
+    Packed(RowLayout, refrain_state::Captured),
+    Deltas(Vec<Delta>),
+}
+
+/// A part of an operator's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Rows of the left or only input.
+    Left,
+    /// Rows of the right input, or of the other side of a loop's join.
+    Right,
+    /// Which iterations derive each row of a loop.
+    Derivations,
+    /// At which iteration each row of a loop is emitted.
+    Emissions,
+    /// Rows of a monotone loop or of a bag.
+    Rows,
+    /// Rows of a loop that are applied and not yet released.
+    Frontier,
+    /// The loop log: feedback that was held.
+    Log,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 7] = [Self::Left, Self::Right, Self::Derivations, Self::Emissions, Self::Rows, Self::Frontier, Self::Log];
+
+    /// Its name on disk and for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Derivations => "derivations",
+            Self::Emissions => "emissions",
+            Self::Rows => "rows",
+            Self::Frontier => "frontier",
+            Self::Log => "log",
+        }
+    }
+
+    /// The part of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
+    }
+
+    /// Whether it belongs into the loop log of a checkpoint: what was in flight when the loop was held, captured whole each time.
+    #[must_use]
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::Frontier | Self::Log)
+    }
+}
+
+impl Captured {
+    /// Packed rows of a part.
+    #[must_use]
+    pub(crate) fn packed(operator: OperatorId, part: Part, schema: &SchemaRef, layout: &RowLayout, rows: refrain_state::Captured) -> Self {
+        Self { operator, part, full: rows.full, schema: Arc::clone(schema), rows: Rows::Packed(layout.clone(), rows) }
+    }
+
+    /// Deltas of a part, everything there is.
+    #[must_use]
+    pub(crate) fn deltas(operator: OperatorId, part: Part, schema: &SchemaRef, deltas: Vec<Delta>) -> Self {
+        Self { operator, part, full: true, schema: Arc::clone(schema), rows: Rows::Deltas(deltas) }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn num_rows(&self) -> usize {
+        match &self.rows {
+            Rows::Packed(_, rows) => rows.weights.len(),
+            Rows::Deltas(deltas) => deltas.iter().map(Delta::num_rows).sum(),
+        }
+    }
+
+    /// The rows, physical, with weights and iterations.
+    #[must_use]
+    pub fn into_deltas(self) -> Vec<Delta> {
+        match self.rows {
+            Rows::Deltas(deltas) => deltas,
+            Rows::Packed(layout, rows) => {
+                let physical = refrain_types::physical::physical_schema(&self.schema);
+                let mut delta = Delta::weighted(layout.unpack(&rows.rows, &physical), rows.weights);
+                delta.iterations = (!rows.iterations.is_empty()).then(|| rows.iterations.into());
+                vec![delta]
+            }
+        }
+    }
+}
+
+/// State that a dataflow starts from.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The tick at whose end it was captured.
+    pub tick: Tick,
+    /// The rows of each part, physical, in the order in which they were captured, from all workers of then.
+    pub parts: BTreeMap<(OperatorId, Part), Vec<Arc<Delta>>>,
+}
+
+impl Restored {
+    /// The rows of a part.
+    pub fn part(&self, operator: OperatorId, part: Part) -> impl Iterator<Item = &Delta> + '_ {
+        self.parts.get(&(operator, part)).into_iter().flatten().map(|delta| &**delta)
+    }
+}

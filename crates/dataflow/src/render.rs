@@ -1,0 +1,170 @@
+//! From a stream plan to operators: the one match over the plan in this crate.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use refrain_plan::{Exchange, NodeId, Operator, StreamPlan};
+use refrain_state::codec::encode_batch;
+use refrain_types::{Delta, LoopId};
+use timely::dataflow::operators::{Concatenate, ConnectLoop};
+use timely::dataflow::{InputHandle, ProbeHandle, Scope};
+
+use crate::control::Control;
+use crate::operators::join::{self, join};
+use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
+use crate::operators::sink::{Collected, sink};
+use crate::operators::{Context, Edge, Registry, aggregate, distinct, map};
+use crate::parcel::{Parcel, Parcels};
+use crate::time::Time;
+
+/// A dataflow's outer ends at one worker.
+pub(crate) struct Rendered {
+    /// One for each source of the plan, with the columns that it reads.
+    pub sources: Vec<(NodeId, Vec<usize>, InputHandle<Time, Parcels>)>,
+    /// One for each constant of the plan; the rows are admitted in the first tick.
+    pub constants: Vec<(Delta, InputHandle<Time, Parcels>)>,
+    pub collected: Collected,
+    pub probe: ProbeHandle<Time>,
+    pub registry: Rc<RefCell<Registry>>,
+}
+
+struct Renderer<'scope> {
+    control: Arc<Control>,
+    scope: Scope<'scope, Time>,
+    registry: Rc<RefCell<Registry>>,
+    edges: Vec<Option<Edge<'scope>>>,
+    /// The start of each loop's body, by head.
+    bodies: BTreeMap<NodeId, Edge<'scope>>,
+    /// Loops that are closed when all nodes are there: the feedback node and the handle.
+    open_loops: Vec<(NodeId, FeedbackHandle<'scope>)>,
+    loops: usize,
+    sources: Vec<(NodeId, Vec<usize>, InputHandle<Time, Parcels>)>,
+    constants: Vec<(Delta, InputHandle<Time, Parcels>)>,
+}
+
+/// Builds the operators of a dataflow into `scope`.
+pub(crate) fn render(scope: Scope<'_, Time>, control: &Arc<Control>) -> Rendered {
+    let plan = Arc::clone(&control.plan);
+    let mut renderer = Renderer {
+        control: Arc::clone(control),
+        scope,
+        registry: Rc::default(),
+        edges: vec![None; plan.nodes.len()],
+        bodies: BTreeMap::new(),
+        open_loops: Vec::new(),
+        loops: 0,
+        sources: Vec::new(),
+        constants: Vec::new(),
+    };
+    for id in 0..plan.nodes.len() {
+        let edge = renderer.node(&plan, id);
+        renderer.edges[id] = Some(edge);
+    }
+    for (feedback, handle) in std::mem::take(&mut renderer.open_loops) {
+        renderer.edge(feedback).connect_loop(handle);
+    }
+    let (collected, probe) = sink(renderer.edge(plan.root), plan.schema());
+    Rendered { sources: renderer.sources, constants: renderer.constants, collected, probe, registry: renderer.registry }
+}
+
+impl<'scope> Renderer<'scope> {
+    fn edge(&self, id: NodeId) -> Edge<'scope> {
+        self.edges[id].clone().expect("inputs of a node stand before it")
+    }
+
+    fn input(&self) -> (InputHandle<Time, Parcels>, Edge<'scope>) {
+        let mut handle = InputHandle::new_with_builder();
+        let edge = handle.to_stream(self.scope);
+        (handle, edge)
+    }
+
+    fn node(&mut self, plan: &StreamPlan, id: NodeId) -> Edge<'scope> {
+        let node = plan.node(id);
+        let context = Context {
+            control: Arc::clone(&self.control),
+            operator: StreamPlan::operator_id(id),
+            worker: self.scope.index(),
+            peers: self.scope.peers(),
+            registry: Rc::clone(&self.registry),
+        };
+        match &node.operator {
+            Operator::Source { columns, .. } => {
+                let (handle, edge) = self.input();
+                self.sources.push((id, columns.clone(), handle));
+                edge
+            }
+            Operator::Constant(rows) => {
+                let (handle, edge) = self.input();
+                self.constants.push((Delta::insertions(encode_batch(&self.control.dictionary, rows)), handle));
+                edge
+            }
+            Operator::Map(function) => {
+                let (input, exchange) = &node.inputs[0];
+                map::map(&context, self.edge(*input), exchange, &plan.node(*input).schema, function)
+            }
+            Operator::Union => {
+                let inputs = node.inputs.iter().map(|(input, _)| self.edge(*input)).collect::<Vec<_>>();
+                self.scope.concatenate::<_, Parcel>(inputs)
+            }
+            Operator::Distinct => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                distinct::distinct(&context, self.edge(*input), exchange, &placement, &plan.node(*input).schema)
+            }
+            Operator::Aggregate(call) => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                let schema = &plan.node(*input).schema;
+                aggregate::aggregate(&context, self.edge(*input), exchange, &placement, schema, call, &node.schema)
+            }
+            Operator::Join(call) => {
+                let [left, right] = [0, 1].map(|side| {
+                    let (input, exchange) = &node.inputs[side];
+                    let from = plan.node(*input);
+                    join::Input {
+                        stream: self.edge(*input),
+                        exchange,
+                        placement: placement(plan, id, side),
+                        schema: &from.schema,
+                        append_only: from.properties.append_only,
+                    }
+                });
+                join(&context, left, right, call, &node.schema, !node.scope.is_empty())
+            }
+            Operator::LoopHead(head) => {
+                let (base, base_exchange) = &node.inputs[0];
+                let other = node.inputs.get(1).map(|(input, exchange)| {
+                    (self.edge(*input), exchange, placement(plan, id, 1), &plan.node(*input).schema)
+                });
+                let inputs = Inputs { base: self.edge(*base), base_exchange, other };
+                let stage_schema = plan.nodes.iter().find(|n| matches!(n.operator, Operator::LoopBody) && n.inputs[0].0 == id);
+                let stage_schema = stage_schema.map_or(&head.variable, |n| &n.schema);
+                let outputs = loop_head(&context, (self.loops, node.scope.len() + 1), head, inputs, stage_schema);
+                self.loops += 1;
+                if let (Some((edge, handle)), Some(feedback)) = (outputs.body, head.feedback) {
+                    self.bodies.insert(id, edge);
+                    self.open_loops.push((feedback, handle));
+                }
+                outputs.leaving
+            }
+            Operator::LoopBody => self.bodies.remove(&node.inputs[0].0).expect("a loop has one body, which has one start"),
+        }
+    }
+}
+
+/// Where the rows of an input are at rest: where its exchange brings them, or where they were brought before.
+fn placement(plan: &StreamPlan, id: NodeId, input: usize) -> Exchange {
+    let (from, exchange) = &plan.node(id).inputs[input];
+    match (exchange, &plan.node(*from).properties.partitioning) {
+        (Exchange::Stay, Some(columns)) => Exchange::Hash(columns.clone()),
+        (exchange, _) => exchange.clone(),
+    }
+}
+
+/// The loops that a plan opens, for gauges.
+#[must_use]
+pub fn loop_names(plan: &StreamPlan) -> Vec<(LoopId, String)> {
+    plan.loops().map(|(_, head)| (head.id, head.name.clone())).collect()
+}

@@ -1,0 +1,138 @@
+//! An engine in small: threads that step workers, and a test that gives the orders.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+use arrow::datatypes::Int32Type;
+use refrain_dataflow::{Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats};
+use refrain_plan::{NodeId, StreamPlan};
+use refrain_state::Dictionary;
+use refrain_types::{DataflowId, Delta, Tick};
+
+/// What the workers told.
+pub enum Told {
+    Ended(TickEnd),
+    Captured(Vec<Captured>),
+}
+
+struct Teller(Mutex<SyncSender<Told>>);
+
+impl Events for Teller {
+    fn tick_ended(&self, end: TickEnd) -> Option<Order> {
+        self.0.lock().unwrap().send(Told::Ended(end)).unwrap();
+        None
+    }
+
+    fn captured(&self, _: DataflowId, parts: Vec<Captured>) -> Option<Order> {
+        self.0.lock().unwrap().send(Told::Captured(parts)).unwrap();
+        None
+    }
+}
+
+/// One dataflow on workers of its own.
+pub struct Harness {
+    commands: Arc<CommandLog>,
+    pub control: Arc<Control>,
+    told: Receiver<Told>,
+    threads: Vec<JoinHandle<()>>,
+    tick: Tick,
+    fresh: bool,
+}
+
+impl Harness {
+    #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
+    pub fn start(plan: &Arc<StreamPlan>, workers: usize, restored: Option<Restored>) -> Self {
+        let commands = CommandLog::new(workers);
+        let (teller, told) = sync_channel(1024);
+        let tick = restored.as_ref().map_or(Tick(0), |r| r.tick);
+        let fresh = restored.is_none();
+        let events = Arc::new(Teller(Mutex::new(teller)));
+        let control = Control::new(DataflowId(1), Arc::clone(plan), Dictionary::new(), workers, events, restored);
+        commands.push(&Command::Create(Arc::clone(&control)));
+        let threads = seats(workers).unwrap().into_iter().map(|seat| {
+            let commands = Arc::clone(&commands);
+            std::thread::spawn(move || {
+                let mut worker = Worker::new(seat, commands);
+                while worker.step(None) {}
+            })
+        });
+        Self { threads: threads.collect(), commands, control, told, tick, fresh }
+    }
+
+    /// Runs a tick over these deltas; `cut` asks the loops to hold at once. Returns what changed and whether the tick is settled.
+    pub fn tick(&mut self, feeds: Vec<(NodeId, Delta)>, cut: bool) -> (Vec<Delta>, bool) {
+        self.tick = self.tick.next();
+        let feeds = feeds.into_iter().map(|(id, delta)| (id, Arc::new(delta))).collect();
+        let constants = std::mem::take(&mut self.fresh);
+        self.control.order(Order::Tick(Arc::new(TickInput { tick: self.tick, feeds, constants })));
+        if cut {
+            self.control.hold(self.tick);
+        }
+        match self.told.recv().unwrap() {
+            Told::Ended(end) => {
+                assert_eq!(end.tick, self.tick);
+                (end.outputs, end.held_rows == 0)
+            }
+            Told::Captured(_) => panic!("no capture was asked for"),
+        }
+    }
+
+    /// Captures, and adds what was captured to what was captured before.
+    pub fn capture(&mut self, full: bool, into: &mut Restored) {
+        self.control.order(Order::Capture { full });
+        let Told::Captured(parts) = self.told.recv().unwrap() else { panic!("a capture was asked for") };
+        into.tick = self.tick;
+        let mut cleared = std::collections::BTreeSet::new();
+        for part in parts {
+            let key = (part.operator, part.part);
+            if part.full && cleared.insert(key) {
+                into.parts.remove(&key);
+            }
+            into.parts.entry(key).or_default().extend(part.into_deltas().into_iter().map(Arc::new));
+        }
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.control.kill();
+        self.commands.push(&Command::Drop(self.control.id));
+        self.commands.push(&Command::Stop);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() && !std::thread::panicking() {
+                panic!("a worker panicked");
+            }
+        }
+    }
+}
+
+/// A Z-set of rows of integers.
+pub type Rows = BTreeMap<Vec<i32>, i64>;
+
+/// Adds deltas to a Z-set.
+pub fn accumulate(into: &mut Rows, deltas: &[Delta]) {
+    for delta in deltas {
+        assert!(delta.errors.is_empty(), "{:?}", delta.errors);
+        for i in 0..delta.num_rows() {
+            let row = delta.rows.columns().iter().map(|c| c.as_primitive::<Int32Type>().value(i)).collect::<Vec<_>>();
+            let weight = into.entry(row.clone()).or_default();
+            *weight += delta.weight(i);
+            if *weight == 0 {
+                into.remove(&row);
+            }
+        }
+    }
+}
+
+/// A delta of rows of integers.
+pub fn delta(rows: &[(Vec<i32>, i64)], width: usize) -> Delta {
+    let columns = (0..width).map(|c| {
+        let column = Int32Array::from_iter_values(rows.iter().map(|(row, _)| row[c]));
+        (format!("c{c}"), Arc::new(column) as ArrayRef)
+    });
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, false))).unwrap();
+    Delta::weighted(batch, rows.iter().map(|(_, w)| *w).collect())
+}

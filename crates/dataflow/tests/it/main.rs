@@ -1,0 +1,6 @@
+//! Dataflows on hand-built plans: whatever the order, the cuts, the captures and the number of workers, a settled view equals
+//! recomputation.
+
+mod harness;
+mod plans;
+mod recursion;

@@ -82,6 +82,11 @@ impl Builder {
         self.add(Node { operator: Operator::Join(join), inputs, schema, scope, properties })
     }
 
+    /// States that a node's rows are proven to be distinct.
+    pub(crate) fn set_distinct(&mut self, node: NodeId) {
+        self.nodes[node].properties.distinct = true;
+    }
+
     /// Each row once.
     pub(crate) fn distinct(&mut self, input: NodeId) -> NodeId {
         let from = self.node(input);

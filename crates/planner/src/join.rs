@@ -66,10 +66,16 @@ impl Lowering<'_> {
         let left = self.side(kept, &kept_keys)?;
         let right = self.distinct_keys(other, &other_keys)?;
         let output = self.keep_columns(left.node, logical_width(kept));
-        Ok(self.builder.join(
+        let distinct = self.builder.node(left.node).properties.distinct && left.keys.iter().all(|k| *k < logical_width(kept));
+        let node = self.builder.join(
             [left.node, right.node],
             JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
-        ))
+        );
+        // A row meets one key at most, so it does not come twice.
+        if distinct {
+            self.builder.set_distinct(node);
+        }
+        Ok(node)
     }
 
     /// With a condition besides the keys: which values of the columns that the condition sees meet something, each once; then the rows
@@ -150,7 +156,16 @@ impl Lowering<'_> {
     pub(crate) fn distinct_keys(&mut self, plan: &LogicalPlan, keys: &[Expr]) -> Result<Side> {
         let node = self.lower(plan)?;
         let columns = keys.iter().map(|key| key_column(key, plan.schema())).collect::<Result<Vec<_>>>()?;
-        let function = if columns.is_empty() { count_rows() } else { RowFunction { steps: vec![Step::Project(columns)] } };
+        let whole = !columns.is_empty()
+            && columns.len() == self.builder.schema(node).fields().len()
+            && columns.iter().enumerate().all(|(i, c)| matches!(c, Projected::Column(from, _) if *from == i));
+        let function = if whole {
+            RowFunction::default()
+        } else if columns.is_empty() {
+            count_rows()
+        } else {
+            RowFunction { steps: vec![Step::Project(columns)] }
+        };
         let node = self.builder.map(node, function);
         Ok(Side { node: self.builder.distinct(node), keys: (0..keys.len()).collect() })
     }

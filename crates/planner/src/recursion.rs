@@ -117,7 +117,8 @@ impl Lowering<'_> {
                     start.stage.steps.push(Step::Project(columns.collect::<Result<Vec<_>>>()?));
                 }
                 LogicalPlan::Join(join) => {
-                    if start.join.is_some() || !self.fuse(variable, join, path[at + 1], &mut start)? {
+                    let fused = start.join.is_none() && self.fuse(variable, join, path[at + 1], &mut start)?;
+                    if !fused {
                         return Ok(start);
                     }
                 }
@@ -146,7 +147,6 @@ impl Lowering<'_> {
             self.distinct_keys(other_plan, &others)?
         };
         let inner_width = start.stage.output_schema(variable).fields().len();
-        let other_width = self.builder.schema(other).fields().len();
         let stage = widened(std::mem::take(&mut start.stage), variable.fields().len(), self.builder.schema(other));
         let left_width = logical_width(&join.left);
         let output = join_output(join, |i| match (variable_is_left, i.checked_sub(left_width)) {
@@ -156,7 +156,6 @@ impl Lowering<'_> {
             (false, None) => i,
             (false, Some(of_right)) => of_right,
         })?;
-        debug_assert!(output.column_sources(inner_width + other_width).iter().flatten().all(|c| *c < inner_width + other_width));
         start.stage = stage.then(output);
         let other_append_only = self.builder.node(other).properties.append_only;
         start.join = Some((FusedJoin { variable_keys, other_keys, nulls_meet: nulls_meet(join), other_append_only }, other));

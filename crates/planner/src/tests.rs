@@ -85,11 +85,10 @@ Distinct #2 [distinct]
     check(
         "SELECT src, count(DISTINCT dst) AS c, max(dst) AS m FROM edges GROUP BY src",
         "
-Map #4: project src, count(DISTINCT edges.dst) as c, max(edges.dst) as m [distinct]
-  Aggregate #3: count(dst), max(dst) by src [distinct]
-    Distinct #2 [distinct] → workers by (src)
-      Map #1: project src, dst → workers by (src, dst)
-        Source #0: edges (src, dst)",
+Aggregate #3: count(dst), max(dst) by src [distinct]
+  Distinct #2 [distinct] → workers by (src)
+    Map #1: project src, dst → workers by (src, dst)
+      Source #0: edges (src, dst)",
     );
 }
 

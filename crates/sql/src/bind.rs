@@ -108,7 +108,9 @@ pub(crate) fn plan_view_query(context: &Context<'_>, query: &ast::Query, columns
 /// Plans a query that is normalized and has no recursion left in it.
 pub(crate) fn plan_normalized(context: &Context<'_>, query: ast::Query) -> Result<LogicalPlan> {
     let planner = SqlToRel::new(context);
-    planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)
+    let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
+    operators::check_unions(&plan).map_err(from_datafusion)?;
+    Ok(plan)
 }
 
 /// Gives the columns of a plan other names. A sort at the top stays at the top.

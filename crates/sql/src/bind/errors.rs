@@ -117,7 +117,8 @@ fn of_plan(message: &str) -> SqlError {
         return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(NO_FUNCTION_HINT);
     }
     if let Some((_, ours)) = line.split_once("user-defined coercion failed with: External error: ") {
-        return SqlError::new(code::UNDEFINED_FUNCTION, ours).with_hint(NO_FUNCTION_HINT);
+        let message = ours.split(". No function matches").next().unwrap_or(ours);
+        return SqlError::new(code::UNDEFINED_FUNCTION, message).with_hint(NO_FUNCTION_HINT);
     }
     if let Some(name) = between(line, "call to '", "'").or_else(|| between(line, "Function '", "'")) {
         let types = between(line, "coercion from ", " failed").or_else(|| between(line, "coercion from [", "]"));

@@ -1,9 +1,10 @@
 //! Operators that PostgreSQL defines otherwise than DataFusion.
 
 use arrow::datatypes::DataType;
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion_expr::{Expr, ExprSchemable, cast};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::error::{SqlError, code};
@@ -20,10 +21,8 @@ impl ExprPlanner for Operators {
             return Ok(PlannerResult::Original(raw));
         };
         match raw.op {
-            B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq => {
-                if differ(&raw.left, &left, &raw.right, &right) {
-                    return Err(no_operator(&left, &raw.op, &right));
-                }
+            B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq if differ(&raw.left, &left, &raw.right, &right) => {
+                return Err(no_operator(&left, &raw.op, &right));
             }
             B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo => {
                 if let Some(planned) = date_arithmetic(&raw, &left, &right) {
@@ -45,6 +44,38 @@ fn no_operator(left: &DataType, op: &BinaryOperator, right: &DataType) -> datafu
     SqlError::new(code::UNDEFINED_FUNCTION, message)
         .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
         .into()
+}
+
+/// Refuses a UNION of columns that PostgreSQL would not match.
+pub(super) fn check_unions(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Union(union) = node {
+            for pair in union.inputs.windows(2) {
+                check_union(&pair[0], &pair[1])?;
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map(|_| ())
+}
+
+fn check_union(left: &LogicalPlan, right: &LogicalPlan) -> Result<()> {
+    for at in 0..left.schema().fields().len().min(right.schema().fields().len()) {
+        let types = [left, right].map(|side| side.schema().field(at).data_type());
+        if differ(&output(left, at), types[0], &output(right, at), types[1]) {
+            let message = format!("UNION types {} and {} cannot be matched", type_name(types[0]), type_name(types[1]));
+            return Err(SqlError::new(code::DATATYPE_MISMATCH, message).into());
+        }
+    }
+    Ok(())
+}
+
+/// The expression of an output column, where the plan shows it; a string in it has no type yet.
+fn output(plan: &LogicalPlan, at: usize) -> Expr {
+    match plan {
+        LogicalPlan::Projection(projection) => projection.expr[at].clone().unalias(),
+        other => Expr::from(other.schema().qualified_field(at)),
+    }
 }
 
 /// Whether two sides cannot be compared in PostgreSQL although DataFusion would cast one of them. A string literal has no type yet.

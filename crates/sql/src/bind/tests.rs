@@ -93,7 +93,7 @@ fn output_columns_have_postgresql_names_and_types() {
         ("SELECT src AS \"Odd Name\", dst AS Folded FROM edges", vec!["Odd Name integer?", "folded integer?"]),
         ("SELECT date '2024-01-02' + 1, date '2024-01-02' - date '2024-01-01'", vec!["?column? date", "?column? integer"]),
         ("SELECT row_number() OVER (ORDER BY src) FROM edges", vec!["row_number bigint"]),
-        ("VALUES (1, 'a'), (2, NULL)", vec!["column1 integer?", "column2 text?"]),
+        ("VALUES (1, 'a'), (2, NULL)", vec!["column1 integer", "column2 text?"]),
         ("SELECT src FROM edges GROUP BY 1 ORDER BY 1 LIMIT 3", vec!["src integer?"]),
     ] {
         assert_eq!(columns(sql), expected, "{sql}");
@@ -116,6 +116,7 @@ fn errors_are_in_postgresql_words() {
         ),
         ("SELECT * FROM edges, edges", "42712: table name \"edges\" specified more than once"),
         ("SELECT 1 UNION SELECT 1, 2", "42601: each UNION query must have the same number of columns"),
+        ("SELECT src FROM edges UNION SELECT name FROM names", "42804: UNION types integer and text cannot be matched"),
         ("SELECT src = name FROM edges, names", "42883: operator does not exist: integer = text"),
         ("SELECT name + 1 FROM names", "42883: operator does not exist: text + integer"),
         ("SELECT src FROM edges WHERE dst", "42804: argument of WHERE must be type boolean, not type integer"),

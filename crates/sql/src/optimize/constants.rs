@@ -1,8 +1,8 @@
 //! Constants folded with PostgreSQL's arithmetic.
 //!
 //! DataFusion folds constants with arithmetic that wraps. So what could overflow is folded here before: an operation on constants becomes
-//! its value, or the statement fails, as PostgreSQL's does. What PostgreSQL may not evaluate at all (branches of CASE, arguments of COALESCE,
-//! the second side of AND and OR) is left alone.
+//! its value, or the statement fails, as PostgreSQL's does, in a branch of CASE too. Only where a constant decides (`false AND …`,
+//! `CASE WHEN true …`) the rest is left alone.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
@@ -30,15 +30,16 @@ pub(super) fn fold(plan: LogicalPlan) -> Result<LogicalPlan> {
     folded.map(|t| t.data)
 }
 
-/// Does not go into what may never be evaluated.
+/// Does not go into what PostgreSQL would not: where a constant decides before.
 fn guard(expr: Expr) -> Result<Transformed<Expr>> {
-    let lazy = match &expr {
-        Expr::Case(_) => true,
-        Expr::ScalarFunction(call) => call.func.short_circuits(),
-        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(op, Operator::And | Operator::Or),
+    let literal = |e: &Expr| matches!(e, Expr::Literal(..));
+    let decided = match &expr {
+        Expr::Case(case) => case.expr.as_deref().is_some_and(literal) || case.when_then_expr.iter().any(|(when, _)| literal(when)),
+        Expr::ScalarFunction(call) => call.func.short_circuits() && call.args.first().is_some_and(literal),
+        Expr::BinaryExpr(BinaryExpr { left, op, .. }) => matches!(op, Operator::And | Operator::Or) && literal(left),
         _ => false,
     };
-    Ok(if lazy { Transformed::new(expr, false, TreeNodeRecursion::Jump) } else { Transformed::no(expr) })
+    Ok(if decided { Transformed::new(expr, false, TreeNodeRecursion::Jump) } else { Transformed::no(expr) })
 }
 
 fn fold_one(expr: Expr) -> Result<Transformed<Expr>> {

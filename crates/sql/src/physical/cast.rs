@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringBuilder};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, Schema, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -98,6 +98,7 @@ fn cast_array(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
             let whole = DataType::Decimal128((*precision + 1).min(38), 0);
             in_range(&cast_with_options(values, &whole, &STRICT)?, to)
         }
+        (DataType::Decimal128(..), DataType::Float32 | DataType::Float64) => decimals_to_floats(values, to),
         (from, to) if from.is_numeric() && to.is_numeric() => in_range(values, to),
         _ => Ok(cast_with_options(values, to, &STRICT)?),
     }
@@ -174,6 +175,16 @@ fn boolean(text: &str) -> Result<bool> {
     } else {
         Err(DataFusionError::Execution(format!("invalid input syntax for type boolean: \"{text}\"")))
     }
+}
+
+/// The nearest floating point number. Arrow divides by a power of ten, which is not always the nearest.
+fn decimals_to_floats(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let decimals = values.as_primitive::<Decimal128Type>();
+    let scale = decimals.scale();
+    let doubles =
+        decimals.iter().map(|v| v.map(|v| format!("{v}e{}", -i32::from(scale)).parse::<f64>().expect("digits are a number")));
+    let doubles: ArrayRef = Arc::new(doubles.collect::<Float64Array>());
+    Ok(cast(&doubles, to)?)
 }
 
 /// Half to even, as PostgreSQL rounds floating point.

@@ -135,15 +135,14 @@ fn a_semi_join_with_a_condition_finds_the_values_that_meet() {
     check(
         "SELECT src FROM edges e WHERE EXISTS (SELECT 1 FROM weights WHERE node = e.dst AND w > e.src)",
         "
-Join #7: left.src = right.src and left.dst = right.dst, NULL meets NULL, then project left.src
+Join #6: left.src = right.src and left.dst = right.dst, NULL meets NULL, then project left.src
   Source #0: edges (src, dst) → workers by (src, dst)
-  Distinct #6 [distinct] → workers by (src, dst)
-    Join #5: left.dst = right.node, then filter w > CAST(src AS double precision), then project src, dst → workers by (src, dst)
-      Distinct #2 [distinct] → workers by (dst)
-        Map #1: project src, dst → workers by (src, dst)
-          Source #0, as above
-      Map #4: filter node IS NOT NULL → workers by (node)
-        Source #3: weights (node, w)",
+  Distinct #5 [distinct] → workers by (src, dst)
+    Join #4: left.dst = right.node, then filter w > CAST(src AS double precision), then project src, dst → workers by (src, dst)
+      Distinct #1 [distinct] → workers by (dst)
+        Source #0, as above → workers by (src, dst)
+      Map #3: filter node IS NOT NULL → workers by (node)
+        Source #2: weights (node, w)",
     );
 }
 
@@ -305,7 +304,7 @@ Loop #3: r (a), set: iterations kept, rows may go [distinct]
       Constant #0: 1 row [append-only, distinct]
   joins every pair, in the loop's own row store
     Source #2: edges (src, dst) → one worker
-  then filter a < src, then project dst as a
+  then filter a < src, then project dst
   goes round to one worker",
     );
 }
@@ -361,5 +360,37 @@ fn what_cannot_be_maintained_is_refused_by_name() {
         ),
     ] {
         assert_eq!(error(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn odd_shapes_are_valid_plans() {
+    for sql in [
+        "SELECT count(*) FROM edges a, edges b",
+        "SELECT count(*), max(name) FROM weights, edges WHERE name = 'x'",
+        "SELECT src FROM edges WHERE EXISTS (SELECT 1 FROM weights)",
+        "SELECT 1 FROM edges",
+        "SELECT count(*) FROM (SELECT 1 FROM edges UNION ALL SELECT 2 FROM weights) x",
+        "SELECT * FROM edges WHERE false",
+        "SELECT a.* FROM edges a JOIN edges b USING (src) JOIN weights ON node = a.dst AND w > 1",
+        "SELECT x.a, w FROM (VALUES (1, 2.5), (3, NULL)) x(a, b) JOIN weights ON x.a = node AND x.b = w",
+        "SELECT w, count(*) FROM weights GROUP BY w",
+        "SELECT a.w FROM weights a JOIN weights b ON a.w = b.w",
+        "SELECT DISTINCT name, upper(name), length(name) FROM weights WHERE name LIKE 'a%' OR name IN ('b', 'c')",
+        "SELECT src, sum(dst) * 2 + 1, avg(dst), min(dst), max(dst) FROM edges GROUP BY src HAVING sum(dst) > 10",
+        "SELECT count(*) FROM edges HAVING count(*) > 1",
+        "WITH c AS (SELECT src, count(*) AS n FROM edges GROUP BY src) SELECT a.src FROM c a JOIN c b ON a.n = b.n",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT src FROM edges, t) SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT src FROM edges, t) SELECT count(*) FROM t",
+        "WITH RECURSIVE t(w) AS (SELECT w FROM weights UNION SELECT a.w * 2 FROM t JOIN weights a ON a.w = t.w) SELECT * FROM t",
+        "WITH RECURSIVE t(n, s) AS (SELECT src, name FROM edges JOIN weights ON src = node UNION SELECT e.dst, t.s || '>' FROM t, edges e \
+         WHERE e.src = t.n AND length(t.s) < 5) SELECT s, count(*) FROM t GROUP BY s",
+        "WITH RECURSIVE t(n) AS (SELECT src FROM edges UNION SELECT s.m + 1 FROM (SELECT n * 2 AS m FROM t WHERE n < 9) s JOIN edges ON s.m = dst) \
+         SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n + 1 FROM t WHERE false) SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n FROM t WHERE EXISTS (SELECT 1 FROM edges WHERE src = t.n)) SELECT * FROM t",
+        "SELECT src FROM edges WHERE src IN (WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n + 1 FROM t WHERE n < 3) SELECT n FROM t)",
+    ] {
+        plan(sql);
     }
 }

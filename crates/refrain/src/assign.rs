@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, St
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::util::display::FormatOptions;
+use refrain_dataflow::expression::arrow_error;
 use refrain_sql::catalog::{Column, Relation as Entry};
 use refrain_sql::types::{SqlType, type_name};
 
@@ -101,8 +102,7 @@ fn cast_to(column: &Column, values: &ArrayRef) -> Result<ArrayRef> {
         return Err(Error::statement("42804", message));
     }
     let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-    cast_with_options(values, &to, &options)
-        .map_err(|e| Error::data("22003", format!("{} out of range", column.type_name())).with_detail(e.to_string()))
+    cast_with_options(values, &to, &options).map_err(|e| arrow_error(&e).into())
 }
 
 #[cfg(test)]

@@ -114,17 +114,27 @@ impl Shared {
     /// Waits until an append is durable, then acts. In a store that is durable at once no task is spawned.
     async fn finish(self: &Arc<Self>, mut appended: Appended, act: impl FnOnce(&Arc<Self>) + Send + 'static) -> Result<()> {
         if let std::task::Poll::Ready(result) = futures::poll!(&mut appended) {
-            result?;
-            act(self);
-            return Ok(());
+            return self.act_if_durable(result, act);
         }
         let shared = Arc::clone(self);
         let task = tokio::spawn(async move {
-            appended.await?;
-            act(&shared);
-            Ok(())
+            let result = appended.await;
+            shared.act_if_durable(result, act)
         });
         task.await.unwrap_or_else(|_| Err(Error::engine("the task that publishes a statement has stopped")))
+    }
+
+    fn act_if_durable(self: &Arc<Self>, result: refrain_checkpoint::Result<()>, act: impl FnOnce(&Arc<Self>)) -> Result<()> {
+        match result {
+            Ok(()) => act(self),
+            Err(error) => {
+                // No later epoch may pass this one, so whoever waits for one waits in vain.
+                let error = Error::from(error);
+                self.visible.end(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Publishes what is durable, in order.

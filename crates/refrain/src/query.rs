@@ -16,7 +16,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
+use refrain_dataflow::expression::evaluation_error;
 use refrain_sql::{Bound, RelationKind, RelationSource};
 use refrain_types::{Epoch, RelationId};
 
@@ -109,8 +111,11 @@ impl Prepared {
 }
 
 /// An error of DataFusion, in PostgreSQL's words.
-pub(crate) fn execution_error(error: datafusion::error::DataFusionError) -> Error {
-    refrain_sql::bind::errors::from_datafusion(error).into()
+pub(crate) fn execution_error(error: DataFusionError) -> Error {
+    match error.find_root() {
+        DataFusionError::External(_) => refrain_sql::bind::errors::from_datafusion(error).into(),
+        _ => evaluation_error(&error).into(),
+    }
 }
 
 /// Whether a source is a table that the engine makes up.

@@ -169,6 +169,11 @@ impl Relation {
         self.visible.up_to_read_point(after, || self.settled())
     }
 
+    /// The last epoch that is visible in tables.
+    pub fn visible_epoch(&self) -> Epoch {
+        self.visible.now()
+    }
+
     /// Whether the result at `epoch` can be told from later changes; see [`Relation::admissible`].
     pub fn is_exact_at(&self, epoch: Epoch) -> bool {
         self.state().log.is_exact_at(epoch)
@@ -237,10 +242,10 @@ impl Relation {
         self.state().log.register(position, None)
     }
 
-    /// Registers a reader that is dropped when it lags [`SUBSCRIBER_LAG_ROWS_MAX`] rows behind.
-    pub fn register_subscriber(&self) -> (ReaderId, Snapshot) {
+    /// Registers a reader that is dropped when it lags more rows than this behind.
+    pub fn register_subscriber(&self, lag_rows_max: u64) -> (ReaderId, Snapshot) {
         let mut state = self.state();
-        let reader = state.log.register(self.settled(), Some(SUBSCRIBER_LAG_ROWS_MAX));
+        let reader = state.log.register(self.settled(), Some(lag_rows_max));
         (reader, self.snapshot_in(&state))
     }
 

@@ -14,6 +14,9 @@ use crate::display;
 use crate::error::{Error, Result};
 use crate::relation::{ReaderId, Relation};
 
+/// An index that is not used must not keep the table's change log for ever.
+const LAG_ROWS_MAX: u64 = 1 << 20;
+
 /// The indexes of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct RowIndexes(Mutex<BTreeMap<RelationId, RowIndex>>);
@@ -60,7 +63,7 @@ impl RowIndexes {
 
 impl RowIndex {
     fn of(table: &Arc<Relation>) -> Self {
-        let (reader, snapshot) = table.register_subscriber();
+        let (reader, snapshot) = table.register_subscriber(LAG_ROWS_MAX);
         let layout = RowLayout::of_schema(&table.physical);
         let rows = Arrangement::new(layout.words(), true, None);
         let mut index = Self { relation: Arc::clone(table), reader, position: snapshot.epoch, layout, rows, words: Vec::new() };

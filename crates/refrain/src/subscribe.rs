@@ -20,7 +20,7 @@ use refrain_types::{DataflowId, Delta, Epoch};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::planning;
-use crate::relation::{ReaderId, Relation, Snapshot, consolidate};
+use crate::relation::{ReaderId, Relation, SUBSCRIBER_LAG_ROWS_MAX, Snapshot, consolidate};
 use crate::session::Session;
 
 /// One step of a subscription.
@@ -73,7 +73,7 @@ pub(crate) async fn subscribe(session: &Session, statement: &Subscribe) -> Resul
     // What has been acknowledged is in the first rows.
     let visible = shared.visible.now();
     relation.wait_settled(visible).await?;
-    let (reader, snapshot) = relation.register_subscriber();
+    let (reader, snapshot) = relation.register_subscriber(SUBSCRIBER_LAG_ROWS_MAX);
     let schema = Arc::clone(&relation.schema);
     let mut feed = Feed {
         shared: Arc::clone(shared),

@@ -11,29 +11,7 @@ use refrain_sql::catalog::SYSTEM_SCHEMA;
 use refrain_sql::types::UTC;
 
 use crate::engine::Shared;
-
-/// A loop of a running view, as its workers last told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LoopStatus {
-    /// Name of the view.
-    pub view: String,
-    /// Number of its dataflow.
-    pub dataflow: u64,
-    /// Name of the recursive query.
-    pub loop_name: String,
-    /// The dataflow's tick.
-    pub tick: u64,
-    /// The iteration that was last released.
-    pub iteration: u64,
-    /// Rows that the head has still to release.
-    pub frontier_rows: u64,
-    /// Rows that are held for a checkpoint or for the next tick.
-    pub held_rows: u64,
-    /// Rows in the loop log of the last checkpoint.
-    pub log_rows: u64,
-    /// Bytes of it.
-    pub log_bytes: u64,
-}
+use crate::runtime::LoopStatus;
 
 const LOOPS: &str = "loops";
 const CHECKPOINTS: &str = "checkpoints";

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use refrain_plan::{Operator, StreamPlan};
 use refrain_state::RowLayout;
 use refrain_types::{Delta, OperatorId, Tick};
 
@@ -131,4 +132,31 @@ impl Restored {
     pub fn part(&self, operator: OperatorId, part: Part) -> impl Iterator<Item = &Delta> + '_ {
         self.parts.get(&(operator, part)).into_iter().flatten().map(|delta| &**delta)
     }
+}
+
+/// Logical schema of the rows of a part, `None` where the plan has no such state.
+#[must_use]
+pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<SchemaRef> {
+    let node = plan.nodes.get(operator.0 as usize)?;
+    let input = |i: usize| node.inputs.get(i).map(|(id, _)| Arc::clone(&plan.node(*id).schema));
+    match (&node.operator, part) {
+        (Operator::Distinct | Operator::Aggregate(_), Part::Left) => input(0),
+        (Operator::Join(_), Part::Left | Part::Right) => {
+            let schema = input(usize::from(part == Part::Right))?;
+            // In a loop the iteration is the last cell of a row.
+            Some(if node.scope.is_empty() { schema } else { with_iteration(&schema) })
+        }
+        (Operator::LoopHead(_), Part::Right) => input(1),
+        (Operator::LoopHead(head), Part::Derivations | Part::Emissions | Part::Rows | Part::Frontier | Part::Log) => {
+            Some(Arc::clone(&head.variable))
+        }
+        _ => None,
+    }
+}
+
+/// Rows with their iteration as the last column.
+pub(crate) fn with_iteration(schema: &Schema) -> SchemaRef {
+    let mut fields = schema.fields().to_vec();
+    fields.push(Arc::new(Field::new("iteration", DataType::UInt32, false)));
+    Arc::new(Schema::new(fields))
 }

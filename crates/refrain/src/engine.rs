@@ -147,6 +147,11 @@ impl EngineBuilder {
     }
 }
 
+/// Whether a dataflow lives no longer than a statement or a subscription.
+pub(crate) fn is_temporary(dataflow: DataflowId) -> bool {
+    dataflow.0 >= TEMPORARY_IDS
+}
+
 impl Shared {
     async fn start(workers: usize, environment: Arc<dyn Environment>, opened: Opened) -> Result<Arc<Self>> {
         let dictionary = Dictionary::new();
@@ -168,6 +173,7 @@ impl Shared {
             temporary: AtomicU64::new(0),
         });
         recovery::recover(&shared, manifest, next_epoch).await?;
+        Runtime::drive(&shared);
         Ok(shared)
     }
 

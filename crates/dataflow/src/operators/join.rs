@@ -23,7 +23,7 @@ use timely::progress::operate::FrontierInterest;
 
 use super::stage::{Packed, Side as StageSide, Stage};
 use super::{Context, Edge, Stateful, connect, output};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, with_iteration};
 use crate::restore::{overflow, restore_part};
 use crate::time::{Path, Time};
 
@@ -103,12 +103,7 @@ impl Side {
 
     fn captured(&mut self, operator: OperatorId, part: Part, full: bool) -> Captured {
         let captured = self.rows.capture(full);
-        let mut schema = self.schema.clone();
-        if self.iteration.is_some() {
-            let mut fields = schema.fields().to_vec();
-            fields.push(Arc::new(arrow::datatypes::Field::new("__iteration", DataType::UInt32, false)));
-            schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        }
+        let schema = if self.iteration.is_some() { with_iteration(&self.schema) } else { self.schema.clone() };
         Captured::packed(operator, part, &schema, &self.layout, captured)
     }
 }

@@ -1,0 +1,182 @@
+//! The workers' threads and the views that run on them: which dataflow ticks next, over what, and what becomes of its output.
+//!
+//! Each view has a dataflow with ticks of its own. A dataflow that is idle takes in what its sources have published, as far as all of
+//! them are settled, and publishes its output when the tick settles. A tick that is cut leaves its output in the view's unsettled
+//! buffer, and the next tick goes on.
+//!
+//! The schedule is under one lock. Workers take it when they end a tick, writers when they have published; nobody waits for a
+//! worker while holding it.
+
+mod admission;
+mod capture;
+mod checkpoint;
+mod once;
+mod restore;
+mod segments;
+mod threads;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use refrain_dataflow::{Command, CommandLog, Restored};
+use refrain_plan::StreamPlan;
+use refrain_state::Dictionary;
+use refrain_types::{DataflowId, Environment, Epoch, RelationId};
+
+use crate::error::{Error, Result};
+use crate::relation::Relation;
+use crate::settings::EngineSettings;
+use checkpoint::Checkpointer;
+pub(crate) use restore::restore;
+use threads::Threads;
+use views::View;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    commands: Arc<CommandLog>,
+    threads: Threads,
+    workers: usize,
+    dictionary: Arc<Dictionary>,
+    environment: Arc<dyn Environment>,
+    schedule: Mutex<Schedule>,
+    me: Weak<Self>,
+    /// Uploads run here.
+    io: tokio::runtime::Handle,
+}
+
+/// The views, and what is known about when they may go on.
+#[derive(Debug, Default)]
+struct Schedule {
+    views: BTreeMap<DataflowId, View>,
+    admit_after_ms: u64,
+    /// Dataflows that live no longer than a statement take ids below this, downwards.
+    once: u64,
+    checkpointer: Checkpointer,
+}
+
+/// A loop as `refrain.loops` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct LoopStatus {
+    pub view: String,
+    pub dataflow: u64,
+    pub loop_name: String,
+    pub tick: u64,
+    pub iteration: u64,
+    pub frontier_rows: u64,
+    pub held_rows: u64,
+    pub log_rows: u64,
+    pub log_bytes: u64,
+}
+
+impl Runtime {
+    /// Starts the workers.
+    pub fn start(workers: usize, dictionary: Arc<Dictionary>, environment: Arc<dyn Environment>) -> Result<Arc<Self>> {
+        let commands = CommandLog::new(workers);
+        let threads = Threads::start(workers, &commands)?;
+        let schedule = Schedule { admit_after_ms: 100, once: u64::MAX, ..Schedule::default() };
+        let (schedule, io) = (Mutex::new(schedule), tokio::runtime::Handle::current());
+        let runtime =
+            Arc::new_cyclic(|me| Self { commands, threads, workers, dictionary, environment, schedule, me: Weak::clone(me), io });
+        runtime.threads.watch(&runtime);
+        Ok(runtime)
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to keep a view, from its sources at `at` or later. Returns at once.
+    pub fn create_view(
+        self: &Arc<Self>,
+        view: Arc<Relation>,
+        dataflow: DataflowId,
+        plan: Arc<StreamPlan>,
+        sources: BTreeMap<RelationId, Arc<Relation>>,
+        at: Epoch,
+    ) -> Result<()> {
+        self.check_alive()?;
+        self.start_view(View::new(self, view, dataflow, plan, sources, at));
+        Ok(())
+    }
+
+    /// Goes on with a view as a checkpoint holds it: everything up to `admitted` is in its dataflow.
+    pub fn restore_view(
+        self: &Arc<Self>,
+        view: Arc<Relation>,
+        dataflow: DataflowId,
+        plan: Arc<StreamPlan>,
+        sources: BTreeMap<RelationId, Arc<Relation>>,
+        restored: Restored,
+        admitted: Epoch,
+    ) {
+        self.start_view(View::restored(self, view, dataflow, plan, sources, (restored, admitted)));
+    }
+
+    fn start_view(&self, view: View) {
+        let dataflow = view.control.id;
+        let create = Command::Create(Arc::clone(&view.control));
+        let mut schedule = self.schedule();
+        assert!(schedule.views.insert(dataflow, view).is_none(), "a view is created once");
+        self.commands.push(&create);
+        drop(schedule);
+        self.pump();
+    }
+
+    /// Ends a view's dataflow, whatever it is doing.
+    pub fn drop_view(&self, dataflow: DataflowId) {
+        let view = {
+            let mut schedule = self.schedule();
+            schedule.forget_dataflow(dataflow);
+            schedule.views.remove(&dataflow)
+        };
+        if let Some(view) = view {
+            view.control.kill();
+            self.commands.push(&Command::Drop(dataflow));
+        }
+    }
+
+    /// Something was published: opens ticks wherever there is work now.
+    pub fn pump(&self) {
+        let mut schedule = self.schedule();
+        let now = self.environment.monotonic();
+        // A view that settles without work may let the next one settle.
+        while schedule.views.values_mut().fold(false, |any, view| view.admit(now) || any) {}
+    }
+
+    /// What the loops are doing.
+    pub fn loops(&self) -> Vec<LoopStatus> {
+        self.schedule().views.values().flat_map(View::loops).collect()
+    }
+
+    /// The settings of the engine have changed.
+    pub fn settings_changed(&self, settings: EngineSettings) {
+        let mut schedule = self.schedule();
+        schedule.admit_after_ms = u64::try_from(settings.admit_after.as_millis()).unwrap_or(u64::MAX);
+        schedule.checkpointer.set(&settings);
+    }
+
+    /// Why the engine cannot go on, if a worker panicked.
+    pub fn failed(&self) -> Option<Error> {
+        self.threads.failed()
+    }
+
+    fn check_alive(&self) -> Result<()> {
+        self.failed().map_or(Ok(()), Err)
+    }
+
+    /// A worker panicked: whoever waits gets the error.
+    fn end_views(&self, error: &Error) {
+        for view in self.schedule().views.values_mut() {
+            view.end(error);
+        }
+    }
+
+    /// Ends the workers.
+    pub fn stop(&self) {
+        self.commands.push(&Command::Stop);
+        self.threads.stop();
+        self.schedule().views.clear();
+    }
+}

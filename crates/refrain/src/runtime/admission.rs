@@ -1,0 +1,117 @@
+//! What a dataflow takes in next, and when: the input of its next tick.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use refrain_dataflow::{Order, TickInput};
+use refrain_types::{Delta, Epoch};
+
+use super::Runtime;
+use super::views::{Running, View, feed};
+
+impl View {
+    /// How far all sources can be read now, exactly.
+    fn readable(&self) -> Option<Epoch> {
+        let after = self.admitted.unwrap_or(Epoch(0));
+        let Some(up_to) = self.sources.values().map(|s| s.relation.admissible(after)).min() else {
+            // Without sources there is nothing to wait for.
+            return Some(self.relation.visible_epoch().max(self.hydrate_at));
+        };
+        self.sources.values().all(|s| s.relation.is_exact_at(up_to)).then_some(up_to)
+    }
+
+    /// Opens the next tick if the view is idle and there is something to do. Returns whether the view has settled further without
+    /// a tick, so that others may go on.
+    pub fn admit(&mut self, now: Duration) -> bool {
+        if self.running.is_some() {
+            self.note_waiting(now);
+            return false;
+        }
+        if self.frozen || self.capturing {
+            return false;
+        }
+        // A tick was cut: something is still to be done.
+        let unsettled = self.admitted.is_some_and(|a| a > self.relation.settled());
+        match (self.admitted, self.readable()) {
+            (None, Some(epoch)) if epoch >= self.hydrate_at => {
+                let mut feeds = Vec::new();
+                for (node, relation) in &self.feeds {
+                    let snapshot = self.sources[relation].relation.snapshot_at(epoch);
+                    let errors = Delta { errors: snapshot.errors, ..Delta::empty(self.sources[relation].relation.physical.clone()) };
+                    feeds.extend(feed(*node, snapshot.chunks));
+                    feeds.extend(feed(*node, (!errors.is_empty()).then(|| Arc::new(errors))));
+                }
+                self.open(epoch, feeds, true);
+                false
+            }
+            (None, _) => false,
+            (Some(admitted), Some(epoch)) if epoch > admitted => {
+                let mut feeds = Vec::new();
+                for (node, relation) in &self.feeds {
+                    for (_, deltas) in self.sources[relation].relation.changes(admitted, epoch) {
+                        feeds.extend(feed(*node, deltas));
+                    }
+                }
+                if feeds.is_empty() && !unsettled {
+                    self.admitted = Some(epoch);
+                    self.relation.advance(epoch);
+                    for source in self.sources.values() {
+                        source.relation.release(source.reader, epoch);
+                    }
+                    return true;
+                }
+                self.open(epoch, feeds, false);
+                false
+            }
+            (Some(admitted), _) => {
+                if unsettled {
+                    self.open(admitted, Vec::new(), false);
+                }
+                false
+            }
+        }
+    }
+
+    fn open(&mut self, epoch: Epoch, feeds: Vec<(usize, Arc<Delta>)>, constants: bool) {
+        self.admitted = Some(epoch);
+        self.tick = self.tick.next();
+        self.running = Some(Running { waiting_since: None, cut: false });
+        self.control.order(Order::Tick(Arc::new(TickInput { tick: self.tick, feeds, constants })));
+    }
+
+    /// Remembers since when input waits for the running tick.
+    fn note_waiting(&mut self, now: Duration) {
+        let admitted = self.admitted.expect("a tick is running");
+        let waits = self.plan.loops().next().is_some()
+            && self.sources.values().any(|s| s.relation.has_changes(admitted, s.relation.settled()));
+        if let Some(running) = &mut self.running
+            && waits
+        {
+            running.waiting_since.get_or_insert(now);
+        }
+    }
+
+    /// Cuts the running tick when input has waited for it long enough.
+    fn cut_if_due(&mut self, now: Duration, admit_after_ms: u64) {
+        let patience = Duration::from_millis(admit_after_ms.saturating_mul(1 << self.patience));
+        if let Some(running) = &mut self.running
+            && !running.cut
+            && running.waiting_since.is_some_and(|since| now.saturating_sub(since) >= patience)
+        {
+            running.cut = true;
+            self.control.hold(self.tick);
+        }
+    }
+}
+
+impl Runtime {
+    /// Time has passed: cuts the ticks that input has waited for too long.
+    pub(super) fn watch(&self) {
+        let now = self.environment.monotonic();
+        let mut schedule = self.schedule();
+        let admit_after_ms = schedule.admit_after_ms;
+        for view in schedule.views.values_mut() {
+            view.cut_if_due(now, admit_after_ms);
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Carries out what the protocol decides: the executor beside [`refrain_checkpoint::protocol::decide`].
+//!
+//! One task drives. It asks what to do next, does it, notes that, and asks again until the answer is to wait. Captures happen on
+//! the workers' threads and are noted under the schedule's lock; uploads and the commit are tasks of their own.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, Phase, Replay, Running, Settings, decide};
+use refrain_checkpoint::{Attempt, CommitOutcome, Contents, DataflowEntry, RelationEntry};
+use refrain_dataflow::{Captured, Order};
+use refrain_types::{DataflowId, Epoch, RelationId};
+use tokio::sync::{Notify, oneshot};
+
+use super::capture::{CapturedDataflow, CapturedRelation, Committed, Position, ResultPins, wants_base};
+use super::{Runtime, Schedule};
+use crate::checkpoints::CheckpointInfo;
+use crate::database::Database;
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::relation::RelationKind;
+use crate::settings::EngineSettings;
+
+/// How many checkpoints `refrain.checkpoints` remembers.
+const HISTORY_MAX: usize = 1000;
+
+/// The coordinator's memory.
+#[derive(Debug, Default)]
+pub(super) struct Checkpointer {
+    settings: Settings,
+    requests: Vec<oneshot::Sender<Result<CheckpointInfo>>>,
+    last_ended: Duration,
+    run: Option<Run>,
+    committed: Committed,
+    pins: ResultPins,
+    /// After an abort the next capture is a base: what was captured then is in no store.
+    lost_changes: bool,
+    history: VecDeque<CheckpointInfo>,
+    pub wake: Arc<Notify>,
+}
+
+/// The checkpoint in flight.
+#[derive(Debug)]
+struct Run {
+    facts: Running,
+    started_unix_ms: u64,
+    attempt: Arc<Attempt>,
+    waiters: Vec<oneshot::Sender<Result<CheckpointInfo>>>,
+    positions: Vec<Position>,
+    /// Keep the logs from what this checkpoint holds on, for the next one.
+    pins: ResultPins,
+    dataflows: Vec<DataflowEntry>,
+    relations: Vec<RelationEntry>,
+    /// Epoch and catalog of the tables' capture.
+    tables: Option<(Epoch, serde_json::Value)>,
+    outcome: Option<(u64, Contents)>,
+}
+
+impl Checkpointer {
+    pub fn set(&mut self, settings: &EngineSettings) {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        self.settings.interval_ms = settings.checkpoint_interval.map(millis);
+        self.settings.hold_max_ms = millis(settings.checkpoint_hold_max).max(1);
+        self.settings.timeout_ms = millis(settings.checkpoint_timeout);
+        self.settings.replay = if settings.checkpoint_replay_at_capture { Replay::AtCapture } else { Replay::AtCommit };
+        self.wake.notify_one();
+    }
+
+    fn facts(&self, now: Duration) -> Facts {
+        let running = self.run.as_ref().map(|r| r.facts.clone());
+        Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), last_ended: self.last_ended, running }
+    }
+
+}
+
+impl Schedule {
+    fn phase(&mut self, dataflow: DataflowId) -> Option<&mut Phase> {
+        let run = self.checkpointer.run.as_mut()?;
+        run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase)
+    }
+
+    /// A dataflow has ended its tick: if it was asked to hold, it is held now.
+    pub(super) fn note_held(&mut self, dataflow: DataflowId, now: Duration) {
+        if let Some(phase) = self.phase(dataflow)
+            && *phase == Phase::HoldRequested
+        {
+            *phase = Phase::Held { since: now };
+            self.checkpointer.wake.notify_one();
+        }
+    }
+
+    /// A dataflow is gone.
+    pub(super) fn forget_dataflow(&mut self, dataflow: DataflowId) {
+        if let Some(run) = &mut self.checkpointer.run {
+            run.facts.dataflows.retain(|d| d.id != dataflow);
+            for other in &mut run.facts.dataflows {
+                other.readers.retain(|r| *r != dataflow);
+            }
+            self.checkpointer.wake.notify_one();
+        }
+    }
+}
+
+impl Runtime {
+    /// Takes a checkpoint that holds everything acknowledged until now.
+    pub async fn checkpoint(&self, shared: &Arc<Shared>) -> Result<CheckpointInfo> {
+        let (sender, done) = oneshot::channel();
+        {
+            let mut schedule = self.schedule();
+            schedule.checkpointer.set(&shared.settings());
+            schedule.checkpointer.requests.push(sender);
+            schedule.checkpointer.wake.notify_one();
+        }
+        self.threads.until_failure(done).await?
+    }
+
+    /// The checkpoints that were taken since the engine was opened.
+    pub fn checkpoints(&self) -> Vec<CheckpointInfo> {
+        self.schedule().checkpointer.history.iter().cloned().collect()
+    }
+
+    /// What was restored is what the next checkpoint adds to.
+    pub(super) fn restore_committed<'a>(&self, committed: Committed, relations: impl Iterator<Item = &'a Arc<crate::relation::Relation>>) {
+        let mut schedule = self.schedule();
+        let pin = |r: &Arc<crate::relation::Relation>| Some((r.id, Position::at(r, committed.relations.get(&r.id)?.epoch)));
+        schedule.checkpointer.pins = relations.filter_map(pin).collect();
+        schedule.checkpointer.committed = committed;
+    }
+
+    /// Begins to drive checkpoints, until the engine is closed.
+    pub fn drive(shared: &Arc<Shared>) {
+        let (engine, wake) = (Arc::downgrade(shared), Arc::clone(&shared.runtime.schedule().checkpointer.wake));
+        tokio::spawn(async move { while step(&engine, &wake).await {} });
+    }
+
+    /// Workers have handed over what their operators have.
+    pub(super) fn captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<Order> {
+        self.note_captured(dataflow, parts);
+        self.pump();
+        None
+    }
+
+    fn note_captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<()> {
+        let mut schedule = self.schedule();
+        let schedule = &mut *schedule;
+        let held_since = match schedule.phase(dataflow) {
+            Some(Phase::Held { since }) => *since,
+            // The checkpoint was given up meanwhile; what was captured is lost to it.
+            _ => {
+                schedule.views.get_mut(&dataflow)?.capturing = false;
+                schedule.checkpointer.lost_changes = true;
+                return None;
+            }
+        };
+        let view = schedule.views.get_mut(&dataflow)?;
+        view.capturing = false;
+        let Checkpointer { run, committed, pins, wake, .. } = &mut schedule.checkpointer;
+        let run = run.as_mut()?;
+        let settled = view.relation.settled();
+        let relation = CapturedRelation::take(&view.relation, settled, committed, pins, &run.positions);
+        run.pins.insert(view.relation.id, Position::at(&view.relation, settled));
+        run.positions.extend(Position::of(view));
+        run.facts.uploads.outstanding += 1;
+        let captured = CapturedDataflow::take(view, parts, relation);
+        self.upload(captured, Arc::clone(&run.attempt), committed.clone());
+        let phase = run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase);
+        *phase? = Phase::Captured { held_since };
+        wake.notify_one();
+        Some(())
+    }
+
+    fn upload(&self, captured: CapturedDataflow, attempt: Arc<Attempt>, committed: Committed) {
+        let (dictionary, runtime) = (Arc::clone(&self.dictionary), self.me.clone());
+        self.io.spawn(async move {
+            let written = captured.write(&attempt, &dictionary, &committed).await;
+            let Some(runtime) = runtime.upgrade() else { return };
+            runtime.note_upload(&attempt, written.map(|(dataflow, relation)| (Some(dataflow), vec![relation])));
+        });
+    }
+
+    fn note_upload(&self, attempt: &Arc<Attempt>, written: Result<(Option<DataflowEntry>, Vec<RelationEntry>)>) {
+        let mut schedule = self.schedule();
+        let Some(run) = schedule.checkpointer.run.as_mut().filter(|r| Arc::ptr_eq(&r.attempt, attempt)) else { return };
+        run.facts.uploads.outstanding -= 1;
+        match written {
+            Ok((dataflow, relations)) => {
+                run.dataflows.extend(dataflow);
+                run.relations.extend(relations);
+            }
+            Err(error) => run.facts.uploads.failed = Some(error.to_string()),
+        }
+        schedule.checkpointer.wake.notify_one();
+    }
+}
+
+/// One decision carried out. Returns whether to go on.
+async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
+    let Some(shared) = engine.upgrade() else { return false };
+    if shared.check_alive().is_err() {
+        return false;
+    }
+    let runtime = Arc::clone(&shared.runtime);
+    let now = shared.environment.monotonic();
+    let decision = decide(&runtime.schedule().checkpointer.facts(now));
+    match decision {
+        Decision::Wait(until) => {
+            drop((shared, runtime));
+            let pause = until.map_or(Duration::from_secs(3600), |until| until.saturating_sub(now));
+            let _ = tokio::time::timeout(pause.max(Duration::from_millis(1)), wake.notified()).await;
+        }
+        Decision::Begin => begin(&shared, now),
+        Decision::Hold(ids) => runtime.hold_for_checkpoint(&ids, now),
+        Decision::Capture(id) => {
+            runtime.capture(id);
+            // The workers note it.
+            let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
+        }
+        Decision::CaptureTables => capture_tables(&shared).await,
+        Decision::Commit => put(&shared, false),
+        Decision::ReadBack => put(&shared, true),
+        Decision::Release(ids) => runtime.release(&ids),
+        Decision::Abort(reason) => {
+            if let Some(run) = &mut runtime.schedule().checkpointer.run {
+                run.facts.aborted = Some(reason);
+            }
+        }
+        Decision::Finish => finish(&shared, now),
+    }
+    true
+}
+
+fn begin(shared: &Arc<Shared>, now: Duration) {
+    let mut schedule = shared.runtime.schedule();
+    let schedule = &mut *schedule;
+    let dataflows = schedule.views.values().filter(|v| !v.temporary).map(|view| {
+        let reads = |other: &&super::views::View| !other.temporary && other.sources.contains_key(&view.relation.id);
+        let readers = schedule.views.values().filter(reads).map(|other| other.control.id).collect();
+        DataflowFacts::running(view.control.id, readers, view.plan.loops().next().is_some())
+    });
+    let run = Run {
+        facts: Running::starting(now, dataflows.collect()),
+        started_unix_ms: shared.environment.unix_millis(),
+        attempt: Arc::new(shared.store.begin()),
+        waiters: std::mem::take(&mut schedule.checkpointer.requests),
+        positions: Vec::new(),
+        pins: ResultPins::new(),
+        dataflows: Vec::new(),
+        relations: Vec::new(),
+        tables: None,
+        outcome: None,
+    };
+    schedule.checkpointer.run = Some(run);
+}
+
+impl Runtime {
+    fn hold_for_checkpoint(&self, ids: &[DataflowId], now: Duration) {
+        let mut schedule = self.schedule();
+        for id in ids {
+            let Some(view) = schedule.views.get_mut(id) else { continue };
+            view.frozen = true;
+            let phase = if view.running.is_some() {
+                view.control.hold(view.tick);
+                Phase::HoldRequested
+            } else {
+                Phase::Held { since: now }
+            };
+            if let Some(of) = schedule.phase(*id) {
+                *of = phase;
+            }
+        }
+    }
+
+    fn capture(&self, id: DataflowId) {
+        let mut schedule = self.schedule();
+        let full = schedule.checkpointer.lost_changes || wants_base(&schedule.checkpointer.committed, id.0);
+        // Told once; the capture itself changes the phase.
+        if let Some(view) = schedule.views.get_mut(&id)
+            && !std::mem::replace(&mut view.capturing, true)
+        {
+            let control = Arc::clone(&view.control);
+            drop(schedule);
+            control.order(Order::Capture { full });
+        }
+    }
+
+    fn release(&self, ids: &[DataflowId]) {
+        let mut schedule = self.schedule();
+        for id in ids {
+            if let Some(view) = schedule.views.get_mut(id) {
+                view.frozen = false;
+            }
+            if let Some(phase) = schedule.phase(*id) {
+                let captured = matches!(phase, Phase::Captured { .. });
+                *phase = Phase::Released { captured };
+            }
+        }
+        drop(schedule);
+        self.pump();
+    }
+}
+
+/// Tables and the catalog at one epoch. No statement is between log and table meanwhile.
+async fn capture_tables(shared: &Arc<Shared>) {
+    let turn = shared.exclusive_turn().await;
+    let (epoch, database) = (shared.visible.now(), shared.database());
+    let mut schedule = shared.runtime.schedule();
+    let schedule = &mut *schedule;
+    let Checkpointer { run, committed, pins, .. } = &mut schedule.checkpointer;
+    let Some(run) = run.as_mut() else { return };
+    run.facts.tables_captured = true;
+    let tables = database.relations.values().filter(|r| r.kind == RelationKind::Table);
+    let captured = tables.map(|table| CapturedRelation::take(table, epoch, committed, pins, &run.positions)).collect::<Vec<_>>();
+    for table in &captured {
+        run.pins.insert(table.relation.id, Position::at(&table.relation, epoch));
+    }
+    run.positions.clear();
+    run.tables = Some((epoch, catalog_of(&database)));
+    run.facts.uploads.outstanding += 1;
+    let (attempt, committed) = (Arc::clone(&run.attempt), committed.clone());
+    let (dictionary, runtime) = (Arc::clone(&shared.dictionary), Arc::downgrade(&shared.runtime));
+    drop(turn);
+    tokio::spawn(async move {
+        let mut entries = Vec::new();
+        let mut result = Ok(());
+        for table in captured {
+            match table.write(&attempt, &dictionary, committed.relations.get(&table.relation.id)).await {
+                Ok(entry) => entries.push(entry),
+                Err(error) => result = Err(error),
+            }
+        }
+        if let Some(runtime) = runtime.upgrade() {
+            runtime.note_upload(&attempt, result.map(|()| (None, entries)));
+        }
+    });
+}
+
+fn catalog_of(database: &Database) -> serde_json::Value {
+    serde_json::to_value(&database.catalog).expect("a catalog is plain data")
+}
+
+/// Puts the manifest, or asks after one whose put had no answer.
+fn put(shared: &Arc<Shared>, again: bool) {
+    let mut schedule = shared.runtime.schedule();
+    let Some(run) = schedule.checkpointer.run.as_mut() else { return };
+    run.facts.commit = CommitFacts::Putting;
+    let (epoch, catalog) = run.tables.clone().expect("tables are captured before the commit");
+    // Views that were dropped meanwhile are not in the catalog any more.
+    let database = shared.database();
+    let lives = |id| database.relations.contains_key(&id);
+    let contents = Contents {
+        epoch,
+        catalog,
+        relations: run.relations.iter().filter(|r| lives(r.id)).cloned().collect(),
+        dataflows: run.dataflows.iter().filter(|d| lives(RelationId(d.id.0))).cloned().collect(),
+    };
+    let (attempt, runtime, environment) = (Arc::clone(&run.attempt), Arc::downgrade(&shared.runtime), Arc::clone(&shared.environment));
+    tokio::spawn(async move {
+        let outcome = if again { attempt.read_back().await } else { attempt.commit(contents.clone()).await };
+        let Some(runtime) = runtime.upgrade() else { return };
+        let mut schedule = runtime.schedule();
+        let Some(run) = schedule.checkpointer.run.as_mut().filter(|r| Arc::ptr_eq(&r.attempt, &attempt)) else { return };
+        run.facts.commit = match outcome {
+            CommitOutcome::Committed(manifest) => {
+                run.outcome = Some((manifest.id.0, contents));
+                CommitFacts::Ours
+            }
+            CommitOutcome::Fenced(_) => CommitFacts::Theirs,
+            CommitOutcome::Failed(error) => CommitFacts::Failed(error.to_string()),
+            CommitOutcome::Unknown(_) => CommitFacts::Unknown { since: environment.monotonic() },
+        };
+        schedule.checkpointer.wake.notify_one();
+    });
+}
+
+fn finish(shared: &Arc<Shared>, now: Duration) {
+    let mut schedule = shared.runtime.schedule();
+    let checkpointer = &mut schedule.checkpointer;
+    checkpointer.last_ended = now;
+    let Some(run) = checkpointer.run.take() else { return };
+    let result = match (run.outcome, run.facts.aborted.clone()) {
+        (Some((id, contents)), None) => {
+            let info = info(id, &contents, &checkpointer.committed, (&run.facts, run.started_unix_ms), now);
+            let committed = Committed {
+                relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
+                dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
+            };
+            checkpointer.committed = committed;
+            checkpointer.pins = run.pins;
+            checkpointer.lost_changes = false;
+            checkpointer.history.push_back(info.clone());
+            if checkpointer.history.len() > HISTORY_MAX {
+                checkpointer.history.pop_front();
+            }
+            Ok(info)
+        }
+        (_, reason) => {
+            checkpointer.lost_changes = true;
+            let reason = reason.map_or_else(|| "it was not committed".to_owned(), |r| r.to_string());
+            Err(Error::io(format!("checkpoint aborted: {reason}")).with_hint("The queries go on; the next checkpoint holds what this one would have."))
+        }
+    };
+    drop(schedule);
+    for waiter in run.waiters {
+        // Whoever asked may have gone.
+        let _ = waiter.send(result.clone());
+    }
+    if result.is_ok() {
+        let store = shared.store.clone();
+        tokio::spawn(async move {
+            // What is left behind is found again when the store is opened.
+            let _ = store.collect_garbage().await;
+        });
+    }
+}
+
+fn info(id: u64, contents: &Contents, before: &Committed, (facts, started_unix_ms): (&Running, u64), now: Duration) -> CheckpointInfo {
+    let frontier = contents.dataflows.iter().flat_map(|d| &d.operators).filter(|o| o.part == refrain_dataflow::Part::Frontier.name());
+    let frontier = frontier.flat_map(|o| &o.segments).map(|s| s.rows).sum::<u64>();
+    let known = before.segment_names();
+    let segments = contents.segments();
+    CheckpointInfo {
+        id,
+        epoch: contents.epoch.0,
+        started_unix_ms,
+        duration_ms: u64::try_from(now.saturating_sub(facts.started).as_millis()).unwrap_or(u64::MAX),
+        bytes: segments.iter().filter(|s| !known.contains(&s.segment.name)).map(|s| s.segment.bytes).sum(),
+        loop_log_rows: frontier + contents.dataflows.iter().flat_map(|d| &d.loops).map(|l| l.rows).sum::<u64>(),
+    }
+}

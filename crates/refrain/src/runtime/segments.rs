@@ -1,0 +1,148 @@
+//! Physical deltas as segments of a store, and back. On disk text is text; hidden columns carry weights, iterations and epochs.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
+use refrain_checkpoint::{Attempt, SegmentKind, SegmentRef, Store};
+use refrain_state::Dictionary;
+use refrain_state::codec::{decode_batch_for_disk, encode_batch};
+use refrain_types::errors::Errors;
+use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
+
+use crate::error::{Error, Result};
+
+/// Rows that are to be written as one segment.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Logical schema.
+    pub schema: SchemaRef,
+    /// Physical rows, each delta with the epoch of its changes where that counts.
+    pub deltas: Vec<(Option<Epoch>, Arc<Delta>)>,
+}
+
+/// Writes the rows as a segment and their errors as another; nothing is written where there is nothing.
+pub(super) async fn write(
+    attempt: &Attempt,
+    dictionary: &Dictionary,
+    kind: SegmentKind,
+    full: bool,
+    rows: &Rows,
+) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
+    let batches = rows.deltas.iter().filter(|(_, d)| d.num_rows() > 0);
+    let batches = batches.map(|(epoch, delta)| batch(dictionary, &rows.schema, *epoch, delta)).collect::<Result<Vec<_>>>()?;
+    let errors = rows.deltas.iter().filter(|(_, d)| !d.errors.is_empty());
+    let errors = errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors)).collect::<Result<Vec<_>>>()?;
+    let written = if batches.is_empty() { None } else { Some(attempt.write_segment(kind, full, &batches).await?) };
+    let written_errors = if errors.is_empty() { None } else { Some(attempt.write_segment(kind, full, &errors).await?) };
+    Ok((written, written_errors))
+}
+
+fn batch(dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
+    let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
+    let mut fields = rows.schema().fields().to_vec();
+    let mut columns = rows.columns().to_vec();
+    let mut append = |name: &str, data_type: DataType, column: ArrayRef| {
+        fields.push(Arc::new(Field::new(name, data_type, false)));
+        columns.push(column);
+    };
+    let count = delta.num_rows();
+    append(WEIGHT_COLUMN, DataType::Int64, Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))));
+    append(ITERATION_COLUMN, DataType::UInt32, Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))));
+    let epoch = epoch.map_or(0, |e| e.0);
+    append(EPOCH_COLUMN, DataType::UInt64, Arc::new(UInt64Array::from_value(epoch, count)));
+    assemble(fields, columns, count)
+}
+
+fn errors_batch(epoch: Option<Epoch>, errors: &Errors) -> Result<RecordBatch> {
+    let field = |name, data_type| Arc::new(Field::new(name, data_type, false));
+    let fields = vec![
+        field("operator", DataType::UInt32),
+        field("code", DataType::Utf8),
+        field("message", DataType::Utf8),
+        field(WEIGHT_COLUMN, DataType::Int64),
+        field(EPOCH_COLUMN, DataType::UInt64),
+    ];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from_iter_values(errors.iter().map(|(e, _)| e.operator.0))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.code.as_str()))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.message.as_str()))),
+        Arc::new(Int64Array::from_iter_values(errors.iter().map(|(_, w)| *w))),
+        Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), errors.len())),
+    ];
+    assemble(fields, columns, errors.len())
+}
+
+fn assemble(fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|e| Error::engine(e.to_string()))
+}
+
+/// Reads rows back: physical deltas with the epochs under which they were written.
+pub(super) async fn read(
+    store: &Store,
+    dictionary: &Dictionary,
+    schema: &SchemaRef,
+    segments: &[SegmentRef],
+    used_by: &str,
+) -> Result<Vec<(Epoch, Arc<Delta>)>> {
+    let mut deltas = Vec::new();
+    for segment in segments {
+        for batch in store.read_segment(segment, used_by).await? {
+            let damaged = |what: &str| Error::io(format!("segment \"{}\" of {used_by} {what}", segment.name));
+            let hidden = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| damaged(&format!("has no column {name}")));
+            let weights = hidden(WEIGHT_COLUMN)?;
+            let (iterations, epochs) = (hidden(ITERATION_COLUMN)?, hidden(EPOCH_COLUMN)?);
+            let width = batch.num_columns() - 3;
+            if width != schema.fields().len() {
+                return Err(damaged(&format!("has {width} columns where {} are expected", schema.fields().len())));
+            }
+            let rows = batch.project(&(0..width).collect::<Vec<_>>()).map_err(|e| damaged(&e.to_string()))?;
+            let physical = encode_batch(dictionary, &rows);
+            let wanted = refrain_types::physical::physical_schema(schema);
+            let physical = RecordBatch::try_new_with_options(
+                wanted,
+                physical.columns().to_vec(),
+                &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+            )
+            .map_err(|e| damaged(&e.to_string()))?;
+            let delta = Delta {
+                rows: physical,
+                weights: Some(weights.as_primitive::<Int64Type>().values().clone()),
+                iterations: Some(iterations.as_primitive::<UInt32Type>().values().clone()),
+                errors: Vec::new(),
+            };
+            let epoch = epochs.as_primitive::<UInt64Type>().values().first().copied().unwrap_or(0);
+            deltas.push((Epoch(epoch), Arc::new(delta)));
+        }
+    }
+    Ok(deltas)
+}
+
+/// Reads errors back.
+pub(super) async fn read_errors(store: &Store, segments: &[SegmentRef], used_by: &str) -> Result<Vec<(Epoch, Errors)>> {
+    let mut all = Vec::new();
+    for segment in segments {
+        for batch in store.read_segment(segment, used_by).await? {
+            let damaged = || Error::io(format!("segment \"{}\" of {used_by} does not hold errors", segment.name));
+            let [operator, code, message, weight, epoch] = batch.columns() else { return Err(damaged()) };
+            let operators = operator.as_primitive_opt::<UInt32Type>().ok_or_else(damaged)?;
+            let codes = code.as_string_opt::<i32>().ok_or_else(damaged)?;
+            let messages = message.as_string_opt::<i32>().ok_or_else(damaged)?;
+            let weights = weight.as_primitive_opt::<Int64Type>().ok_or_else(damaged)?;
+            let epochs = epoch.as_primitive_opt::<UInt64Type>().ok_or_else(damaged)?;
+            let mut errors = Errors::new();
+            for i in 0..batch.num_rows() {
+                let error = ErrorRow {
+                    operator: OperatorId(operators.value(i)),
+                    code: SqlState::parse(codes.value(i)).ok_or_else(damaged)?,
+                    message: messages.value(i).to_owned(),
+                };
+                errors.push((error, weights.value(i)));
+            }
+            all.push((Epoch(epochs.values().first().copied().unwrap_or(0)), errors));
+        }
+    }
+    Ok(all)
+}

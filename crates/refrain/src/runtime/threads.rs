@@ -1,0 +1,117 @@
+//! The one place where threads are spawned: one for each worker, and one that keeps the time.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use refrain_dataflow::{Command, CommandLog, Worker, seats};
+
+use super::Runtime;
+use crate::error::{Error, Result};
+
+/// How often the time is looked at while loops run.
+const WATCH_EVERY: Duration = Duration::from_millis(10);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Threads {
+    shared: Arc<State>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failed: OnceLock<Error>,
+    stopped: AtomicBool,
+    wake: tokio::sync::Notify,
+    runtime: OnceLock<Weak<Runtime>>,
+}
+
+impl Threads {
+    /// Starts the workers; each waits for commands.
+    #[expect(clippy::disallowed_methods, reason = "the one place where threads are spawned")]
+    pub fn start(workers: usize, commands: &Arc<CommandLog>) -> Result<Self> {
+        let shared = Arc::new(State::default());
+        let seats = seats(workers).map_err(|e| Error::engine(format!("could not start {workers} workers: {e}")))?;
+        let handles = seats.into_iter().enumerate().map(|(index, seat)| {
+            let (shared, commands) = (Arc::clone(&shared), Arc::clone(commands));
+            std::thread::spawn(move || {
+                let run = || {
+                    let mut worker = Worker::new(seat, Arc::clone(&commands));
+                    while shared.failed.get().is_none() && worker.step(None) {}
+                };
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                    shared.fail(index, &*panic);
+                    // The other workers would wait for this one for ever.
+                    commands.push(&Command::Stop);
+                }
+            })
+        });
+        Ok(Self { handles: Mutex::new(handles.collect()), shared })
+    }
+
+    /// Starts to keep the time for `runtime`.
+    #[expect(clippy::disallowed_methods, reason = "the one place where threads are spawned")]
+    pub fn watch(&self, runtime: &Arc<Runtime>) {
+        self.shared.runtime.set(Arc::downgrade(runtime)).expect("the time is kept once");
+        let shared = Arc::clone(&self.shared);
+        let handle = std::thread::spawn(move || {
+            while !shared.stopped.load(Ordering::Acquire) && shared.failed.get().is_none() {
+                std::thread::park_timeout(WATCH_EVERY);
+                let Some(runtime) = shared.runtime.get().and_then(Weak::upgrade) else { return };
+                runtime.watch();
+            }
+        });
+        self.handles().push(handle);
+    }
+
+    fn handles(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the workers have ended, if one panicked.
+    pub fn failed(&self) -> Option<Error> {
+        self.shared.failed.get().cloned()
+    }
+
+    /// Returns when a worker has panicked.
+    pub async fn failure(&self) -> Error {
+        loop {
+            let woken = self.shared.wake.notified();
+            if let Some(error) = self.failed() {
+                return error;
+            }
+            woken.await;
+        }
+    }
+
+    /// Waits until all threads have ended, except for the calling one. The workers have been told to stop.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        let handles = std::mem::take(&mut *self.handles());
+        for handle in handles {
+            if handle.thread().id() != std::thread::current().id() {
+                handle.thread().unpark();
+                // A panic has been reported already.
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+impl State {
+    fn fail(&self, worker: usize, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+        let error = Error::engine(format!("worker {worker} panicked: {text}"))
+            .with_hint("The engine has stopped. Open it again: it goes on from the last checkpoint and the input log.");
+        let error = self.failed.get_or_init(|| error).clone();
+        self.wake.notify_waiters();
+        if let Some(runtime) = self.runtime.get().and_then(Weak::upgrade) {
+            runtime.end_views(&error);
+        }
+    }
+}

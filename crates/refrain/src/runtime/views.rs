@@ -1,0 +1,229 @@
+//! One maintained view: its dataflow, how far it has read its sources, and what happens when its ticks end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use refrain_dataflow::{Captured, Control, Events, Order, Restored, TickEnd};
+use refrain_plan::{NodeId, StreamPlan};
+use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+use super::{LoopStatus, Runtime};
+use crate::error::{Error, Result};
+use crate::relation::{ReaderId, Relation, consolidate};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct View {
+    pub control: Arc<Control>,
+    pub relation: Arc<Relation>,
+    pub plan: Arc<StreamPlan>,
+    pub sources: BTreeMap<RelationId, Source>,
+    pub feeds: Vec<(NodeId, RelationId)>,
+    pub tick: Tick,
+    /// The epoch up to which input was admitted; `None` before the first tick.
+    pub admitted: Option<Epoch>,
+    /// No snapshot is older than this.
+    pub hydrate_at: Epoch,
+    pub running: Option<Running>,
+    /// How long input has to wait for a tick to settle before the tick is cut: doubles with each cut in a row.
+    pub patience: u32,
+    pub cut_waiters: Vec<oneshot::Sender<()>>,
+    /// It lives no longer than a statement or a subscription and is in no checkpoint.
+    pub temporary: bool,
+    /// A checkpoint holds it between two ticks.
+    pub frozen: bool,
+    /// Its workers are handing over their state.
+    pub capturing: bool,
+}
+
+/// A relation that the view reads.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub relation: Arc<Relation>,
+    pub reader: ReaderId,
+}
+
+/// A tick that is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    /// Since when input waits for it, if any does.
+    pub waiting_since: Option<Duration>,
+    pub cut: bool,
+}
+
+struct ViewEvents(Weak<Runtime>);
+
+impl Events for ViewEvents {
+    fn tick_ended(&self, end: TickEnd) -> Option<Order> {
+        self.0.upgrade()?.tick_ended(end)
+    }
+
+    fn captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<Order> {
+        self.0.upgrade()?.captured(dataflow, parts)
+    }
+}
+
+impl View {
+    pub fn new(
+        runtime: &Arc<Runtime>,
+        relation: Arc<Relation>,
+        dataflow: DataflowId,
+        plan: Arc<StreamPlan>,
+        sources: BTreeMap<RelationId, Arc<Relation>>,
+        at: Epoch,
+    ) -> Self {
+        let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
+        let control =
+            Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.workers, events, None);
+        let mut hydrate_at = at;
+        let sources = sources.into_iter().map(|(id, relation)| {
+            let (reader, snapshot) = relation.register_reader();
+            hydrate_at = hydrate_at.max(snapshot.epoch);
+            (id, Source { relation, reader })
+        });
+        let sources = sources.collect();
+        Self {
+            control,
+            relation,
+            feeds: plan.sources().collect(),
+            plan,
+            sources,
+            tick: Tick(0),
+            admitted: None,
+            hydrate_at,
+            running: None,
+            patience: 0,
+            cut_waiters: Vec::new(),
+            temporary: crate::engine::is_temporary(dataflow),
+            frozen: false,
+            capturing: false,
+        }
+    }
+
+    /// A view as it was captured: everything up to `admitted` is in its dataflow.
+    pub fn restored(
+        runtime: &Arc<Runtime>,
+        relation: Arc<Relation>,
+        dataflow: DataflowId,
+        plan: Arc<StreamPlan>,
+        sources: BTreeMap<RelationId, Arc<Relation>>,
+        (restored, admitted): (Restored, Epoch),
+    ) -> Self {
+        let mut view = Self::new(runtime, relation, dataflow, plan, BTreeMap::new(), admitted);
+        let source = |relation: Arc<Relation>| Source { reader: relation.register_reader_at(admitted), relation };
+        view.sources = sources.into_iter().map(|(id, relation)| (id, source(relation))).collect();
+        view.tick = restored.tick;
+        view.admitted = Some(admitted);
+        let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
+        let (plan, dictionary) = (Arc::clone(&view.plan), Arc::clone(&runtime.dictionary));
+        view.control = Control::new(dataflow, plan, dictionary, runtime.workers, events, Some(restored));
+        view
+    }
+
+    /// What the view's loops are doing.
+    pub fn loops(&self) -> Vec<LoopStatus> {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        let heads = self.plan.loops().zip(&self.control.loops);
+        let status = heads.map(|((_, head), gauge)| LoopStatus {
+            view: self.relation.name.clone(),
+            dataflow: self.control.id.0,
+            loop_name: head.name.clone(),
+            tick: self.tick.0,
+            iteration: gauge.iteration.load(Ordering::Relaxed),
+            frontier_rows: count(gauge.frontier_rows.load(Ordering::Relaxed)),
+            held_rows: count(gauge.held_rows.load(Ordering::Relaxed)),
+            log_rows: count(gauge.log_rows.load(Ordering::Relaxed)),
+            log_bytes: count(gauge.log_bytes.load(Ordering::Relaxed)),
+        });
+        status.collect()
+    }
+
+    /// Asks for the end of the running tick. Whoever waits is told when it has ended.
+    pub fn cut(&mut self) -> Option<oneshot::Receiver<()>> {
+        let running = self.running.as_mut()?;
+        running.cut = true;
+        self.control.hold(self.tick);
+        let (sender, receiver) = oneshot::channel();
+        self.cut_waiters.push(sender);
+        Some(receiver)
+    }
+
+    pub fn end(&mut self, error: &Error) {
+        self.relation.end(error.clone());
+        self.cut_waiters.clear();
+    }
+
+    /// Takes in the end of a tick: publishes when it is settled.
+    pub fn tick_ended(&mut self, end: TickEnd) {
+        assert_eq!(end.tick, self.tick, "ticks of {} end in their order", self.relation.name);
+        self.running = None;
+        for waiter in self.cut_waiters.drain(..) {
+            // Whoever waited may have gone.
+            let _ = waiter.send(());
+        }
+        let outputs = end.outputs.into_iter().filter(|d| !d.is_empty()).map(Arc::new).collect::<Vec<_>>();
+        if end.held_rows > 0 {
+            self.patience = (self.patience + 1).min(10);
+            self.relation.append_unsettled(outputs);
+            return;
+        }
+        self.patience = 0;
+        let mut deltas = self.relation.take_unsettled();
+        deltas.extend(outputs);
+        if deltas.iter().any(|d| d.has_retractions()) {
+            deltas = consolidate(&self.relation.physical, &deltas).into_iter().filter(|d| !d.is_empty()).map(Arc::new).collect();
+        }
+        let epoch = self.admitted.expect("a tick admits up to an epoch");
+        self.relation.publish(epoch, deltas);
+        for source in self.sources.values() {
+            source.relation.release(source.reader, epoch);
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        for source in self.sources.values() {
+            source.relation.drop_reader(source.reader);
+        }
+    }
+}
+
+impl Runtime {
+    /// A tick has ended at all workers. On the thread of the last one.
+    fn tick_ended(&self, end: TickEnd) -> Option<Order> {
+        let dataflow = end.dataflow;
+        {
+            let mut schedule = self.schedule();
+            let view = schedule.views.get_mut(&dataflow)?;
+            view.tick_ended(end);
+            schedule.note_held(dataflow, self.environment.monotonic());
+        }
+        // Opens this view's next tick, too: its control is idle now.
+        self.pump();
+        None
+    }
+
+    /// Cuts the running tick of a view, so that its unsettled buffer is current. An idle view's is.
+    pub async fn cut(&self, view: RelationId) -> Result<()> {
+        let ended = {
+            let mut schedule = self.schedule();
+            let view = schedule.views.values_mut().find(|v| v.relation.id == view);
+            view.and_then(View::cut)
+        };
+        if let Some(ended) = ended
+            && ended.await.is_err()
+        {
+            self.check_alive()?;
+        }
+        Ok(())
+    }
+}
+
+/// Deltas as a tick's feeds.
+pub(super) fn feed(node: NodeId, deltas: impl IntoIterator<Item = Arc<Delta>>) -> impl Iterator<Item = (NodeId, Arc<Delta>)> {
+    deltas.into_iter().map(move |delta| (node, delta))
+}

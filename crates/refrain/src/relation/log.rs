@@ -39,7 +39,9 @@ impl ChangeLog {
     pub fn append(&mut self, settled: Epoch, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
         assert!(self.entries.back().is_none_or(|(last, _)| *last < epoch), "epochs of a change log strictly increase");
         if self.readers.is_empty() {
-            self.trimmed = epoch;
+            self.entries.clear();
+            self.settled_before.clear();
+            (self.rows, self.trimmed) = (0, epoch);
             return;
         }
         self.rows += rows(&deltas);
@@ -93,6 +95,7 @@ impl ChangeLog {
         self.trim();
     }
 
+    #[cfg(test)]
     /// Rows that are kept.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -68,7 +68,12 @@ impl ByKey {
     /// By a hash of these columns of the logical `schema`; no columns means worker 0.
     #[must_use]
     pub fn new(schema: &Schema, columns: &[usize], peers: usize) -> Self {
-        Self { columns: columns.to_vec(), layout: exchange_layout(schema, columns), keys: Vec::new(), rows: vec![Vec::new(); peers] }
+        Self {
+            columns: columns.to_vec(),
+            layout: exchange_layout(schema, columns),
+            keys: Vec::new(),
+            rows: vec![Vec::new(); peers],
+        }
     }
 
     fn assign(&mut self, delta: &Delta) {
@@ -150,7 +155,9 @@ impl ContainerBytes for Parcel {
         let weights = beside.weights.then(|| column::<Int64Array>(&batch, width).values().clone());
         let iterations = beside.iterations.then(|| column::<UInt32Array>(&batch, batch.num_columns() - 1).values().clone());
         let rows = batch.project(&(0..width).collect::<Vec<_>>()).expect("the columns exist");
-        let error = |(operator, code, message, weight)| (ErrorRow { operator: OperatorId(operator), code: SqlState(code), message }, weight);
+        let error = |(operator, code, message, weight)| {
+            (ErrorRow { operator: OperatorId(operator), code: SqlState(code), message }, weight)
+        };
         let delta = Delta { rows, weights, iterations, errors: beside.errors.into_iter().map(error).collect() };
         Self { delta: Some(delta), target: beside.target }
     }
@@ -201,12 +208,8 @@ impl Parcel {
         writer.write(&batch).and_then(|()| writer.finish()).expect("memory takes every byte");
         drop(writer);
         let errors = delta.errors.iter().map(|(e, w)| (e.operator.0, e.code.0, e.message.clone(), *w)).collect();
-        let beside = Beside {
-            target: self.target,
-            weights: delta.weights.is_some(),
-            iterations: delta.iterations.is_some(),
-            errors,
-        };
+        let beside =
+            Beside { target: self.target, weights: delta.weights.is_some(), iterations: delta.iterations.is_some(), errors };
         (serde_json::to_vec(&beside).expect("memory takes every byte"), arrow)
     }
 }

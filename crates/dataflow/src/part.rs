@@ -84,7 +84,13 @@ impl Part {
 impl Captured {
     /// Packed rows of a part.
     #[must_use]
-    pub(crate) fn packed(operator: OperatorId, part: Part, schema: &SchemaRef, layout: &RowLayout, rows: refrain_state::Captured) -> Self {
+    pub(crate) fn packed(
+        operator: OperatorId,
+        part: Part,
+        schema: &SchemaRef,
+        layout: &RowLayout,
+        rows: refrain_state::Captured,
+    ) -> Self {
         Self { operator, part, full: rows.full, schema: Arc::clone(schema), rows: Rows::Packed(layout.clone(), rows) }
     }
 

@@ -135,9 +135,10 @@ impl<'scope> Renderer<'scope> {
             }
             Operator::LoopHead(head) => {
                 let (base, base_exchange) = &node.inputs[0];
-                let other = node.inputs.get(1).map(|(input, exchange)| {
-                    (self.edge(*input), exchange, placement(plan, id, 1), &plan.node(*input).schema)
-                });
+                let other = node
+                    .inputs
+                    .get(1)
+                    .map(|(input, exchange)| (self.edge(*input), exchange, placement(plan, id, 1), &plan.node(*input).schema));
                 let inputs = Inputs { base: self.edge(*base), base_exchange, other };
                 let stage_schema = plan.nodes.iter().find(|n| matches!(n.operator, Operator::LoopBody) && n.inputs[0].0 == id);
                 let stage_schema = stage_schema.map_or(&head.variable, |n| &n.schema);

@@ -139,11 +139,7 @@ impl PartialOrder for Path {
             std::cmp::Ordering::Greater => false,
             std::cmp::Ordering::Equal => {
                 // Past the shared coordinates one of the two knows its result; the other adds to what it is given, which is 0 or more.
-                if self.keep <= other.keep {
-                    self.add[shared..] <= other.add[shared..]
-                } else {
-                    self == other
-                }
+                if self.keep <= other.keep { self.add[shared..] <= other.add[shared..] } else { self == other }
             }
         }
     }

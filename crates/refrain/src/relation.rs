@@ -249,6 +249,7 @@ impl Relation {
         (reader, self.snapshot_in(&state))
     }
 
+    #[cfg(test)]
     /// Whether the reader is still registered; a subscriber that lagged too far behind is not.
     pub fn is_registered(&self, reader: ReaderId) -> bool {
         self.state().log.is_registered(reader)
@@ -284,6 +285,7 @@ impl Relation {
         self.state().log.unregister(reader);
     }
 
+    #[cfg(test)]
     /// Rows that the log keeps for its readers.
     pub fn log_rows(&self) -> u64 {
         self.state().log.rows()
@@ -357,6 +359,7 @@ impl Relation {
         self.settled.advance(settled);
     }
 
+    #[cfg(test)]
     /// Consolidates the result, so that each row stands in it once, with a positive weight. Publishing goes on meanwhile.
     pub fn consolidate(&self) {
         let state = self.state();

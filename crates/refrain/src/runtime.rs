@@ -142,7 +142,15 @@ impl Runtime {
         let mut schedule = self.schedule();
         let now = self.environment.monotonic();
         // A view that settles without work may let the next one settle.
-        while schedule.views.values_mut().fold(false, |any, view| view.admit(now) || any) {}
+        loop {
+            let mut any = false;
+            for view in schedule.views.values_mut() {
+                any |= view.admit(now);
+            }
+            if !any {
+                break;
+            }
+        }
     }
 
     /// What the loops are doing.

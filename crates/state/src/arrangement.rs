@@ -60,7 +60,8 @@ impl Arrangement {
     /// own. With `key`, rows are found by key.
     #[must_use]
     pub fn new(words: usize, by_row: bool, key: Option<KeyOf>) -> Self {
-        let key = key.map(|of| KeyIndex { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of });
+        let key =
+            key.map(|of| KeyIndex { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of });
         let by_row = by_row.then(|| HashIndex::new(words == 1));
         Self { words, rows: Vec::new(), weights: Vec::new(), dead: 0, by_row, key, changes: None }
     }

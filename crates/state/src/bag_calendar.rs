@@ -181,7 +181,8 @@ impl BagCalendar {
     /// Forgets rows of weight 0 when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let dead = self.entries.len() - self.live;
-        if self.pending > 0 || dead < 4096 || dead * 2 < self.entries.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty()) {
+        if self.pending > 0 || dead < 4096 || dead * 2 < self.entries.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty())
+        {
             return;
         }
         let mut fresh = Self::new(self.words, None);

@@ -7,29 +7,29 @@
 #![warn(missing_docs)]
 
 pub mod aggregate;
-pub mod codec;
-pub mod dictionary;
-pub mod exact_float;
 pub mod arrangement;
 pub mod bag_calendar;
 pub mod calendar;
 pub mod capture;
 pub mod chain;
+pub mod codec;
+pub mod dictionary;
+pub mod exact_float;
+pub mod hash;
 pub mod index;
 pub mod key;
+pub mod layout;
 pub mod monotone_set;
 mod prefetch;
 pub mod set_history;
-pub mod hash;
-pub mod layout;
 
-pub use codec::{decode_batch, decode_batch_for_disk, decode_column, encode_batch, encode_column};
-pub use dictionary::Dictionary;
-pub use hash::{hash_bytes, hash_word, hash_words};
-pub use layout::{NullTest, Repack, RowLayout};
 pub use arrangement::{Arrangement, Changed, WeightOverflow, row_key};
 pub use bag_calendar::BagCalendar;
 pub use capture::Captured;
+pub use codec::{decode_batch, decode_batch_for_disk, decode_column, encode_batch, encode_column};
+pub use dictionary::Dictionary;
+pub use hash::{hash_bytes, hash_word, hash_words};
 pub use key::KeyOf;
+pub use layout::{NullTest, Repack, RowLayout};
 pub use monotone_set::MonotoneSet;
 pub use set_history::{RowChange, SetHistory};

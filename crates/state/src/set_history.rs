@@ -366,7 +366,12 @@ impl SetHistory {
     pub fn compact(&mut self) {
         let dead = self.entries.len() - self.live;
         let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty());
-        if dead < 4096 || dead * 2 < self.entries.len() || !self.calendar.is_empty() || listed(&self.derivations) || listed(&self.emissions) {
+        if dead < 4096
+            || dead * 2 < self.entries.len()
+            || !self.calendar.is_empty()
+            || listed(&self.derivations)
+            || listed(&self.emissions)
+        {
             return;
         }
         let mut fresh = Self::new(self.words, None);
@@ -420,7 +425,13 @@ impl SetHistory {
     ///
     /// # Errors
     /// When weights overflow or a row is emitted at two iterations: the state is not one that was captured.
-    pub fn restore(&mut self, derivations: bool, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+    pub fn restore(
+        &mut self,
+        derivations: bool,
+        rows: &[u64],
+        iterations: &[Iteration],
+        weights: &[Weight],
+    ) -> Result<(), WeightOverflow> {
         if derivations {
             for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
                 self.index.reserve(1);

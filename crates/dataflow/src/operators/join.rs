@@ -65,7 +65,8 @@ impl Side {
         let layout = RowLayout::of_types(&types);
         let key = KeyOf::new(&layout, keys, key_layout);
         let key_is_null = (!nulls_meet).then(|| NullTest::new(&layout, keys)).filter(|test| !test.is_never());
-        let iteration = in_loop.then(|| KeyOf::new(&layout, &[types.len() - 1], &RowLayout::of_types(&[(DataType::UInt32, false)])));
+        let iteration =
+            in_loop.then(|| KeyOf::new(&layout, &[types.len() - 1], &RowLayout::of_types(&[(DataType::UInt32, false)])));
         Self {
             schema: input.schema.clone(),
             rows: Arrangement::new(layout.words(), !input.append_only, Some(key.clone())),
@@ -135,7 +136,9 @@ impl State {
         while done < count && self.stage.len() < budget {
             let end = (done + 32).min(count);
             own.rows.prepare(&own.packed.rows[done * words..end * words]);
-            for (row, key) in own.packed.rows[done * words..end * words].chunks_exact(words).zip(own.keys.chunks_exact_mut(key_words)) {
+            for (row, key) in
+                own.packed.rows[done * words..end * words].chunks_exact(words).zip(own.keys.chunks_exact_mut(key_words))
+            {
                 own.key.extract(row, key);
                 other.rows.prefetch_key(key);
             }
@@ -256,4 +259,3 @@ fn restore_side(side: &mut Side, delta: &Delta) {
         side.rows.add(row, delta.weight(i)).expect("captured weights add up");
     }
 }
-

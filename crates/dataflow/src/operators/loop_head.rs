@@ -296,7 +296,10 @@ impl Stateful for Head {
     fn capture(&mut self, full: bool) -> Vec<Captured> {
         let operator = self.context.operator;
         let parts = self.rows.capture(full);
-        let mut all = parts.map(|(part, rows)| Captured::packed(operator, part, &self.schema, &self.layout, rows)).into_iter().collect::<Vec<_>>();
+        let mut all = parts
+            .map(|(part, rows)| Captured::packed(operator, part, &self.schema, &self.layout, rows))
+            .into_iter()
+            .collect::<Vec<_>>();
         all.push(Captured::deltas(operator, Part::Log, &self.schema, self.log.clone()));
         all.extend(self.other.as_mut().map(|other| other.capture(full)));
         all
@@ -462,7 +465,13 @@ pub(crate) fn loop_head<'scope>(
 }
 
 /// One activation. Returns whether to come again at once.
-fn activate(head: &mut Head, ends: &mut Ends, capabilities: &mut Capabilities, frontiers: &[MutableAntichain<Time>], depth: usize) -> bool {
+fn activate(
+    head: &mut Head,
+    ends: &mut Ends,
+    capabilities: &mut Capabilities,
+    frontiers: &[MutableAntichain<Time>],
+    depth: usize,
+) -> bool {
     let control = Arc::clone(&head.context.control);
     let open = control.tick();
     if head.held.is_some_and(|held| open > held) {
@@ -512,7 +521,13 @@ struct Outlets<'a> {
 }
 
 /// Releases what may be released, within the fuel of one activation. Returns whether fuel ran out before work did.
-fn release(head: &mut Head, outlets: &mut Outlets, capabilities: &mut Capabilities, frontiers: &[MutableAntichain<Time>], depth: usize) -> bool {
+fn release(
+    head: &mut Head,
+    outlets: &mut Outlets,
+    capabilities: &mut Capabilities,
+    frontiers: &[MutableAntichain<Time>],
+    depth: usize,
+) -> bool {
     let mut fuel = FUEL;
     while let Some(lowest) = head.rows.lowest() {
         let leave = capabilities.leave.as_ref().expect("a head with rows to release holds a capability");

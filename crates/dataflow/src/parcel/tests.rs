@@ -8,7 +8,8 @@ fn delta() -> Delta {
     let rows = RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![1, 2, 3])) as ArrayRef)]).unwrap();
     let mut delta = Delta::weighted(rows, vec![1, -2, 3]);
     delta.iterations = Some(vec![0, 5, 9].into());
-    delta.errors = vec![(ErrorRow { operator: OperatorId(4), code: SqlState::DIVISION_BY_ZERO, message: "division by zero".into() }, -1)];
+    delta.errors =
+        vec![(ErrorRow { operator: OperatorId(4), code: SqlState::DIVISION_BY_ZERO, message: "division by zero".into() }, -1)];
     delta
 }
 
@@ -21,7 +22,10 @@ fn a_parcel_is_the_same_after_serialization() {
     let back = Parcel::from_bytes(BytesMut::from(bytes).freeze());
     let (delta, back_delta) = (delta(), back.delta.unwrap());
     assert_eq!(back.target, Some(1));
-    assert_eq!((&delta.rows, &delta.weights, &delta.iterations, &delta.errors), (&back_delta.rows, &back_delta.weights, &back_delta.iterations, &back_delta.errors));
+    assert_eq!(
+        (&delta.rows, &delta.weights, &delta.iterations, &delta.errors),
+        (&back_delta.rows, &back_delta.weights, &back_delta.iterations, &back_delta.errors)
+    );
 }
 
 #[test]

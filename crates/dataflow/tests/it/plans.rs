@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use refrain_plan::{Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, Operator, Projected, Properties, RowFunction, Step, StreamPlan};
+use refrain_plan::{
+    Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, Operator, Projected, Properties, RowFunction, Step, StreamPlan,
+};
 use refrain_types::{LoopId, RelationId};
 
 pub fn schema(columns: &[&str]) -> SchemaRef {

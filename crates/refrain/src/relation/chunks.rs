@@ -51,6 +51,7 @@ impl Chunks {
         self.retracted >= RETRACTED_ROWS_MIN && self.retracted > self.inserted.saturating_sub(self.retracted)
     }
 
+    #[cfg(test)]
     /// Whether some row is retracted by a later chunk, so that rows cannot be read chunk by chunk.
     pub fn has_retractions(&self) -> bool {
         self.retracted > 0

@@ -37,7 +37,8 @@ impl View {
                 let mut feeds = Vec::new();
                 for (node, relation) in &self.feeds {
                     let snapshot = self.sources[relation].relation.snapshot_at(epoch);
-                    let errors = Delta { errors: snapshot.errors, ..Delta::empty(self.sources[relation].relation.physical.clone()) };
+                    let errors =
+                        Delta { errors: snapshot.errors, ..Delta::empty(self.sources[relation].relation.physical.clone()) };
                     feeds.extend(feed(*node, snapshot.chunks));
                     feeds.extend(feed(*node, (!errors.is_empty()).then(|| Arc::new(errors))));
                 }

@@ -99,10 +99,16 @@ impl CapturedRelation {
     }
 
     /// Writes it. `committed` is what the last checkpoint held of it.
-    pub async fn write(&self, attempt: &Attempt, dictionary: &Dictionary, committed: Option<&RelationEntry>) -> Result<RelationEntry> {
+    pub async fn write(
+        &self,
+        attempt: &Attempt,
+        dictionary: &Dictionary,
+        committed: Option<&RelationEntry>,
+    ) -> Result<RelationEntry> {
         let rows = |deltas: Vec<(Option<Epoch>, Arc<Delta>)>| Rows { schema: Arc::clone(&self.relation.schema), deltas };
         let plain = |deltas: &[Arc<Delta>]| rows(deltas.iter().map(|d| (None, Arc::clone(d))).collect());
-        let mut entry = RelationEntry { id: self.relation.id, name: self.relation.name.clone(), epoch: self.epoch, ..RelationEntry::default() };
+        let mut entry =
+            RelationEntry { id: self.relation.id, name: self.relation.name.clone(), epoch: self.epoch, ..RelationEntry::default() };
         if let Some(before) = committed.filter(|_| !self.full) {
             entry.result.clone_from(&before.result);
             entry.result_errors.clone_from(&before.result_errors);
@@ -141,7 +147,12 @@ impl CapturedDataflow {
     }
 
     /// Writes it. Returns its entry and that of its view's rows.
-    pub async fn write(self, attempt: &Attempt, dictionary: &Dictionary, committed: &Committed) -> Result<(DataflowEntry, RelationEntry)> {
+    pub async fn write(
+        self,
+        attempt: &Attempt,
+        dictionary: &Dictionary,
+        committed: &Committed,
+    ) -> Result<(DataflowEntry, RelationEntry)> {
         let before = committed.dataflows.get(&self.entry.id.0);
         let mut entry = self.entry;
         let mut parts: BTreeMap<(OperatorId, Part), Vec<Captured>> = BTreeMap::new();
@@ -164,7 +175,8 @@ impl CapturedDataflow {
                 all.extend(same.into_iter().flat_map(|o| o.segments.iter().cloned()));
             }
             if part == Part::Log {
-                let entry = loops.entry(operator).or_insert_with(|| LoopEntry { operator, name: name.clone(), ..LoopEntry::default() });
+                let entry =
+                    loops.entry(operator).or_insert_with(|| LoopEntry { operator, name: name.clone(), ..LoopEntry::default() });
                 entry.rows += written.as_ref().map_or(0, |w| w.rows);
                 entry.bytes += written.as_ref().map_or(0, |w| w.bytes);
                 entry.log.extend(written);

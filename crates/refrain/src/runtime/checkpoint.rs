@@ -71,7 +71,6 @@ impl Checkpointer {
         let running = self.run.as_ref().map(|r| r.facts.clone());
         Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), last_ended: self.last_ended, running }
     }
-
 }
 
 impl Schedule {
@@ -121,7 +120,11 @@ impl Runtime {
     }
 
     /// What was restored is what the next checkpoint adds to.
-    pub(super) fn restore_committed<'a>(&self, committed: Committed, relations: impl Iterator<Item = &'a Arc<crate::relation::Relation>>) {
+    pub(super) fn restore_committed<'a>(
+        &self,
+        committed: Committed,
+        relations: impl Iterator<Item = &'a Arc<crate::relation::Relation>>,
+    ) {
         let mut schedule = self.schedule();
         let pin = |r: &Arc<crate::relation::Relation>| Some((r.id, Position::at(r, committed.relations.get(&r.id)?.epoch)));
         schedule.checkpointer.pins = relations.filter_map(pin).collect();
@@ -354,7 +357,8 @@ fn put(shared: &Arc<Shared>, again: bool) {
         relations: run.relations.iter().filter(|r| lives(r.id)).cloned().collect(),
         dataflows: run.dataflows.iter().filter(|d| lives(RelationId(d.id.0))).cloned().collect(),
     };
-    let (attempt, runtime, environment) = (Arc::clone(&run.attempt), Arc::downgrade(&shared.runtime), Arc::clone(&shared.environment));
+    let (attempt, runtime, environment) =
+        (Arc::clone(&run.attempt), Arc::downgrade(&shared.runtime), Arc::clone(&shared.environment));
     tokio::spawn(async move {
         let outcome = if again { attempt.read_back().await } else { attempt.commit(contents.clone()).await };
         let Some(runtime) = runtime.upgrade() else { return };
@@ -397,7 +401,8 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
         (_, reason) => {
             checkpointer.lost_changes = true;
             let reason = reason.map_or_else(|| "it was not committed".to_owned(), |r| r.to_string());
-            Err(Error::io(format!("checkpoint aborted: {reason}")).with_hint("The queries go on; the next checkpoint holds what this one would have."))
+            Err(Error::io(format!("checkpoint aborted: {reason}"))
+                .with_hint("The queries go on; the next checkpoint holds what this one would have."))
         }
     };
     drop(schedule);
@@ -414,8 +419,15 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
     }
 }
 
-fn info(id: u64, contents: &Contents, before: &Committed, (facts, started_unix_ms): (&Running, u64), now: Duration) -> CheckpointInfo {
-    let frontier = contents.dataflows.iter().flat_map(|d| &d.operators).filter(|o| o.part == refrain_dataflow::Part::Frontier.name());
+fn info(
+    id: u64,
+    contents: &Contents,
+    before: &Committed,
+    (facts, started_unix_ms): (&Running, u64),
+    now: Duration,
+) -> CheckpointInfo {
+    let frontier =
+        contents.dataflows.iter().flat_map(|d| &d.operators).filter(|o| o.part == refrain_dataflow::Part::Frontier.name());
     let frontier = frontier.flat_map(|o| &o.segments).map(|s| s.rows).sum::<u64>();
     let known = before.segment_names();
     let segments = contents.segments();

@@ -71,7 +71,8 @@ async fn restore_relation(shared: &Shared, relation: &Arc<Relation>, entry: &Rel
         log.entry(epoch).or_default().push(delta);
     }
     // Readers were captured before: the log holds what the slowest of them has not consumed.
-    let consumed = manifest.contents.dataflows.iter().filter_map(|d| d.consumed.get(&relation.id).filter(|_| d.id.0 != relation.id.0));
+    let consumed =
+        manifest.contents.dataflows.iter().filter_map(|d| d.consumed.get(&relation.id).filter(|_| d.id.0 != relation.id.0));
     let log_after = consumed.min().copied().unwrap_or(entry.epoch).min(entry.epoch);
     relation.restore(entry.epoch, result, log_after, log.into_iter().collect::<Vec<Change>>());
     let unsettled = read(entry.unsettled.clone(), entry.unsettled_errors.clone()).await?;
@@ -108,7 +109,8 @@ async fn restore_dataflow(shared: &Shared, entry: &DataflowEntry, plan: &Arc<Str
     let mut restored = Restored { tick: entry.tick, parts: BTreeMap::new() };
     for operator in &entry.operators {
         let used_by = entry.used_by_operator(operator);
-        let part = Part::of_name(&operator.part).ok_or_else(|| Error::io(format!("{used_by}: there is no part \"{}\"", operator.part)))?;
+        let part =
+            Part::of_name(&operator.part).ok_or_else(|| Error::io(format!("{used_by}: there is no part \"{}\"", operator.part)))?;
         let schema = refrain_dataflow::part::schema(plan, operator.operator, part)
             .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such state")))?;
         let deltas = segments::read(&shared.store, &shared.dictionary, &schema, &operator.segments, &used_by).await?;

@@ -76,8 +76,7 @@ impl View {
         at: Epoch,
     ) -> Self {
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
-        let control =
-            Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.workers, events, None);
+        let control = Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.workers, events, None);
         let mut hydrate_at = at;
         let sources = sources.into_iter().map(|(id, relation)| {
             let (reader, snapshot) = relation.register_reader();

@@ -31,11 +31,13 @@ pub(super) struct Other {
 
 impl Other {
     pub fn new(operator: OperatorId, join: &FusedJoin, variable: (&SchemaRef, &RowLayout), schema: &SchemaRef) -> Self {
-        let types = join.variable_keys.iter().map(|c| (variable.0.field(*c).data_type().clone(), join.nulls_meet)).collect::<Vec<_>>();
+        let types =
+            join.variable_keys.iter().map(|c| (variable.0.field(*c).data_type().clone(), join.nulls_meet)).collect::<Vec<_>>();
         let key_layout = RowLayout::of_types(&types);
         let layout = RowLayout::of_schema(schema);
         let key = KeyOf::new(&layout, &join.other_keys, &key_layout);
-        let test = |layout: &RowLayout, keys: &[usize]| (!join.nulls_meet).then(|| NullTest::new(layout, keys)).filter(|t| !t.is_never());
+        let test =
+            |layout: &RowLayout, keys: &[usize]| (!join.nulls_meet).then(|| NullTest::new(layout, keys)).filter(|t| !t.is_never());
         Self {
             operator,
             schema: Arc::clone(schema),

@@ -221,7 +221,8 @@ impl Contents {
     /// The first invariant that does not hold, in words.
     #[must_use]
     pub fn broken_invariant(&self) -> Option<&'static str> {
-        let checks: [(fn(&Self) -> bool, &'static str); 5] = [
+        type Check = (fn(&Contents) -> bool, &'static str);
+        let checks: [Check; 5] = [
             (Self::ids_are_unique, "two relations or two dataflows have one id"),
             (Self::parts_are_unique, "one part of an operator, or one loop, is there twice"),
             (Self::segments_are_named_once, "a segment is named twice"),

@@ -22,7 +22,8 @@ fn the_tour_tells_the_truth() {
         "libcap-ng0,1400\n",
         "libcap-ng0,6856\n",
         "pairs\n3889666\n",
-        "depends_on\ngcc-12-base\nlibc6\nlibgcc-s1\ndepends_on\n",
+        // Nothing is left of it when the only way into the cycle is gone.
+        "depends_on\ngcc-12-base\nlibc6\nlibgcc-s1\ndepends_on\n\n=== 10.",
     ];
     for part in expected {
         let at = rest.find(part).unwrap_or_else(|| panic!("the tour does not say, in its order:\n{part}\nbut:\n{out}\n{err}"));

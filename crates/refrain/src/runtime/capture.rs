@@ -138,7 +138,7 @@ impl CapturedDataflow {
             fingerprint: fingerprint(&view.plan),
             tick: view.tick,
             settled_epoch: view.relation.settled(),
-            consumed: view.sources.keys().map(|id| (*id, admitted)).chain([(view.relation.id, admitted)]).collect(),
+            consumed: view.sources.keys().map(|id| (*id, admitted)).collect(),
             pieces: 0,
             operators: Vec::new(),
             loops: Vec::new(),

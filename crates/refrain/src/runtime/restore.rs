@@ -48,7 +48,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
         match contents.dataflows.iter().find(|d| d.id == id) {
             // One that was captured before its first tick has read nothing: it begins anew.
             Some(entry) if entry.tick.0 > 0 => {
-                let (restored, admitted) = restore_dataflow(shared, entry, &plan).await?;
+                let (restored, admitted) = restore_dataflow(shared, entry, contents.epoch, &plan).await?;
                 shared.runtime.restore_view(view, id, plan, sources, restored, admitted);
             }
             _ => shared.runtime.create_view(view, id, plan, sources, contents.epoch)?,
@@ -71,8 +71,7 @@ async fn restore_relation(shared: &Shared, relation: &Arc<Relation>, entry: &Rel
         log.entry(epoch).or_default().push(delta);
     }
     // Readers were captured before: the log holds what the slowest of them has not consumed.
-    let consumed =
-        manifest.contents.dataflows.iter().filter_map(|d| d.consumed.get(&relation.id).filter(|_| d.id.0 != relation.id.0));
+    let consumed = manifest.contents.dataflows.iter().filter_map(|d| d.consumed.get(&relation.id));
     let log_after = consumed.min().copied().unwrap_or(entry.epoch).min(entry.epoch);
     relation.restore(entry.epoch, result, log_after, log.into_iter().collect::<Vec<Change>>());
     let unsettled = read(entry.unsettled.clone(), entry.unsettled_errors.clone()).await?;
@@ -101,7 +100,12 @@ async fn read_both(
     Ok(deltas)
 }
 
-async fn restore_dataflow(shared: &Shared, entry: &DataflowEntry, plan: &Arc<StreamPlan>) -> Result<(Restored, Epoch)> {
+async fn restore_dataflow(
+    shared: &Shared,
+    entry: &DataflowEntry,
+    epoch: Epoch,
+    plan: &Arc<StreamPlan>,
+) -> Result<(Restored, Epoch)> {
     if fingerprint(plan) != entry.fingerprint {
         let message = format!("materialized view \"{}\" cannot be restored: its plan has changed since the checkpoint", entry.name);
         return Err(Error::io(message).with_hint("Open the store with the version that wrote it, or drop the view there."));
@@ -123,6 +127,7 @@ async fn restore_dataflow(shared: &Shared, entry: &DataflowEntry, plan: &Arc<Str
         let deltas = segments::read(&shared.store, &shared.dictionary, &schema, &log.log, &used_by).await?;
         restored.parts.insert((log.operator, Part::Log), deltas.into_iter().map(|(_, d)| d).collect());
     }
-    let admitted = entry.consumed.values().min().copied().unwrap_or(entry.settled_epoch);
+    // A view that reads nothing has taken in everything there was.
+    let admitted = entry.consumed.values().min().copied().unwrap_or(epoch);
     Ok((restored, admitted))
 }

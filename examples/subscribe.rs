@@ -5,7 +5,7 @@
 //! ```
 
 use futures::StreamExt;
-use refrain::{Engine, Error, display};
+use refrain::{Engine, Error, Subscription, display};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -20,21 +20,27 @@ async fn main() -> Result<(), Error> {
         .await?;
 
     let mut changes = session.subscribe("SUBSCRIBE totals WITH (PROGRESS = true)").await?;
+    println!("the rows that are there:");
+    print_until_progress(&mut changes).await?;
     session.execute("INSERT INTO sales VALUES ('tea', 4)").await?;
+    println!("more tea:");
+    print_until_progress(&mut changes).await?;
     session.execute("DELETE FROM sales WHERE item = 'cake'").await?;
+    println!("no cake:");
+    print_until_progress(&mut changes).await?;
+    engine.close().await
+}
 
-    // The rows that were there, and two more epochs.
-    let mut epochs = 0;
-    while epochs < 3 {
-        let Some(event) = changes.next().await.transpose()? else { break };
+/// Prints events up to the first that says that everything up to its epoch has been told.
+async fn print_until_progress(changes: &mut Subscription) -> Result<(), Error> {
+    while let Some(event) = changes.next().await.transpose()? {
         if event.progress {
-            println!("everything up to epoch {} has been told", event.epoch);
-            epochs += 1;
+            break;
         }
         for (weight, row) in event.weights.iter().zip(display::rows(&event.rows)) {
             let row = row.iter().map(|v| v.as_deref().unwrap_or("NULL")).collect::<Vec<_>>();
-            println!("epoch {:>3}  {weight:+}  {}", event.epoch, row.join(", "));
+            println!("  epoch {}  {weight:+}  {}", event.epoch, row.join(", "));
         }
     }
-    engine.close().await
+    Ok(())
 }

@@ -42,7 +42,7 @@ pub(crate) enum ReadMode {
 }
 
 /// Who wants to know about a wait.
-pub(crate) trait Noticed {
+pub(crate) trait Noticed: Sync {
     /// Something that the user should know.
     fn notice(&self, notice: Notice);
 }

@@ -250,11 +250,6 @@ impl Relation {
     }
 
     #[cfg(test)]
-    /// Whether the reader is still registered; a subscriber that lagged too far behind is not.
-    pub fn is_registered(&self, reader: ReaderId) -> bool {
-        self.state().log.is_registered(reader)
-    }
-
     /// The changes with `after < epoch <= up_to`, by epoch.
     ///
     /// # Panics

@@ -1,16 +1,18 @@
 //! Sums equal rows of a list of deltas.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use refrain_state::{Arrangement, RowLayout};
-use refrain_types::{Delta, Weight};
+use refrain_types::errors::Errors;
+use refrain_types::{Delta, ErrorRow, Weight};
 
 /// Rows per consolidated delta.
 const CHUNK_ROWS: usize = 64 * 1024;
 
-/// The same Z-set with each row once and no weight 0, in the order in which the rows first appear. Errors and iterations are left
-/// out.
+/// The same Z-set with each row once and no weight 0, in the order in which the rows first appear, and with each error once, in a
+/// delta of their own. Iterations are left out.
 ///
 /// # Panics
 /// When a weight overflows.
@@ -39,7 +41,19 @@ pub fn consolidate(physical: &SchemaRef, deltas: &[Arc<Delta>]) -> Vec<Delta> {
     if !weights.is_empty() {
         consolidated.push(chunk(&layout, physical, &rows, weights));
     }
+    let errors = sum_errors(deltas);
+    if !errors.is_empty() {
+        consolidated.push(Delta::of_errors(Arc::clone(physical), errors));
+    }
     consolidated
+}
+
+fn sum_errors(deltas: &[Arc<Delta>]) -> Errors {
+    let mut sums: BTreeMap<&ErrorRow, Weight> = BTreeMap::new();
+    for (error, weight) in deltas.iter().flat_map(|d| &d.errors) {
+        *sums.entry(error).or_default() += weight;
+    }
+    sums.into_iter().filter(|(_, weight)| *weight != 0).map(|(error, weight)| (error.clone(), weight)).collect()
 }
 
 fn chunk(layout: &RowLayout, physical: &SchemaRef, rows: &[u64], weights: Vec<Weight>) -> Delta {

@@ -145,3 +145,13 @@ fn an_epoch_inside_a_change_is_not_exact() {
     assert_eq!(exact, [true, true, true, false, false, true]);
     drop(pin);
 }
+
+#[test]
+fn consolidation_keeps_errors() {
+    let v = view();
+    let error = ErrorRow { operator: OperatorId(0), code: SqlState::DIVISION_BY_ZERO, message: "division by zero".into() };
+    let bad = Arc::new(Delta::of_errors(Arc::clone(&v.physical), vec![(error.clone(), 1)]));
+    let sum = |deltas: &[Arc<Delta>]| consolidate(&v.physical, deltas).into_iter().flat_map(|d| d.errors).collect::<Vec<_>>();
+    assert_eq!(sum(&[Arc::clone(&bad), delta(&v, &[(1, 1)]), Arc::clone(&bad)]), [(error, 2)]);
+    assert!(sum(&[Arc::clone(&bad), Arc::new(bad.negated())]).is_empty());
+}

@@ -41,7 +41,7 @@ async fn what_cannot_be_stored_changes_nothing() {
 fn batch(values: &[(i32, &str)]) -> RecordBatch {
     let a: ArrayRef = Arc::new(Int32Array::from_iter_values(values.iter().map(|v| v.0)));
     let b: ArrayRef = Arc::new(StringArray::from_iter_values(values.iter().map(|v| v.1)));
-    RecordBatch::try_from_iter([("a", a), ("b", b)]).unwrap()
+    RecordBatch::try_from_iter([("a", a), ("b", b)]).expect("the columns are equally long")
 }
 
 #[tokio::test]

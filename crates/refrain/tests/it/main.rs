@@ -4,6 +4,7 @@ mod dml;
 mod errors;
 mod faces;
 mod limits;
+mod query;
 mod recovery;
 mod rows;
 mod subscribe;

@@ -5,7 +5,7 @@ use refrain::{Engine, ErrorKind, Session};
 use crate::rows::{error, rows, run};
 
 async fn open(folder: &tempfile::TempDir) -> (Engine, Session) {
-    let engine = Engine::builder().store(folder.path().display().to_string()).open().await.unwrap();
+    let engine = Engine::builder().store(folder.path().display().to_string()).open().await.expect("the store opens");
     let session = engine.session();
     (engine, session)
 }

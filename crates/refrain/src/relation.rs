@@ -249,7 +249,6 @@ impl Relation {
         (reader, self.snapshot_in(&state))
     }
 
-    #[cfg(test)]
     /// The changes with `after < epoch <= up_to`, by epoch.
     ///
     /// # Panics

@@ -37,18 +37,6 @@ impl Calendar {
         self.len += 1;
     }
 
-    /// The list of an iteration, to touch many rows at once; tell the number with [`Self::touched`].
-    #[inline]
-    pub fn at(&mut self, iteration: Iteration) -> &mut Vec<u32> {
-        self.touched.entry(iteration).or_default()
-    }
-
-    /// `count` ids were put on a list that [`Self::at`] gave out.
-    #[inline]
-    pub fn touched(&mut self, count: usize) {
-        self.len += count;
-    }
-
     /// Moves up to `limit` ids of the lowest iteration to `ids`, which is cleared first.
     pub fn take_lowest(&mut self, limit: usize, ids: &mut Vec<u32>) -> Option<Iteration> {
         ids.clear();

@@ -160,24 +160,12 @@ impl Head {
     /// Changes of the other side of the join.
     fn take_other(&mut self, mut delta: Delta) {
         self.errors.append(&mut delta.errors);
-        let other = self.other.as_mut().expect("only a head with a join has this input");
         for start in (0..delta.num_rows()).step_by(RELEASE_ROWS) {
             let part = delta.slice(start, RELEASE_ROWS.min(delta.num_rows() - start));
+            let other = self.other.as_mut().expect("only a head with a join has this input");
             other.take(&part, &mut self.rows, &mut self.stage, &mut self.errors);
             if self.stage.len() > 0 {
-                self.stage.drain_packed(&mut self.derived, &mut self.errors);
-                route(&mut Routing {
-                    direct: self.direct,
-                    worker: self.context.worker,
-                    peers: self.context.peers,
-                    target: &self.target,
-                    key: &mut self.target_key,
-                    derived: &mut self.derived,
-                    local: &mut self.local,
-                    outgoing: &mut self.outgoing,
-                    words: self.stage.layout().words(),
-                });
-                arrive_local(&mut self.rows, &mut self.local, self.layout.words(), &self.context, &mut self.errors);
+                self.pass_on();
             }
         }
     }
@@ -234,6 +222,12 @@ impl Head {
             }
         }
         let fuel = FUEL_OF_A_LAP + emitted.len() + self.stage.len();
+        self.pass_on();
+        fuel
+    }
+
+    /// Sends what the stage derived on its way: rows of this worker arrive at once.
+    fn pass_on(&mut self) {
         self.stage.drain_packed(&mut self.derived, &mut self.errors);
         route(&mut Routing {
             direct: self.direct,
@@ -246,8 +240,7 @@ impl Head {
             outgoing: &mut self.outgoing,
             words: self.stage.layout().words(),
         });
-        arrive_local(&mut self.rows, &mut self.local, words, &self.context, &mut self.errors);
-        fuel
+        arrive_local(&mut self.rows, &mut self.local, self.layout.words(), &self.context, &mut self.errors);
     }
 
     fn held_rows(&self) -> usize {

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Measurements of each case; the report shows their medians.
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
-    /// Contenders; all that are built in if none is named.
+    /// Contenders; all if none is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) contenders: Vec<Contender>,
     /// The tables that the view stands on; both kinds if none is named.

@@ -7,7 +7,8 @@ use clap::ValueEnum;
 
 use crate::data::{self, Input};
 use crate::measurement::Measurement;
-use crate::{Failure, differential_contender, limit_contender};
+use crate::sql::SqlValue;
+use crate::{Failure, datafusion_contender, differential_contender, limit_contender, refrain_contender};
 
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -74,14 +75,13 @@ impl Case {
     ///
     /// Only Refrain's program depends on the tables. The hand-written ones have one thread. Single changes need changeable tables.
     pub(crate) fn program(self) -> Option<Self> {
-        let built_in = match self.contender {
-            Contender::Refrain => cfg!(feature = "refrain"),
-            Contender::DataFusion => cfg!(feature = "datafusion") && self.workload.is_recursive_load(),
+        let has_one = match self.contender {
+            Contender::DataFusion => self.workload.is_recursive_load(),
             Contender::DifferentialOnce => self.workload.is_recursive_load() && self.tables == Tables::AppendOnly,
             Contender::DifferentialInterned => matches!(self.workload, Workload::ClosureDebian | Workload::ReachLatency),
-            Contender::Differential | Contender::Limit => true,
+            Contender::Refrain | Contender::Differential | Contender::Limit => true,
         };
-        if !built_in || (self.workload == Workload::ReachLatency && self.tables == Tables::AppendOnly) {
+        if !has_one || (self.workload == Workload::ReachLatency && self.tables == Tables::AppendOnly) {
             return None;
         }
         Some(match self.contender {
@@ -108,25 +108,19 @@ pub(crate) fn measure(case: &Case, input: &Input) -> Result<Measurement, Failure
 
 fn closure<N: Node>(case: &Case, edges: Vec<(N, N)>) -> Result<Measurement, Failure> {
     match case.contender {
-        #[cfg(feature = "refrain")]
-        Contender::Refrain => crate::refrain_contender::closure(case, edges),
-        #[cfg(feature = "datafusion")]
-        Contender::DataFusion => crate::datafusion_contender::closure(case, edges),
+        Contender::Refrain => refrain_contender::closure(case, edges),
+        Contender::DataFusion => datafusion_contender::closure(case, edges),
         Contender::Differential => Ok(differential_contender::load::closure(case.workers, edges)),
         Contender::DifferentialOnce => Ok(differential_contender::once::closure(case.workers, edges)),
         Contender::DifferentialInterned => Ok(differential_contender::interned::closure(case.workers, &edges)),
         Contender::Limit => Ok(limit_contender::recursion::closure(&edges)),
-        #[cfg(not(all(feature = "refrain", feature = "datafusion")))]
-        _ => Err(absent(case)),
     }
 }
 
 fn chain(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
     match case.contender {
-        #[cfg(feature = "refrain")]
-        Contender::Refrain => crate::refrain_contender::chain(case, edges),
-        #[cfg(feature = "datafusion")]
-        Contender::DataFusion => crate::datafusion_contender::chain(case, edges),
+        Contender::Refrain => refrain_contender::chain(case, edges),
+        Contender::DataFusion => datafusion_contender::chain(case, edges),
         Contender::Differential => Ok(differential_contender::load::chain(case.workers, edges)),
         Contender::DifferentialOnce => Ok(differential_contender::once::chain(case.workers, edges)),
         Contender::Limit => Ok(limit_contender::recursion::chain(&edges)),
@@ -136,8 +130,7 @@ fn chain(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
 
 fn reach(case: &Case, work: data::Reach) -> Result<Measurement, Failure> {
     match case.contender {
-        #[cfg(feature = "refrain")]
-        Contender::Refrain => crate::refrain_contender::reach(case, work),
+        Contender::Refrain => refrain_contender::reach(case, work),
         Contender::Differential => Ok(differential_contender::change::reach(case.workers, &work)),
         Contender::DifferentialInterned => Ok(differential_contender::interned::reach(case.workers, &work)),
         Contender::Limit => Ok(limit_contender::change::reach(&work)),
@@ -147,8 +140,7 @@ fn reach(case: &Case, work: data::Reach) -> Result<Measurement, Failure> {
 
 fn join(case: &Case, sides: data::Sides) -> Result<Measurement, Failure> {
     match case.contender {
-        #[cfg(feature = "refrain")]
-        Contender::Refrain => crate::refrain_contender::join(case, sides),
+        Contender::Refrain => refrain_contender::join(case, sides),
         Contender::Differential => Ok(differential_contender::stream::join(case.workers, sides)),
         Contender::Limit => Ok(limit_contender::stream::join(&sides)),
         _ => Err(absent(case)),
@@ -157,8 +149,7 @@ fn join(case: &Case, sides: data::Sides) -> Result<Measurement, Failure> {
 
 fn group_by(case: &Case, events: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
     match case.contender {
-        #[cfg(feature = "refrain")]
-        Contender::Refrain => crate::refrain_contender::group_by(case, events),
+        Contender::Refrain => refrain_contender::group_by(case, events),
         Contender::Differential => Ok(differential_contender::stream::group_by(case.workers, events)),
         Contender::Limit => Ok(limit_contender::stream::group_by(&events)),
         _ => Err(absent(case)),
@@ -173,16 +164,6 @@ fn absent(case: &Case) -> Failure {
 pub(crate) trait Node: differential_contender::Value + limit_contender::Value + SqlValue {}
 
 impl<N: differential_contender::Value + limit_contender::Value + SqlValue> Node for N {}
-
-#[cfg(any(feature = "refrain", feature = "datafusion"))]
-use crate::sql::SqlValue;
-
-/// Without an SQL contender nothing is asked.
-#[cfg(not(any(feature = "refrain", feature = "datafusion")))]
-pub(crate) trait SqlValue {}
-
-#[cfg(not(any(feature = "refrain", feature = "datafusion")))]
-impl<N> SqlValue for N {}
 
 /// The word that the command line and the report use.
 pub(crate) fn word<T: ValueEnum>(value: &T) -> String {

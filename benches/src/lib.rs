@@ -17,18 +17,15 @@ mod case;
 mod checksum;
 mod clock;
 mod data;
-#[cfg(feature = "datafusion")]
 mod datafusion_contender;
 mod differential_contender;
 mod limit_contender;
 mod measurement;
 mod memory;
 mod random;
-#[cfg(feature = "refrain")]
 mod refrain_contender;
 mod report;
 mod runner;
-#[cfg(any(feature = "refrain", feature = "datafusion"))]
 mod sql;
 mod targets;
 

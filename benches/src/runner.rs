@@ -26,7 +26,7 @@ pub(crate) type Outcomes = BTreeMap<Case, Outcome>;
 pub(crate) fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let cases = arguments.cases();
     if cases.is_empty() || arguments.runs == 0 {
-        return Err("nothing to measure: no contender that is built in does what was asked for".into());
+        return Err("nothing to measure: no contender does what was asked for".into());
     }
     let mut workloads: Vec<Workload> = cases.iter().map(|case| case.workload).collect();
     workloads.dedup();

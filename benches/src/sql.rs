@@ -28,7 +28,6 @@ pub(crate) const CHAIN: &str = "\
 /// A column type of graphs.
 pub(crate) trait SqlValue: Sized {
     /// Its name in SQL.
-    #[cfg(feature = "refrain")]
     const TYPE: &str;
 
     fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
@@ -37,7 +36,6 @@ pub(crate) trait SqlValue: Sized {
 }
 
 impl SqlValue for i32 {
-    #[cfg(feature = "refrain")]
     const TYPE: &str = "INT";
 
     fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
@@ -46,7 +44,6 @@ impl SqlValue for i32 {
 }
 
 impl SqlValue for String {
-    #[cfg(feature = "refrain")]
     const TYPE: &str = "TEXT";
 
     fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {

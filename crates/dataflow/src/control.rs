@@ -113,7 +113,7 @@ pub struct LoopGauge {
     pub log_rows: AtomicI64,
     /// Bytes of the loop log in memory.
     pub log_bytes: AtomicI64,
-    /// Rows on the feedback edge: sent and not yet taken in.
+    /// Rows on the edges of the loop's body: sent and not yet worked off.
     pub outstanding: AtomicI64,
 }
 
@@ -234,6 +234,8 @@ impl Control {
                 return;
             }
             state.order = None;
+            let on_edges = |gauge: &LoopGauge| gauge.outstanding.load(Ordering::Relaxed);
+            assert!(self.loops.iter().all(|gauge| on_edges(gauge) == 0), "between ticks no row is on an edge of a loop");
             let (held_rows, outputs) = (std::mem::take(&mut state.held_rows), std::mem::take(&mut state.outputs));
             TickEnd { dataflow: self.id, tick: self.tick(), held_rows, outputs }
         };

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use refrain_state::Dictionary;
 use refrain_types::{Delta, OperatorId};
@@ -48,6 +49,40 @@ pub(crate) struct Context {
     pub worker: usize,
     pub peers: usize,
     pub registry: Rc<RefCell<Registry>>,
+    /// The rows on the edges of the loop that the operator stands in.
+    pub outstanding: Outstanding,
+}
+
+/// Counts the rows on the edges of a loop's body, at all workers: sent and not yet worked off. While they are many the loop's head
+/// releases nothing, so neither memory nor the time to a cut grows with the size of an iteration. Outside loops it counts nothing.
+#[derive(Clone)]
+pub(crate) struct Outstanding(Option<(Arc<Control>, usize)>);
+
+impl Outstanding {
+    /// Of the loop with this number, if any.
+    pub fn of(control: &Arc<Control>, index: Option<usize>) -> Self {
+        Self(index.map(|index| (Arc::clone(control), index)))
+    }
+
+    /// Rows were put on an edge inside the loop.
+    #[inline]
+    pub fn sent(&self, rows: usize) {
+        self.add(i64::try_from(rows).expect("a delta has far fewer rows"));
+    }
+
+    /// Rows that came by an edge inside the loop are worked off.
+    #[inline]
+    pub fn done(&self, rows: usize) {
+        self.add(-i64::try_from(rows).expect("a delta has far fewer rows"));
+    }
+
+    fn add(&self, rows: i64) {
+        if let Some((control, index)) = &self.0
+            && rows != 0
+        {
+            control.loops[*index].outstanding.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Context {

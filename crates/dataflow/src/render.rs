@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::operators::join::{self, join};
 use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
 use crate::operators::sink::{Collected, sink};
-use crate::operators::{Context, Edge, Registry, aggregate, distinct, map};
+use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map};
 use crate::parcel::{Parcel, Parcels};
 use crate::time::Time;
 
@@ -39,7 +39,7 @@ struct Renderer<'scope> {
     bodies: BTreeMap<NodeId, Edge<'scope>>,
     /// Loops that are closed when all nodes are there: the feedback node and the handle.
     open_loops: Vec<(NodeId, FeedbackHandle<'scope>)>,
-    loops: usize,
+    loops: BTreeMap<LoopId, usize>,
     sources: Vec<(NodeId, Vec<usize>, InputHandle<Time, Parcels>)>,
     constants: Vec<(Delta, InputHandle<Time, Parcels>)>,
 }
@@ -54,7 +54,7 @@ pub(crate) fn render(scope: Scope<'_, Time>, control: &Arc<Control>) -> Rendered
         edges: vec![None; plan.nodes.len()],
         bodies: BTreeMap::new(),
         open_loops: Vec::new(),
-        loops: 0,
+        loops: BTreeMap::new(),
         sources: Vec::new(),
         constants: Vec::new(),
     };
@@ -88,7 +88,9 @@ impl<'scope> Renderer<'scope> {
             worker: self.scope.index(),
             peers: self.scope.peers(),
             registry: Rc::clone(&self.registry),
+            outstanding: Outstanding::of(&self.control, node.scope.last().map(|inner| self.loops[inner])),
         };
+        let inside = |input: NodeId| !node.scope.is_empty() && plan.node(input).scope == node.scope;
         match &node.operator {
             Operator::Source { columns, .. } => {
                 let (handle, edge) = self.input();
@@ -102,9 +104,11 @@ impl<'scope> Renderer<'scope> {
             }
             Operator::Map(function) => {
                 let (input, exchange) = &node.inputs[0];
+                assert!(node.scope.is_empty() || inside(*input), "a map stands where its input does");
                 map::map(&context, self.edge(*input), exchange, &plan.node(*input).schema, function)
             }
             Operator::Union => {
+                assert!(node.scope.is_empty() || node.inputs.iter().all(|(i, _)| inside(*i)), "nothing enters a loop by a union");
                 let inputs = node.inputs.iter().map(|(input, _)| self.edge(*input)).collect::<Vec<_>>();
                 self.scope.concatenate::<_, Parcel>(inputs)
             }
@@ -129,6 +133,7 @@ impl<'scope> Renderer<'scope> {
                         placement: placement(plan, id, side),
                         schema: &from.schema,
                         append_only: from.properties.append_only,
+                        inside: inside(*input),
                     }
                 });
                 join(&context, left, right, call, &node.schema, !node.scope.is_empty())
@@ -142,8 +147,9 @@ impl<'scope> Renderer<'scope> {
                 let inputs = Inputs { base: self.edge(*base), base_exchange, other };
                 let stage_schema = plan.nodes.iter().find(|n| matches!(n.operator, Operator::LoopBody) && n.inputs[0].0 == id);
                 let stage_schema = stage_schema.map_or(&head.variable, |n| &n.schema);
-                let outputs = loop_head(&context, (self.loops, node.scope.len() + 1), head, inputs, stage_schema);
-                self.loops += 1;
+                let index = self.loops.len();
+                self.loops.insert(head.id, index);
+                let outputs = loop_head(&context, (index, node.scope.len() + 1), head, inputs, stage_schema);
                 if let (Some((edge, handle)), Some(feedback)) = (outputs.body, head.feedback) {
                     self.bodies.insert(id, edge);
                     self.open_loops.push((feedback, handle));

@@ -97,6 +97,8 @@ struct State {
     /// Output of ticks that did not settle; views only.
     unsettled: Chunks,
     unsettled_errors: BTreeMap<ErrorRow, Weight>,
+    /// What has been added to it since it was captured last; `None` when it was not, or when it is another buffer since.
+    unsettled_since_capture: Option<Vec<Arc<Delta>>>,
     /// Counts the replacements of the result's first chunks, so that two consolidations do not cross.
     replacements: u64,
 }
@@ -297,6 +299,9 @@ impl Relation {
             let consolidated = consolidate(&self.physical, &state.unsettled.all());
             state.unsettled.replace_first(length, consolidated);
         }
+        if let Some(fresh) = &mut state.unsettled_since_capture {
+            fresh.extend(deltas);
+        }
     }
 
     /// Replaces the output of ticks that did not settle.
@@ -306,6 +311,8 @@ impl Relation {
         state.unsettled_errors.clear();
         drop(state);
         self.append_unsettled(deltas);
+        // A checkpoint holds this.
+        self.state().unsettled_since_capture = Some(Vec::new());
     }
 
     /// Takes the output of the ticks that did not settle, errors included, not consolidated.
@@ -313,16 +320,21 @@ impl Relation {
         let mut state = self.state();
         let chunks = std::mem::take(&mut state.unsettled).all();
         let errors = std::mem::take(&mut state.unsettled_errors);
+        state.unsettled_since_capture = None;
         drop(state);
         self.with_errors(chunks, errors)
     }
 
-    /// The output of the ticks that did not settle, errors included, not consolidated.
-    pub fn unsettled(&self) -> Vec<Arc<Delta>> {
-        let state = self.state();
+    /// The output of the ticks that did not settle, errors included, not consolidated: what came since the last capture of this
+    /// buffer, or everything when `full` or when this buffer was not captured before. The flag tells whether it is everything.
+    pub fn capture_unsettled(&self, full: bool) -> (Vec<Arc<Delta>>, bool) {
+        let mut state = self.state();
+        if let (Some(fresh), false) = (state.unsettled_since_capture.replace(Vec::new()), full) {
+            return (fresh, false);
+        }
         let (chunks, errors) = (state.unsettled.all(), state.unsettled_errors.clone());
         drop(state);
-        self.with_errors(chunks, errors)
+        (self.with_errors(chunks, errors), true)
     }
 
     /// The result with what is not settled yet, for eager reads.

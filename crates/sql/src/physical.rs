@@ -6,6 +6,7 @@
 
 mod arithmetic;
 mod cast;
+mod logic;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr};
 
 use arithmetic::{Division, Negation};
 use cast::PostgresCast;
+use logic::{Guarded, Logic};
 
 /// The same expression with PostgreSQL's arithmetic and casts. Doing it twice changes nothing.
 ///
@@ -25,8 +27,21 @@ use cast::PostgresCast;
 /// When an expression refuses its own children, which is a bug of that expression.
 #[must_use]
 pub fn finish_physical_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    finish(expr, Guarded::Functions)
+}
+
+/// The same for the expressions of a one-shot query, whose batches fail as a whole.
+///
+/// # Panics
+/// When an expression refuses its own children, which is a bug of that expression.
+#[must_use]
+pub fn finish_query_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    finish(expr, Guarded::Arithmetic)
+}
+
+fn finish(expr: Arc<dyn PhysicalExpr>, guarded: Guarded) -> Arc<dyn PhysicalExpr> {
     let finished = expr.transform_up(|expr| {
-        Ok(match finish_one(&expr) {
+        Ok(match finish_one(&expr, guarded) {
             Some(finished) => Transformed::yes(finished),
             None => Transformed::no(expr),
         })
@@ -34,12 +49,12 @@ pub fn finish_physical_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr
     finished.expect("an expression takes its own children back").data
 }
 
-fn finish_one(expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+fn finish_one(expr: &Arc<dyn PhysicalExpr>, guarded: Guarded) -> Option<Arc<dyn PhysicalExpr>> {
     if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         return match binary.op() {
             Operator::Plus | Operator::Minus | Operator::Multiply => Some(Arc::new(binary.clone().with_fail_on_overflow(true))),
             Operator::Divide | Operator::Modulo => Some(Arc::new(Division::new(binary.clone()))),
-            _ => None,
+            _ => Logic::of(binary, guarded).map(|logic| Arc::new(logic) as Arc<dyn PhysicalExpr>),
         };
     }
     if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {

@@ -42,6 +42,8 @@ pub(crate) struct Input<'a, 'scope> {
     pub placement: Exchange,
     pub schema: &'a SchemaRef,
     pub append_only: bool,
+    /// It comes from inside the loop that the join stands in.
+    pub inside: bool,
 }
 
 struct Side {
@@ -218,6 +220,8 @@ pub(crate) fn join<'scope>(
     builder.set_notify_for(0, FrontierInterest::Never);
     builder.set_notify_for(1, FrontierInterest::Never);
     let activator = stream.scope().activator_for(builder.operator_info().address);
+    let (left_inside, right_inside) = (left.inside, right.inside);
+    let outstanding = context.outstanding.clone();
     builder.build(move |_| {
         move |_| {
             let state = &mut *state.borrow_mut();
@@ -231,10 +235,15 @@ pub(crate) fn join<'scope>(
             let mut budget = BUDGET_PAIRS;
             while let Some(mut item) = state.pending.pop_front() {
                 let mut errors = if item.done == 0 { std::mem::take(&mut item.delta.errors) } else { Vec::new() };
-                item.done = state.probe(item.from_left, &item.delta, item.done, FLUSH_PAIRS, &mut errors);
+                let before = item.done;
+                item.done = state.probe(item.from_left, &item.delta, before, FLUSH_PAIRS, &mut errors);
                 budget = budget.saturating_sub(state.stage.len());
                 let mut delta = state.stage.drain_delta();
                 delta.errors.append(&mut errors);
+                outstanding.sent(delta.num_rows());
+                if if item.from_left { left_inside } else { right_inside } {
+                    outstanding.done(item.done - before);
+                }
                 if !delta.is_empty() {
                     out.session_with_builder(&item.capability).give_container(&mut delta.into());
                 }

@@ -34,7 +34,7 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback, InputCapabi
 use timely::progress::frontier::MutableAntichain;
 
 use super::stage::{Packed, Side, Stage};
-use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
+use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output};
 use crate::control::LoopGauge;
 use crate::parcel::{Parcel, exchange_layout, worker_of};
 use crate::part::{Captured, Part};
@@ -50,8 +50,8 @@ const FUEL: usize = 1 << 17;
 const FUEL_OF_A_LAP: usize = 32;
 /// Rows of one outgoing delta.
 const FLUSH_ROWS: usize = 1 << 14;
-/// Rows on the feedback edge above which nothing is released. Receivers always take in, so this cannot deadlock.
-const OUTSTANDING_ROWS_MAX: i64 = 1 << 20;
+/// Rows on the edges of the body above which nothing is released. Receivers always take in, so this cannot deadlock.
+const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
 
 /// The inputs of a loop head and where their rows belong.
 pub(crate) struct Inputs<'a, 'scope> {
@@ -74,6 +74,8 @@ pub(crate) type FeedbackHandle<'scope> = timely::dataflow::operators::core::feed
 struct Head {
     context: Context,
     index: usize,
+    /// The rows on the edges of the body.
+    body: Outstanding,
     schema: SchemaRef,
     physical: SchemaRef,
     layout: RowLayout,
@@ -114,6 +116,7 @@ impl Head {
         assert!(!direct || *stage.layout() == layout, "what goes straight round has the columns of the loop variable");
         Self {
             index,
+            body: Outstanding::of(&context.control, Some(index)),
             physical: physical_schema(&schema),
             partition: head.partition.clone(),
             rows: LoopRows::new(head.kind, layout.words(), other.as_ref().map(|o| o.variable_key().clone())),
@@ -176,10 +179,7 @@ impl Head {
         if delta.num_rows() == 0 {
             return;
         }
-        if self.direct {
-            let rows = i64::try_from(delta.num_rows()).expect("a delta has far fewer rows");
-            self.gauge().outstanding.fetch_sub(rows, Ordering::Relaxed);
-        }
+        self.body.done(delta.num_rows());
         if holding {
             self.log.push(delta);
         } else {
@@ -566,11 +566,8 @@ fn flush(head: &mut Head, outlets: &mut Outlets, capabilities: &Capabilities, th
             // The body joins on iterations: they must be there even if all are 0.
             delta.iterations = Some(std::mem::take(&mut rows.iterations).into());
         }
-        let count = i64::try_from(rows.len()).expect("a delta has far fewer rows");
+        head.body.sent(rows.len());
         rows.clear();
-        if head.direct {
-            head.context.control.loops[head.index].outstanding.fetch_add(count, Ordering::Relaxed);
-        }
         let round = capabilities.round.as_ref().expect("what goes round came under a capability");
         let mut parcel = Parcel { delta: Some(delta), target: head.direct.then_some(worker) };
         outlet.session_with_builder(round).give_container(&mut parcel);

@@ -66,14 +66,14 @@ impl Executor {
 /// into projections.
 fn finish(node: &Arc<dyn ExecutionPlan>) -> datafusion::error::Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(filter) = node.downcast_ref::<FilterExec>() {
-        let predicate = refrain_sql::finish_physical_expr(Arc::clone(filter.predicate()));
+        let predicate = refrain_sql::finish_query_expr(Arc::clone(filter.predicate()));
         return Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)));
     }
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
         let finished = projection
             .expr()
             .iter()
-            .map(|e| ProjectionExpr { expr: refrain_sql::finish_physical_expr(Arc::clone(&e.expr)), alias: e.alias.clone() });
+            .map(|e| ProjectionExpr { expr: refrain_sql::finish_query_expr(Arc::clone(&e.expr)), alias: e.alias.clone() });
         let finished = finished.collect::<Vec<_>>();
         return Ok(Some(Arc::new(ProjectionExec::try_new(finished, Arc::clone(projection.input()))?)));
     }

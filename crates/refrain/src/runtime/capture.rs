@@ -45,6 +45,8 @@ pub(super) struct CapturedRelation {
     /// Changes that some captured reader has not consumed.
     log: Vec<(Epoch, Arc<Delta>)>,
     unsettled: Vec<Arc<Delta>>,
+    /// `unsettled` is everything, not what came since the committed checkpoint.
+    unsettled_full: bool,
 }
 
 /// A dataflow at its capture.
@@ -74,8 +76,14 @@ impl Drop for Position {
 pub(super) type ResultPins = BTreeMap<RelationId, Position>;
 
 impl CapturedRelation {
-    /// The relation as it stands. `positions` are those of its readers, captured before it.
-    pub fn take(relation: &Arc<Relation>, epoch: Epoch, committed: &Committed, pins: &ResultPins, positions: &[Position]) -> Self {
+    /// The relation as it stands. `positions` are those of its readers, captured before it. `lost`: what was captured last is in no
+    /// store.
+    pub fn take(
+        relation: &Arc<Relation>,
+        epoch: Epoch,
+        (committed, pins, lost): (&Committed, &ResultPins, bool),
+        positions: &[Position],
+    ) -> Self {
         let before = committed.relations.get(&relation.id).filter(|e| e.result.len() < CHANGELOGS_MAX);
         let pinned = pins.get(&relation.id).map(|pin| pin.consumed);
         let (result, full) = match (before, pinned) {
@@ -95,7 +103,10 @@ impl CapturedRelation {
         let consumed = positions.iter().filter(|p| p.relation.id == relation.id).map(|p| p.consumed).min();
         let log = consumed.map_or(Vec::new(), |consumed| relation.changes(consumed.min(epoch), epoch));
         let log = log.into_iter().flat_map(|(epoch, deltas)| deltas.into_iter().map(move |d| (epoch, d))).collect();
-        Self { relation: Arc::clone(relation), epoch, result, full, log, unsettled: relation.unsettled() }
+        let adds = |e: &RelationEntry| e.unsettled.len() + e.unsettled_errors.len() < CHANGELOGS_MAX;
+        let all = lost || !committed.relations.get(&relation.id).is_some_and(adds);
+        let (unsettled, unsettled_full) = relation.capture_unsettled(all);
+        Self { relation: Arc::clone(relation), epoch, result, full, log, unsettled, unsettled_full }
     }
 
     /// Writes it. `committed` is what the last checkpoint held of it.
@@ -121,7 +132,11 @@ impl CapturedRelation {
         let (log, errors) = segments::write(attempt, dictionary, state, true, &log).await?;
         entry.log.extend(log);
         entry.log_errors.extend(errors);
-        let (unsettled, errors) = segments::write(attempt, dictionary, state, true, &plain(&self.unsettled)).await?;
+        if let Some(before) = committed.filter(|_| !self.unsettled_full) {
+            entry.unsettled.clone_from(&before.unsettled);
+            entry.unsettled_errors.clone_from(&before.unsettled_errors);
+        }
+        let (unsettled, errors) = segments::write(attempt, dictionary, state, self.unsettled_full, &plain(&self.unsettled)).await?;
         entry.unsettled.extend(unsettled);
         entry.unsettled_errors.extend(errors);
         Ok(entry)

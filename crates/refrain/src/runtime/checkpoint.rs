@@ -158,10 +158,10 @@ impl Runtime {
         };
         let view = schedule.views.get_mut(&dataflow)?;
         view.capturing = false;
-        let Checkpointer { run, committed, pins, wake, .. } = &mut schedule.checkpointer;
+        let Checkpointer { run, committed, pins, wake, lost_changes, .. } = &mut schedule.checkpointer;
         let run = run.as_mut()?;
         let settled = view.relation.settled();
-        let relation = CapturedRelation::take(&view.relation, settled, committed, pins, &run.positions);
+        let relation = CapturedRelation::take(&view.relation, settled, (committed, pins, *lost_changes), &run.positions);
         run.pins.insert(view.relation.id, Position::at(&view.relation, settled));
         run.positions.extend(Position::of(view));
         run.facts.uploads.outstanding += 1;
@@ -309,11 +309,11 @@ async fn capture_tables(shared: &Arc<Shared>) {
     let (epoch, database) = (shared.visible.now(), shared.database());
     let mut schedule = shared.runtime.schedule();
     let schedule = &mut *schedule;
-    let Checkpointer { run, committed, pins, .. } = &mut schedule.checkpointer;
+    let Checkpointer { run, committed, pins, lost_changes, .. } = &mut schedule.checkpointer;
     let Some(run) = run.as_mut() else { return };
     run.facts.tables_captured = true;
     let tables = database.relations.values().filter(|r| r.kind == RelationKind::Table);
-    let captured = tables.map(|table| CapturedRelation::take(table, epoch, committed, pins, &run.positions)).collect::<Vec<_>>();
+    let captured = tables.map(|table| CapturedRelation::take(table, epoch, (committed, pins, *lost_changes), &run.positions)).collect::<Vec<_>>();
     for table in &captured {
         run.pins.insert(table.relation.id, Position::at(&table.relation, epoch));
     }

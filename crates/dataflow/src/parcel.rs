@@ -86,7 +86,7 @@ impl ByKey {
             return;
         }
         self.keys.clear();
-        self.layout.pack_columns_subset(&delta.rows, &self.columns, &mut self.keys);
+        self.layout.pack_for_hash(&delta.rows, &self.columns, &mut self.keys);
         for (row, key) in self.keys.chunks_exact(self.layout.words()).enumerate() {
             self.rows[worker_of(hash_words(key), peers)].push(row as u64);
         }

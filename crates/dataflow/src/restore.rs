@@ -35,7 +35,7 @@ fn rows_of_worker(delta: &Delta, exchange: &Exchange, schema: &SchemaRef, worker
         Exchange::Hash(columns) => {
             let layout = exchange_layout(schema, columns);
             let mut keys = Vec::new();
-            layout.pack_columns_subset(&delta.rows, columns, &mut keys);
+            layout.pack_for_hash(&delta.rows, columns, &mut keys);
             let rows = keys.chunks_exact(layout.words()).enumerate();
             let mine = rows.filter(|(_, key)| worker_of(hash_words(key), peers) == worker).map(|(row, _)| row as u64);
             take_rows(delta, &mine.collect::<Vec<_>>())

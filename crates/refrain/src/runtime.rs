@@ -19,7 +19,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use refrain_dataflow::{Command, CommandLog, Restored};
+use refrain_dataflow::{Command, CommandLog};
 use refrain_plan::StreamPlan;
 use refrain_state::Dictionary;
 use refrain_types::{DataflowId, Environment, Epoch, RelationId};
@@ -99,19 +99,6 @@ impl Runtime {
         self.check_alive()?;
         self.start_view(View::new(self, view, dataflow, plan, sources, at));
         Ok(())
-    }
-
-    /// Goes on with a view as a checkpoint holds it: everything up to `admitted` is in its dataflow.
-    pub fn restore_view(
-        self: &Arc<Self>,
-        view: Arc<Relation>,
-        dataflow: DataflowId,
-        plan: Arc<StreamPlan>,
-        sources: BTreeMap<RelationId, Arc<Relation>>,
-        restored: Restored,
-        admitted: Epoch,
-    ) {
-        self.start_view(View::restored(self, view, dataflow, plan, sources, (restored, admitted)));
     }
 
     fn start_view(&self, view: View) {

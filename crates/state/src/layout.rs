@@ -114,7 +114,7 @@ impl RowLayout {
     /// When the columns are not what the layout is of, or a column holds NULL that may not.
     pub fn pack(&self, columns: &[ArrayRef], rows: usize, out: &mut Vec<u64>) {
         assert_eq!(columns.len(), self.cells.len(), "one array per column of the layout");
-        self.pack_each(columns.iter(), rows, out);
+        self.pack_each(columns.iter(), rows, out, true);
     }
 
     /// Appends the packed rows of a physical batch to `out`.
@@ -131,20 +131,30 @@ impl RowLayout {
     /// As [`Self::pack`].
     pub fn pack_columns_subset(&self, batch: &RecordBatch, columns: &[usize], out: &mut Vec<u64>) {
         assert_eq!(columns.len(), self.cells.len(), "one array per column of the layout");
-        self.pack_each(columns.iter().map(|column| batch.column(*column)), batch.num_rows(), out);
+        self.pack_each(columns.iter().map(|column| batch.column(*column)), batch.num_rows(), out, true);
     }
 
-    fn pack_each<'a>(&self, columns: impl Iterator<Item = &'a ArrayRef>, rows: usize, out: &mut Vec<u64>) {
+    /// The same for rows whose hash decides where they go: where the layout has no place for a NULL it becomes zero bits, as in a
+    /// [`Repack`].
+    ///
+    /// # Panics
+    /// When the columns are not what the layout is of.
+    pub fn pack_for_hash(&self, batch: &RecordBatch, columns: &[usize], out: &mut Vec<u64>) {
+        assert_eq!(columns.len(), self.cells.len(), "one array per column of the layout");
+        self.pack_each(columns.iter().map(|column| batch.column(*column)), batch.num_rows(), out, false);
+    }
+
+    fn pack_each<'a>(&self, columns: impl Iterator<Item = &'a ArrayRef>, rows: usize, out: &mut Vec<u64>, keeps_nulls: bool) {
         let start = out.len();
         out.resize(start + rows * self.words, 0);
         let out = &mut out[start..];
         for (cell, array) in self.cells.iter().zip(columns) {
             assert_eq!(array.len(), rows, "columns of one batch have one length");
-            self.pack_column(cell, array, out);
+            self.pack_column(cell, array, out, keeps_nulls);
         }
     }
 
-    fn pack_column(&self, cell: &Cell, array: &ArrayRef, out: &mut [u64]) {
+    fn pack_column(&self, cell: &Cell, array: &ArrayRef, out: &mut [u64], keeps_nulls: bool) {
         assert_eq!(array.data_type(), &cell.data_type, "the column has the type that the layout is of");
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let rows = Rows { words: self.words, at: cell.at, nulls };
@@ -164,7 +174,7 @@ impl RowLayout {
                 Rows { at: Position { word: cell.at.word + 1, shift: 0 }, ..rows }.write(out, halves.iter().map(|[_, high]| *high));
             }
         }
-        if let Some(nulls) = nulls {
+        if let Some(nulls) = nulls.filter(|_| keeps_nulls || cell.null.is_some()) {
             let at = cell.null.expect("a column that is declared not null holds no NULL");
             for (row, valid) in out.chunks_exact_mut(self.words).zip(nulls) {
                 row[at.word] |= u64::from(!valid) << at.shift;

@@ -237,14 +237,13 @@ pub(crate) fn aggregate<'scope>(
     let restored = context.control.restored.is_some();
     restore_part(context, Part::Left, placement, schema, |delta| groups.take(&delta, &mut Vec::new()));
     // One worker has the group of an aggregate without keys; it speaks in the first tick even if nothing comes.
-    let speaks_first = aggregate.keys == 0 && context.worker == 0;
-    if speaks_first {
+    let only_group = (aggregate.keys == 0 && context.worker == 0).then(|| {
         let key = vec![0; groups.key_layout.words()];
-        let group = groups.group(&key);
-        groups.touch(group);
-    }
+        groups.group(&key)
+    });
     if restored {
         // It said this before it was captured.
+        only_group.iter().for_each(|group| groups.touch(*group));
         let _ = groups.flush();
         groups.inputs.list_changes();
     }
@@ -255,7 +254,8 @@ pub(crate) fn aggregate<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.build(move |mut initial| {
-        let mut speaking: Option<Capability<Time>> = initial.pop().filter(|_| speaks_first && !restored);
+        let mut speaks_first = only_group.filter(|_| !restored);
+        let mut speaking: Option<Capability<Time>> = initial.pop().filter(|_| speaks_first.is_some());
         move |frontiers| {
             let groups = &mut *groups.borrow_mut();
             let mut out = out.activate();
@@ -271,6 +271,7 @@ pub(crate) fn aggregate<'scope>(
                 }
             });
             if let Some(capability) = speaking.take_if(|c| !frontiers[0].less_equal(c.time())) {
+                speaks_first.take().into_iter().for_each(|group| groups.touch(group));
                 let delta = groups.flush();
                 if !delta.is_empty() {
                     out.session_with_builder(&capability).give_container(&mut delta.into());

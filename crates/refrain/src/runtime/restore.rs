@@ -11,6 +11,7 @@ use refrain_sql::Catalog;
 use refrain_types::{Delta, Epoch};
 
 use super::segments;
+use super::views::View;
 use crate::database::{Database, PlannedView};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -42,17 +43,23 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
     shared.runtime.restore_committed(committed, database.relations.values());
     shared.set_database(database);
     let database = shared.database();
+    let runtime = &shared.runtime;
+    let mut all = Vec::new();
     for PlannedView { view, plan } in views {
         let sources = database.sources(&plan)?;
         let id = Database::dataflow(view.id);
-        match contents.dataflows.iter().find(|d| d.id == id) {
+        all.push(match contents.dataflows.iter().find(|d| d.id == id) {
             // One that was captured before its first tick has read nothing: it begins anew.
             Some(entry) if entry.tick.0 > 0 => {
-                let (restored, admitted) = restore_dataflow(shared, entry, contents.epoch, &plan).await?;
-                shared.runtime.restore_view(view, id, plan, sources, restored, admitted);
+                let restored = restore_dataflow(shared, entry, contents.epoch, &plan).await?;
+                View::restored(runtime, view, id, plan, sources, restored)
             }
-            _ => shared.runtime.create_view(view, id, plan, sources, contents.epoch)?,
-        }
+            _ => View::new(runtime, view, id, plan, sources, contents.epoch),
+        });
+    }
+    // Only now: a view that goes on lets go of what it has read, and the others must have said before what they still need.
+    for view in all {
+        runtime.start_view(view);
     }
     Ok(contents.epoch)
 }

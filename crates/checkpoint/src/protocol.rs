@@ -26,8 +26,7 @@
 //! - *Readers first.* A dataflow is asked to hold only when all that read it are captured, and tables come last. So a reader is
 //!   never captured ahead of its input, and no dataflow is held only because another is late.
 //! - *Release.* A dataflow without loops goes on as soon as it is captured. One with loops does so after the commit, or right
-//!   after its capture with [`Replay::AtCapture`]; in any case when it has been held for `hold_max_ms`. If it has not even been
-//!   captured by then, the checkpoint is aborted.
+//!   after its capture with [`Replay::AtCapture`]; in any case when it is captured and has been held for `hold_max_ms`.
 //! - *Abort.* Everything is released at once; nobody waits for a loop to agree. A barrier that comes later is stale: the workers
 //!   tell by the number of the attempt.
 //! - *One in flight.* A request that arrives meanwhile is for the next one, since it may have been preceded by a change that the
@@ -58,7 +57,7 @@ pub enum Replay {
 pub struct Settings {
     /// From the end of one checkpoint to the beginning of the next; `None`: on request only.
     pub interval_ms: Option<u64>,
-    /// How long a loop is held at most, from its barrier on.
+    /// How long a captured loop waits for the commit at most, from its barrier on.
     pub hold_max_ms: u64,
     /// How long a checkpoint may take.
     pub timeout_ms: u64,
@@ -218,9 +217,6 @@ pub enum AbortReason {
     /// The manifest was put and the store does not say whether it arrived.
     #[error("the store did not say in time whether the manifest was written")]
     CommitUnknown,
-    /// A loop was held for `hold_max_ms` and still not captured.
-    #[error("dataflow {0} was held for too long before it was captured")]
-    HeldTooLong(DataflowId),
     /// It took longer than `timeout_ms`.
     #[error("it took longer than checkpoint_timeout_ms")]
     Timeout,
@@ -266,9 +262,7 @@ fn reason_to_abort(facts: &Facts, running: &Running) -> Option<AbortReason> {
         let tried = running.commit != CommitFacts::NotTried;
         return Some(if tried { AbortReason::CommitUnknown } else { AbortReason::Timeout });
     }
-    let late =
-        |d: &&DataflowFacts| matches!(d.phase, Phase::Held { since } if d.has_loops && facts.now >= held_until(facts, since));
-    running.dataflows.iter().find(late).map(|d| AbortReason::HeldTooLong(d.id))
+    None
 }
 
 /// Whether a captured dataflow need not wait for the commit, or not any longer.
@@ -310,7 +304,7 @@ fn read_back_at(facts: &Facts, since: Duration) -> Duration {
 fn wait(facts: &Facts, running: &Running) -> Decision {
     let timeout = running.started + Duration::from_millis(facts.settings.timeout_ms);
     let holds = running.dataflows.iter().filter(|d| d.has_loops).filter_map(|d| match d.phase {
-        Phase::Held { since } | Phase::Captured { held_since: since } => Some(held_until(facts, since)),
+        Phase::Captured { held_since } => Some(held_until(facts, held_since)),
         _ => None,
     });
     let look = match running.commit {

@@ -49,7 +49,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "How long input waits for a busy view before its tick is cut.",
     ),
     define("application_name", Scope::Session, Kind::Text, "", "The name that the application gives itself."),
-    define("checkpoint_hold_max_ms", Scope::Engine, Kind::Milliseconds(0), "200", "How long a checkpoint may hold a loop."),
+    define(
+        "checkpoint_hold_max_ms",
+        Scope::Engine,
+        Kind::Milliseconds(0),
+        "200",
+        "How long a loop that is captured waits for the commit of its checkpoint at most.",
+    ),
     define(
         "checkpoint_interval_ms",
         Scope::Engine,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use refrain_checkpoint::{Attempt, DataflowEntry, LoopEntry, OperatorEntry, RelationEntry, SegmentKind, SegmentRef};
-use refrain_dataflow::{Captured, Part};
+use refrain_dataflow::{Captured, LoopGauge, Part};
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_state::Dictionary;
@@ -54,6 +55,8 @@ pub(super) struct CapturedRelation {
 pub(super) struct CapturedDataflow {
     entry: DataflowEntry,
     plan: Arc<StreamPlan>,
+    /// How far each loop has come.
+    iterations: BTreeMap<OperatorId, u32>,
     parts: Vec<Captured>,
     pub relation: CapturedRelation,
 }
@@ -158,7 +161,10 @@ impl CapturedDataflow {
             operators: Vec::new(),
             loops: Vec::new(),
         };
-        Self { entry, plan: Arc::clone(&view.plan), parts, relation }
+        let heads = view.plan.loops().zip(&view.control.loops);
+        let iteration = |gauge: &LoopGauge| u32::try_from(gauge.iteration.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let iterations = heads.map(|((node, _), gauge)| (StreamPlan::operator_id(node), iteration(gauge))).collect();
+        Self { entry, plan: Arc::clone(&view.plan), iterations, parts, relation }
     }
 
     /// Writes it. Returns its entry and that of its view's rows.
@@ -190,8 +196,9 @@ impl CapturedDataflow {
                 all.extend(same.into_iter().flat_map(|o| o.segments.iter().cloned()));
             }
             if part == Part::Log {
-                let entry =
-                    loops.entry(operator).or_insert_with(|| LoopEntry { operator, name: name.clone(), ..LoopEntry::default() });
+                let iteration = self.iterations.get(&operator).copied().unwrap_or(0);
+                let begun = || LoopEntry { operator, name: name.clone(), iteration, ..LoopEntry::default() };
+                let entry = loops.entry(operator).or_insert_with(begun);
                 entry.rows += written.as_ref().map_or(0, |w| w.rows);
                 entry.bytes += written.as_ref().map_or(0, |w| w.bytes);
                 entry.log.extend(written);

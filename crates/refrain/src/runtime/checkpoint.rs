@@ -313,7 +313,9 @@ async fn capture_tables(shared: &Arc<Shared>) {
     let Some(run) = run.as_mut() else { return };
     run.facts.tables_captured = true;
     let tables = database.relations.values().filter(|r| r.kind == RelationKind::Table);
-    let captured = tables.map(|table| CapturedRelation::take(table, epoch, (committed, pins, *lost_changes), &run.positions)).collect::<Vec<_>>();
+    let captured = tables
+        .map(|table| CapturedRelation::take(table, epoch, (committed, pins, *lost_changes), &run.positions))
+        .collect::<Vec<_>>();
     for table in &captured {
         run.pins.insert(table.relation.id, Position::at(&table.relation, epoch));
     }

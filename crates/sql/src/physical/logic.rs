@@ -54,7 +54,9 @@ fn cannot_fail(expr: &Arc<dyn PhysicalExpr>, guarded: Guarded) -> bool {
         use Operator as O;
         return match binary.op() {
             O::Plus | O::Minus | O::Multiply => guarded == Guarded::Functions,
-            O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq | O::IsDistinctFrom | O::IsNotDistinctFrom | O::And | O::Or => true,
+            O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq | O::IsDistinctFrom | O::IsNotDistinctFrom | O::And | O::Or => {
+                true
+            }
             _ => false,
         };
     }

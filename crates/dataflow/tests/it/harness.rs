@@ -22,12 +22,12 @@ struct Teller(Mutex<SyncSender<Told>>);
 
 impl Events for Teller {
     fn tick_ended(&self, end: TickEnd) -> Option<Order> {
-        self.0.lock().unwrap().send(Told::Ended(end)).unwrap();
+        self.0.lock().expect("nobody panics with the lock").send(Told::Ended(end)).expect("the test listens");
         None
     }
 
     fn captured(&self, _: DataflowId, parts: Vec<Captured>) -> Option<Order> {
-        self.0.lock().unwrap().send(Told::Captured(parts)).unwrap();
+        self.0.lock().expect("nobody panics with the lock").send(Told::Captured(parts)).expect("the test listens");
         None
     }
 }
@@ -52,7 +52,7 @@ impl Harness {
         let events = Arc::new(Teller(Mutex::new(teller)));
         let control = Control::new(DataflowId(1), Arc::clone(plan), Dictionary::new(), workers, events, restored);
         commands.push(&Command::Create(Arc::clone(&control)));
-        let threads = seats(workers).unwrap().into_iter().map(|seat| {
+        let threads = seats(workers).expect("a process has seats").into_iter().map(|seat| {
             let commands = Arc::clone(&commands);
             std::thread::spawn(move || {
                 let mut worker = Worker::new(seat, commands);
@@ -71,7 +71,7 @@ impl Harness {
         if cut {
             self.control.hold(self.tick);
         }
-        match self.told.recv().unwrap() {
+        match self.told.recv().expect("the workers live") {
             Told::Ended(end) => {
                 assert_eq!(end.tick, self.tick);
                 (end.outputs, end.held_rows == 0)
@@ -83,7 +83,7 @@ impl Harness {
     /// Captures, and adds what was captured to what was captured before.
     pub fn capture(&mut self, full: bool, into: &mut Restored) {
         self.control.order(Order::Capture { full });
-        let Told::Captured(parts) = self.told.recv().unwrap() else { panic!("a capture was asked for") };
+        let Told::Captured(parts) = self.told.recv().expect("the workers live") else { panic!("a capture was asked for") };
         into.tick = self.tick;
         let mut cleared = std::collections::BTreeSet::new();
         for part in parts {
@@ -133,6 +133,6 @@ pub fn delta(rows: &[(Vec<i32>, i64)], width: usize) -> Delta {
         let column = Int32Array::from_iter_values(rows.iter().map(|(row, _)| row[c]));
         (format!("c{c}"), Arc::new(column) as ArrayRef)
     });
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, false))).unwrap();
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, false))).expect("columns of one length");
     Delta::weighted(batch, rows.iter().map(|(_, w)| *w).collect())
 }

@@ -5,7 +5,9 @@
 //! Errors carry PostgreSQL's words, as [`DataFusionError::Execution`](datafusion_common::DataFusionError::Execution) or as Arrow's own.
 
 mod arithmetic;
+mod bytes;
 mod cast;
+mod interval;
 mod logic;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringBuilder};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, IntervalUnit, Schema, TimeUnit};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::CastExpr;
 
+use super::bytes::{read_bytes, write_bytes};
+use super::interval::read_intervals;
 use crate::types::type_name;
 
 /// A cast to one of the types for which PostgreSQL's rules are not Arrow's.
@@ -27,7 +29,16 @@ impl PostgresCast {
     /// Whether casts to this type need more than Arrow's.
     pub(super) fn differs(to: &DataType) -> bool {
         to.is_numeric()
-            || matches!(to, DataType::Utf8 | DataType::Boolean | DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..))
+            || matches!(
+                to,
+                DataType::Utf8
+                    | DataType::Binary
+                    | DataType::Boolean
+                    | DataType::Date32
+                    | DataType::Time64(_)
+                    | DataType::Timestamp(..)
+                    | DataType::Interval(IntervalUnit::MonthDayNano)
+            )
     }
 }
 
@@ -89,6 +100,9 @@ fn cast_array(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     }
     match (from, to) {
         (DataType::Utf8, DataType::Boolean) => read_booleans(values),
+        (DataType::Utf8, DataType::Binary) => read_bytes(values),
+        (DataType::Binary, DataType::Utf8) => Ok(write_bytes(values)),
+        (DataType::Utf8, DataType::Interval(IntervalUnit::MonthDayNano)) => read_intervals(values),
         (DataType::Utf8, _) => read(values, to),
         (DataType::Float32 | DataType::Float64, DataType::Utf8) => write_floats(values),
         (DataType::Timestamp(..), DataType::Utf8) => write_timestamps(values),
@@ -140,7 +154,7 @@ fn read(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let digits = text.trim().trim_start_matches(['+', '-']);
     let message = if to.is_integer() && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         format!("value \"{text}\" is out of range for type {name}")
-    } else if is_temporal(to) && looks_like_a_date(text) {
+    } else if is_temporal(to) && looks_like_a_date_or_time(text) {
         format!("date/time field value out of range: \"{text}\"")
     } else {
         format!("invalid input syntax for type {name}: \"{text}\"")
@@ -149,11 +163,16 @@ fn read(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 }
 
 fn is_temporal(to: &DataType) -> bool {
-    matches!(to, DataType::Date32 | DataType::Timestamp(..))
+    matches!(to, DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..))
 }
 
-/// Digits in the form of a date that no calendar has.
-fn looks_like_a_date(text: &str) -> bool {
+/// Digits in the form of a date that no calendar has, or of a time that no clock shows.
+fn looks_like_a_date_or_time(text: &str) -> bool {
+    let is_number =
+        |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && part.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if (2..=3).contains(&text.trim().split(':').count()) && text.trim().split(':').all(is_number) {
+        return true;
+    }
     let date = text.trim().split([' ', 'T']).next().unwrap_or_default();
     let parts = date.split('-').collect::<Vec<_>>();
     parts.len() == 3 && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))

@@ -17,6 +17,7 @@ use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use refrain_types::SqlState;
 
+use super::errors::no_function;
 use crate::error::SqlError;
 use crate::types::NUMERIC_PRECISION;
 
@@ -67,12 +68,7 @@ impl AggregateUDFImpl for ExactAggregate {
             DataType::UInt16 => DataType::Int32,
             DataType::UInt32 | DataType::UInt64 => DataType::Int64,
             DataType::Null => DataType::Float64,
-            other => {
-                let message = format!("function {}({}) does not exist", self.name(), crate::types::type_name(other));
-                return Err(SqlError::new(crate::error::code::UNDEFINED_FUNCTION, message)
-                    .with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
-                    .into());
-            }
+            other => return Err(no_function(self.name(), std::slice::from_ref(other)).into()),
         };
         Ok(vec![coerced])
     }

@@ -127,7 +127,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        FUNCTIONS.scalar.get(name).cloned()
+        FUNCTIONS.scalar_or_missing(name)
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -2,6 +2,7 @@
 //!
 //! DataFusion tells most errors apart by their text only, so this reads texts. What is not recognised keeps DataFusion's words.
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion_common::{DataFusionError, SchemaError, TableReference};
 use refrain_types::SqlState;
@@ -56,18 +57,21 @@ fn from_shared(error: &DataFusionError) -> SqlError {
 
 /// The errors of [`crate::physical`] are in PostgreSQL's words already.
 fn of_execution(message: &str) -> SqlError {
-    let state =
-        if message.starts_with("invalid input syntax for type date") || message.starts_with("invalid input syntax for type time") {
-            SqlState(*b"22007")
-        } else if message.starts_with("invalid input syntax") {
-            SqlState::INVALID_TEXT_REPRESENTATION
-        } else if message.starts_with("date/time field value out of range") {
-            SqlState::DATETIME_FIELD_OVERFLOW
-        } else if message.contains("out of range") || message == "numeric field overflow" {
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-        } else {
-            SqlState::DATA_EXCEPTION
-        };
+    if let Some(ours) = of_coercion(message) {
+        return ours;
+    }
+    let state = if ["date", "time", "interval"].iter().any(|t| message.starts_with(&format!("invalid input syntax for type {t}"))) {
+        SqlState(*b"22007")
+    } else if message.starts_with("invalid input syntax") {
+        SqlState::INVALID_TEXT_REPRESENTATION
+    } else if message.starts_with("date/time field value out of range") || message.starts_with("interval field value out of range")
+    {
+        SqlState::DATETIME_FIELD_OVERFLOW
+    } else if message.contains("out of range") || message == "numeric field overflow" {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else {
+        SqlState::DATA_EXCEPTION
+    };
     SqlError::new(state, message)
 }
 
@@ -96,6 +100,12 @@ fn of_schema(error: &SchemaError) -> SqlError {
     }
 }
 
+/// PostgreSQL's error for a call that no function takes.
+pub(crate) fn no_function(name: &str, arguments: &[DataType]) -> SqlError {
+    let types = arguments.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
+    SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}({types}) does not exist")).with_hint(NO_FUNCTION_HINT)
+}
+
 fn missing_from(table: &TableReference) -> SqlError {
     SqlError::new(code::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{}\"", table.table()))
 }
@@ -116,9 +126,8 @@ fn of_plan(message: &str) -> SqlError {
     if let Some(name) = between(line, "Invalid function '", "'") {
         return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(NO_FUNCTION_HINT);
     }
-    if let Some((_, ours)) = line.split_once("user-defined coercion failed with: External error: ") {
-        let message = ours.split(". No function matches").next().unwrap_or(ours);
-        return SqlError::new(code::UNDEFINED_FUNCTION, message).with_hint(NO_FUNCTION_HINT);
+    if let Some(ours) = of_coercion(line) {
+        return ours;
     }
     if let Some(name) = between(line, "call to '", "'").or_else(|| between(line, "Function '", "'")) {
         let types = between(line, "coercion from ", " failed").or_else(|| between(line, "coercion from [", "]"));
@@ -154,6 +163,13 @@ fn of_plan(message: &str) -> SqlError {
         return SqlError::new(code::CANNOT_COERCE, lower_first(line));
     }
     SqlError::new(NOT_BOUND, lower_first(line))
+}
+
+/// The error of a function of ours that does not take its arguments.
+fn of_coercion(line: &str) -> Option<SqlError> {
+    let (_, ours) = line.split_once("user-defined coercion failed with: External error: ")?;
+    let message = ours.split(". No function matches").next().unwrap_or(ours);
+    Some(SqlError::new(code::UNDEFINED_FUNCTION, message).with_hint(NO_FUNCTION_HINT))
 }
 
 /// `Utf8 + Int64` in PostgreSQL's words.

@@ -1,4 +1,9 @@
-//! The functions that can be called: DataFusion's, with `sum` and `avg` as PostgreSQL types them.
+//! The functions that can be called: DataFusion's, and in their place those of ours where PostgreSQL's differ.
+
+mod concat;
+mod digest;
+mod missing;
+mod rounding;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -6,6 +11,10 @@ use std::sync::{Arc, LazyLock};
 use datafusion_expr::planner::ExprPlanner;
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+use self::concat::Concat;
+use self::digest::Md5Text;
+use self::missing::Missing;
+use self::rounding::Rounding;
 use super::aggregates::ExactAggregate;
 
 /// Functions by name and alias, and what turns syntax (`EXTRACT`, `[…]`, `count(*)`, …) into calls.
@@ -16,16 +25,38 @@ pub(crate) struct Functions {
     pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
+impl Functions {
+    /// Puts a function in the place of those that had its name or one of its aliases.
+    fn add_scalar(&mut self, f: Arc<ScalarUDF>) {
+        for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
+            self.scalar.insert(name.to_owned(), Arc::clone(&f));
+        }
+    }
+
+    /// What a call of a scalar function is bound to: where no function of any kind has the name, one that refuses its arguments.
+    pub(crate) fn scalar_or_missing(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let other_kind = self.aggregate.contains_key(name) || self.window.contains_key(name);
+        let missing = || (!other_kind).then(|| Arc::new(ScalarUDF::new_from_impl(Missing::new(name))));
+        self.scalar.get(name).cloned().or_else(missing)
+    }
+}
+
 pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let mut functions =
         Functions { scalar: HashMap::new(), aggregate: HashMap::new(), window: HashMap::new(), planners: expression_planners() };
     for f in
         datafusion_functions::all_default_functions().into_iter().chain(datafusion_functions_nested::all_default_nested_functions())
     {
-        for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
-            functions.scalar.insert(name.to_owned(), Arc::clone(&f));
-        }
+        functions.add_scalar(f);
     }
+    for name in ["concat", "concat_ws"] {
+        let of_texts = functions.scalar.get(name).cloned().expect("it is one of DataFusion's functions");
+        functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(Concat::new(of_texts))));
+    }
+    for f in Rounding::all() {
+        functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(f)));
+    }
+    functions.add_scalar(Arc::new(ScalarUDF::new_from_impl(Md5Text::new())));
     let exact = [ExactAggregate::sum(), ExactAggregate::avg()].map(|f| Arc::new(AggregateUDF::new_from_impl(f)));
     for f in datafusion_functions_aggregate::all_default_aggregate_functions().into_iter().chain(exact) {
         for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {

@@ -70,8 +70,14 @@ impl VisitorMut for Normalizer {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         match expr {
+            Expr::Interval(interval) if interval_text(interval) => {
+                let text =
+                    std::mem::replace(&mut *interval.value, Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty()));
+                *expr = typed(text, ast::DataType::Interval { fields: None, precision: None });
+            }
             Expr::Interval(interval) => keep_number(&mut interval.value),
             Expr::Function(function) => {
+                keep_places(function);
                 if let Some(WindowType::WindowSpec(spec)) = &mut function.over
                     && let Some(frame) = &mut spec.window_frame
                 {
@@ -97,6 +103,27 @@ impl VisitorMut for Normalizer {
 
 fn typed(expr: Expr, data_type: ast::DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// Whether an interval is nothing but a text, which we read ourselves.
+fn interval_text(interval: &ast::Interval) -> bool {
+    let is_text = matches!(interval.value.as_ref(), Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_)));
+    is_text && interval.leading_field.is_none() && interval.last_field.is_none() && interval.fractional_seconds_precision.is_none()
+}
+
+/// How many digits to round to is part of the type of the result, where it is a literal: so it has to stay one.
+fn keep_places(function: &mut ast::Function) {
+    let is_rounding =
+        |name: &ast::ObjectName| matches!(name.0.last().and_then(|n| n.as_ident()).map(fold).as_deref(), Some("round" | "trunc"));
+    let ast::FunctionArguments::List(arguments) = &mut function.args else { return };
+    if let [_, ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(places))] = arguments.args.as_mut_slice()
+        && is_rounding(&function.name)
+    {
+        match places {
+            Expr::UnaryOp { expr, .. } => keep_number(expr),
+            other => keep_number(other),
+        }
+    }
 }
 
 /// Marks a number that is a position or a count, not a value. The flag is MySQL's `10L`, which nothing reads.

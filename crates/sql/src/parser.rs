@@ -5,6 +5,7 @@
 
 mod copy;
 mod dml;
+mod reserved;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -93,8 +94,8 @@ impl<'a> Parser<'a> {
     fn new(sql: &'a str) -> Result<Self> {
         static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
         let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
-        let tokens = tokens.map_err(|e| SqlError::syntax(&e.message).at(e.location.line, e.location.column))?;
-        let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect::<Vec<_>>();
+        let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }
@@ -220,7 +221,11 @@ impl<'a> Parser<'a> {
     }
 
     fn query(&mut self) -> Result<Box<ast::Query>> {
-        self.inner.parse_query().map_err(|e| self.error(&e))
+        let query = self.inner.parse_query().map_err(|e| self.error(&e))?;
+        match reserved::reserved_relation(&query) {
+            Some(word) => Err(unexpected(&word.value, false, word.span.start)),
+            None => Ok(query),
+        }
     }
 
     fn identifier(&mut self) -> Result<Ident> {
@@ -323,21 +328,34 @@ impl<'a> Parser<'a> {
     fn offset(&self) -> usize {
         match self.inner.peek_token() {
             TokenWithSpan { token: Token::EOF, .. } => self.sql.len(),
-            token => self.byte_offset(token.span.start),
+            token => byte_offset(self.sql, &self.lines, token.span.start),
         }
-    }
-
-    fn byte_offset(&self, location: Location) -> usize {
-        let line = usize::try_from(location.line).map_or(0, |l| l.saturating_sub(1));
-        let start = self.lines.get(line).copied().unwrap_or(self.sql.len());
-        let column = usize::try_from(location.column).map_or(0, |c| c.saturating_sub(1));
-        self.sql[start..].char_indices().nth(column).map_or(self.sql.len(), |(i, _)| start + i)
     }
 
     fn text_since(&self, start: usize) -> String {
         let text = &self.sql[start..self.offset()];
         text.trim_end().trim_end_matches(';').trim_end().to_owned()
     }
+}
+
+fn byte_offset(sql: &str, lines: &[usize], location: Location) -> usize {
+    let line = usize::try_from(location.line).map_or(0, |l| l.saturating_sub(1));
+    let start = lines.get(line).copied().unwrap_or(sql.len());
+    let column = usize::try_from(location.column).map_or(0, |c| c.saturating_sub(1));
+    sql[start..].char_indices().nth(column).map_or(sql.len(), |(i, _)| start + i)
+}
+
+/// An error of the tokenizer, in PostgreSQL's words; `rest` is the text from there on.
+fn untokenized(message: &str, rest: &str, at: Location) -> SqlError {
+    let what = match message {
+        "Unterminated string literal" => "unterminated quoted string",
+        m if m.starts_with("Expected close delimiter") => "unterminated quoted identifier",
+        m if m.starts_with("Unterminated dollar-quoted") => "unterminated dollar-quoted string",
+        m if m.contains("multi-line comment") => "unterminated /* comment",
+        other => return SqlError::syntax(other).at(at.line, at.column),
+    };
+    let near = if rest.is_empty() { String::new() } else { format!(" at or near \"{rest}\"") };
+    SqlError::syntax(format!("{what}{near}")).at(at.line, at.column)
 }
 
 fn unexpected(found: &str, end: bool, at: Location) -> SqlError {

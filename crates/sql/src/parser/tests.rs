@@ -120,7 +120,7 @@ fn errors_say_where() {
         ("BEGIN", "0A000: BEGIN is not supported at 1:1"),
         ("EXPLAIN ANALYZE SELECT 1", "0A000: EXPLAIN ANALYZE is not supported"),
         ("INSERT INTO t VALUES (1) RETURNING a", "0A000: INSERT … RETURNING is not supported"),
-        ("SELECT * FROM t WHERE 'unclosed", "42601: Unterminated string literal at 1:23"),
+        ("SELECT * FROM t WHERE 'unclosed", "42601: unterminated quoted string at or near \"'unclosed\" at 1:23"),
     ] {
         assert_eq!(error(sql), expected, "{sql}");
     }

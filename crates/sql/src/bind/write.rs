@@ -137,13 +137,19 @@ fn target_columns(table: &Relation, names: &[String]) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// Strings and NULLs have no type of their own: they take the column's.
+/// Strings and NULLs have no type of their own: they take the column's. In VALUES, numbers do so too, so that the rows of a column have
+/// one type: PostgreSQL assigns each of them by itself.
 fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) {
     match body {
         SetExpr::Values(values) => {
             for row in &mut values.rows {
                 for (value, target) in row.content.iter_mut().zip(targets) {
-                    type_literal(value, &table.columns[*target]);
+                    let column = &table.columns[*target];
+                    if is_number(value) && column.data_type().is_numeric() {
+                        type_expression(value, column);
+                    } else {
+                        type_literal(value, column);
+                    }
                 }
             }
         }
@@ -170,9 +176,31 @@ fn type_literal(expr: &mut ast::Expr, column: &Column) {
         *expr = ast::Expr::Value(Value::Null.into());
     }
     if is_default || is_open && !sql_type.is_text() {
-        let data_type = crate::parser::parse_data_type(&sql_type.to_string()).expect("the name of a type can be parsed");
-        let inner = Box::new(expr.clone());
-        *expr = ast::Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+        type_expression(expr, column);
+    }
+}
+
+/// Casts to the column's type.
+fn type_expression(expr: &mut ast::Expr, column: &Column) {
+    let Some(sql_type) = column.sql_type else { return };
+    let data_type = crate::parser::parse_data_type(&sql_type.to_string()).expect("the name of a type can be parsed");
+    let inner = Box::new(expr.clone());
+    *expr = ast::Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+}
+
+/// Whether an expression is a number, and can be nothing else.
+fn is_number(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        ast::Expr::Nested(expr) | ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus | ast::UnaryOperator::Plus, expr } => {
+            is_number(expr)
+        }
+        ast::Expr::BinaryOp { left, op, right } => {
+            use ast::BinaryOperator as B;
+            let arithmetic = matches!(op, B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo);
+            arithmetic && is_number(left) && is_number(right)
+        }
+        _ => false,
     }
 }
 

@@ -1,11 +1,12 @@
 //! A parsed query and the catalog to a bound logical plan.
 //!
 //! The path of a query: [`normalize`] gives literals and columns PostgreSQL's types and names; [`crate::recursion`] plans the recursive
-//! queries in it, wherever they stand; DataFusion's binder does the rest; the output columns get types that a table may have.
-//! Nothing is coerced or optimized yet: that is [`crate::optimize`].
+//! queries in it, wherever they stand; DataFusion's binder does the rest, and its analyzer coerces types, so that the columns are known as
+//! they will be; the output columns get types that a table may have. Nothing is optimized yet: that is [`crate::optimize`].
 
 mod aggregates;
 pub(crate) mod context;
+mod declared;
 pub mod errors;
 pub(crate) mod functions;
 pub(crate) mod normalize;
@@ -26,7 +27,7 @@ use refrain_types::RelationId;
 pub use functions::{aggregate_functions, scalar_functions};
 pub use write::{bind_delete, bind_insert, bind_update};
 
-use crate::catalog::{Catalog, ViewDefinition};
+use crate::catalog::{Catalog, Column, ViewDefinition};
 use crate::error::{Result, SqlError, code};
 use crate::statement::CreateView;
 use context::Context;
@@ -35,12 +36,25 @@ use errors::from_datafusion;
 /// A bound query.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The plan, not coerced and not optimized.
+    /// The plan, coerced and not optimized.
     pub plan: LogicalPlan,
     /// Its output as the user sees it. Positions and types are the plan's; names may occur twice.
     pub schema: SchemaRef,
     /// The relations that the query names, plain views included (not what the views name).
     pub depends_on: BTreeSet<RelationId>,
+}
+
+impl Bound {
+    /// The columns of a view of this query. One that is a table's column as it is has the type that it was declared with there.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        let declared = declared::declared_types(&self.plan);
+        let columns = self.schema.fields().iter().zip(declared).map(|(field, declared)| match declared {
+            Some(declared) if declared.arrow() == *field.data_type() => Column::of_field(field).with_type(declared),
+            _ => Column::of_field(field),
+        });
+        columns.collect()
+    }
 }
 
 /// Binds a query that stands by itself.
@@ -110,7 +124,7 @@ pub(crate) fn plan_normalized(context: &Context<'_>, query: ast::Query) -> Resul
     let planner = SqlToRel::new(context);
     let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     operators::check_unions(&plan).map_err(from_datafusion)?;
-    Ok(plan)
+    crate::optimize::coerce(operators::name_compared(plan).map_err(from_datafusion)?)
 }
 
 /// Gives the columns of a plan other names. A sort at the top stays at the top.

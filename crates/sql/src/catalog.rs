@@ -131,6 +131,16 @@ impl Column {
         }
     }
 
+    /// The same with a type that says more, such as a length.
+    ///
+    /// # Panics
+    /// When its values are of another type.
+    #[must_use]
+    pub fn with_type(self, sql_type: SqlType) -> Self {
+        assert_eq!(sql_type.arrow(), self.data_type(), "the values stay what they are");
+        Self { sql_type: Some(sql_type), arrow_type: None, ..self }
+    }
+
     /// The Arrow type of its values.
     ///
     /// # Panics
@@ -217,7 +227,7 @@ impl Catalog {
         self.add(name, RelationKind::Table, columns, append_only, None)
     }
 
-    /// Adds a view or a materialized view, whose columns are those of the bound query.
+    /// Adds a view or a materialized view, with the columns of its bound query.
     ///
     /// # Errors
     /// As [`Catalog::create_table`].
@@ -225,10 +235,9 @@ impl Catalog {
         &mut self,
         name: &str,
         kind: RelationKind,
-        schema: &Schema,
+        columns: Vec<Column>,
         definition: ViewDefinition,
     ) -> Result<RelationId> {
-        let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect();
         self.add(name, kind, columns, false, Some(definition))
     }
 
@@ -236,12 +245,11 @@ impl Catalog {
     ///
     /// # Errors
     /// When it is not a view, or a column that it had is gone or has changed (`42P16`).
-    pub fn replace_view(&mut self, name: &str, schema: &Schema, definition: ViewDefinition) -> Result<RelationId> {
+    pub fn replace_view(&mut self, name: &str, columns: Vec<Column>, definition: ViewDefinition) -> Result<RelationId> {
         let view = self.relation(name)?;
         if view.kind != RelationKind::View {
             return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view")));
         }
-        let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect::<Vec<_>>();
         check_column_names(&columns)?;
         check_replacement(&view.columns, &columns)?;
         let id = view.id;

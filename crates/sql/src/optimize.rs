@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use datafusion_common::Result as DataFusionResult;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_common::{DFSchema, Result as DataFusionResult};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::optimizer::{Optimizer, OptimizerRule};
 use datafusion_optimizer::{
@@ -38,8 +38,10 @@ pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()))
         .without_query_execution_start_time()
         .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
+    let bound = Arc::clone(plan.schema());
     let plan = analyze(plan)?;
-    Optimizer::with_rules(view_rules()).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+    let plan = Optimizer::with_rules(view_rules()).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)?;
+    keep_types(plan, &bound)
 }
 
 /// Optimizes the plan of a one-shot query, with all of DataFusion's rules.
@@ -48,17 +50,41 @@ pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// When types cannot be coerced or a constant expression fails.
 pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
+    let bound = Arc::clone(plan.schema());
     let plan = analyze(plan)?;
     let mut rules = Optimizer::new().rules;
     // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+    let plan = Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)?;
+    keep_types(plan, &bound)
+}
+
+/// Coerces types: operands, arguments and the branches of unions get the types that they have in common. Doing it twice changes nothing.
+///
+/// # Errors
+/// When types cannot be coerced.
+pub(crate) fn coerce(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Analyzer::new().execute_and_check(plan, &OPTIONS, |_, _| {}).map_err(from_datafusion)
 }
 
 /// Coerces types and folds constants.
 fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = Analyzer::new().execute_and_check(plan, &OPTIONS, |_, _| {}).map_err(from_datafusion)?;
-    constants::fold(plan).map_err(from_datafusion)
+    constants::fold(coerce(plan)?).map_err(from_datafusion)
+}
+
+/// Whoever bound the query knows the types of its columns already, and relations were made of them: they stay as they are, even if a rule
+/// of DataFusion can tell a narrower one.
+fn keep_types(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
+    let same = plan.schema().fields().iter().zip(schema.fields()).all(|(is, was)| is.data_type() == was.data_type());
+    if same {
+        return Ok(plan);
+    }
+    let columns = plan.schema().iter().zip(schema.fields()).map(|((qualifier, is), was)| {
+        let column = Expr::from((qualifier, is));
+        if is.data_type() == was.data_type() { column } else { cast(column, was.data_type().clone()).alias(is.name()) }
+    });
+    let columns = columns.collect::<Vec<_>>();
+    LogicalPlanBuilder::new(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 /// The rules for maintained views, in DataFusion's order. Left out are

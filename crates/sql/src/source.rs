@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_expr::{LogicalPlan, TableSource};
 use refrain_types::RelationId;
 
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{Column, Relation, RelationKind};
 
 /// The relations that a statement names, collected while it is bound.
 pub(crate) type Named = Arc<Mutex<BTreeSet<RelationId>>>;
@@ -26,6 +26,8 @@ pub struct RelationSource {
     pub kind: RelationKind,
     /// Whether the catalog says that its rows never go.
     pub append_only: bool,
+    /// Its columns.
+    pub columns: Vec<Column>,
     schema: SchemaRef,
     named: Named,
 }
@@ -37,6 +39,7 @@ impl RelationSource {
             name: relation.name.clone(),
             kind: relation.kind,
             append_only: relation.append_only,
+            columns: relation.columns.clone(),
             schema: relation.schema(),
             named,
         }

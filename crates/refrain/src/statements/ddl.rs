@@ -116,9 +116,9 @@ fn create_view(database: &Database, create: &CreateView) -> Result<Prepared> {
     let definition = definition(create, &bound);
     let is_there = database.catalog.find(&create.name).is_some_and(|r| r.kind == RelationKind::View);
     if create.or_replace && is_there {
-        database.catalog.replace_view(&create.name, &bound.schema, definition)?;
+        database.catalog.replace_view(&create.name, bound.columns(), definition)?;
     } else {
-        database.catalog.create_view(&create.name, RelationKind::View, &bound.schema, definition)?;
+        database.catalog.create_view(&create.name, RelationKind::View, bound.columns(), definition)?;
     }
     Ok(change(database, "CREATE VIEW"))
 }
@@ -131,7 +131,7 @@ fn create_materialized_view(shared: &Shared, database: &Database, create: &Creat
     let bound = refrain_sql::bind_view(&database.catalog, create)?;
     let mut database = Database::clone(database);
     let definition = definition(create, &bound);
-    let id = database.catalog.create_view(&create.name, RelationKind::MaterializedView, &bound.schema, definition)?;
+    let id = database.catalog.create_view(&create.name, RelationKind::MaterializedView, bound.columns(), definition)?;
     let entry = database.catalog.get(id).expect("it has just been added").clone();
     let planned = database.add_view(&entry, &shared.visible)?;
     let mut prepared = change(database, tag);

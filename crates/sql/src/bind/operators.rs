@@ -1,10 +1,12 @@
 //! Operators that PostgreSQL defines otherwise than DataFusion.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
-use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
 use crate::error::{SqlError, code};
@@ -69,6 +71,28 @@ fn check_union(left: &LogicalPlan, right: &LogicalPlan) -> Result<()> {
     }
     Ok(())
 }
+
+/// Gives the subqueries of `= ANY (…)` and `> ALL (…)` a name of their own. DataFusion tells the two sides of such a comparison apart by their
+/// names only, and they may be the same column of the same table.
+pub(super) fn name_compared(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let named = plan.transform_up_with_subqueries(|plan| {
+        plan.map_expressions(|expr| {
+            expr.transform_up(|expr| {
+                let Expr::SetComparison(mut comparison) = expr else { return Ok(Transformed::no(expr)) };
+                let rows = LogicalPlan::clone(&comparison.subquery.subquery);
+                if matches!(rows, LogicalPlan::SubqueryAlias(_)) {
+                    return Ok(Transformed::no(Expr::SetComparison(comparison)));
+                }
+                comparison.subquery.subquery = Arc::new(LogicalPlanBuilder::new(rows).alias(COMPARED)?.build()?);
+                Ok(Transformed::yes(Expr::SetComparison(comparison)))
+            })
+        })
+    });
+    named.map(|t| t.data)
+}
+
+/// The name of a subquery that a value is compared with.
+const COMPARED: &str = "__refrain_compared";
 
 /// The expression of an output column, where the plan shows it; a string in it has no type yet.
 fn output(plan: &LogicalPlan, at: usize) -> Expr {

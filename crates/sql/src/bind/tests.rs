@@ -33,7 +33,7 @@ fn create_view(
     let bound = super::bind_view(catalog, view)?;
     let definition =
         crate::ViewDefinition { query: view.query_text.clone(), columns: view.columns.clone(), depends_on: bound.depends_on };
-    catalog.create_view(&view.name, kind, &bound.schema, definition)
+    catalog.create_view(&view.name, kind, bound.columns(), definition)
 }
 
 pub(crate) fn edges() -> Catalog {

@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_physical_expr::PhysicalExpr;
 
 use crate::{Exchange, LoopHead, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
 
@@ -142,18 +145,32 @@ fn side_by_side(left: &Schema, right: &Schema) -> SchemaRef {
     SchemaRef::new(Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>()))
 }
 
-/// Whether a row function over `input` reads columns that are there and makes `output`.
+/// Whether a row function over `input` reads columns that are there, as what they are, and makes `output`.
 fn makes(function: &RowFunction, input: &SchemaRef, output: &Schema) -> bool {
-    let mut width = input.fields().len();
+    let mut schema = SchemaRef::clone(input);
     for step in &function.steps {
-        if let Step::Project(columns) = step {
-            if columns.iter().any(|c| matches!(c, Projected::Column(i, _) if *i >= width)) {
-                return false;
+        match step {
+            Step::Filter(keep) if !is_of_type(keep, &schema, &DataType::Boolean) => return false,
+            Step::Project(columns) if !columns.iter().all(|c| column_fits(c, &schema)) => return false,
+            Step::Project(columns) => {
+                schema = SchemaRef::new(Schema::new(columns.iter().map(|c| FieldRef::clone(c.field())).collect::<Vec<_>>()));
             }
-            width = columns.len();
+            Step::Filter(_) => {}
         }
     }
-    alike(&function.output_schema(input), output)
+    alike(&schema, output)
+}
+
+/// Whether a column says what type its values have. Operators take the field's word for it.
+fn column_fits(column: &Projected, input: &Schema) -> bool {
+    match column {
+        Projected::Column(i, field) => input.fields().get(*i).is_some_and(|from| from.data_type() == field.data_type()),
+        Projected::Computed(expr, field) => is_of_type(expr, input, field.data_type()),
+    }
+}
+
+fn is_of_type(expr: &Arc<dyn PhysicalExpr>, input: &Schema, data_type: &DataType) -> bool {
+    expr.data_type(input).is_ok_and(|t| t == *data_type)
 }
 
 fn one_type(left: &[usize], left_schema: &Schema, right: &[usize], right_schema: &Schema) -> bool {

@@ -12,15 +12,23 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, Column, Litera
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use refrain_plan::{Projected, RowFunction, Step};
 use refrain_sql::bind::errors::from_datafusion;
-use refrain_sql::{Result, finish_physical_expr};
+use refrain_sql::{Result, finish_physical_expr, finish_predicate};
 
 use crate::refuse;
 
 /// The physical form of an expression over the columns of a plan.
 pub(crate) fn physical(expr: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(finish_physical_expr(unfinished(expr, input)?))
+}
+
+/// The physical form of a condition that keeps rows.
+pub(crate) fn predicate(expr: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(finish_predicate(&unfinished(expr, input)?))
+}
+
+fn unfinished(expr: &Expr, input: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
     refuse::expression(expr)?;
-    let physical = create_physical_expr(expr, input, &ExecutionProps::new(), &PhysicalPlanningContext::default());
-    Ok(finish_physical_expr(physical.map_err(from_datafusion)?))
+    create_physical_expr(expr, input, &ExecutionProps::new(), &PhysicalPlanningContext::default()).map_err(from_datafusion)
 }
 
 /// One output column: an input column where the expression is one, else computed.

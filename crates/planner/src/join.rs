@@ -10,7 +10,7 @@ use refrain_plan::{Join as JoinOperator, NodeId, Projected, RowFunction, Step};
 use refrain_sql::Result;
 use refrain_sql::bind::errors::from_datafusion;
 
-use crate::expression::{field, move_columns, physical, plus_zero, projected, without_alias};
+use crate::expression::{field, move_columns, physical, plus_zero, predicate, projected, without_alias};
 use crate::lower::{Lowering, count_rows};
 use crate::refuse;
 
@@ -111,7 +111,7 @@ impl Lowering<'_> {
         let right = self.side(other, &other_keys)?;
         let both = narrow.join(other.schema()).map_err(from_datafusion)?;
         let left_width = self.builder.schema(left.node).fields().len();
-        let condition = physical(condition, &both)?;
+        let condition = predicate(condition, &both)?;
         let condition = move_columns(&condition, &|i| if i < seen.len() { i } else { left_width + i - seen.len() });
         let narrow_columns = self.keep_columns(left.node, seen.len());
         let output = RowFunction { steps: vec![Step::Filter(condition)] }.then(narrow_columns);
@@ -216,7 +216,7 @@ pub(crate) fn join_output(join: &datafusion_expr::Join, position: impl Fn(usize)
     let mut steps = Vec::new();
     if let Some(filter) = &join.filter {
         let both = join.left.schema().join(join.right.schema()).map_err(from_datafusion)?;
-        steps.push(Step::Filter(move_columns(&physical(filter, &both)?, &position)));
+        steps.push(Step::Filter(move_columns(&predicate(filter, &both)?, &position)));
     }
     if join.schema.fields().is_empty() {
         return Ok(RowFunction { steps }.then(count_rows()));

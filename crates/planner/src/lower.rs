@@ -12,7 +12,7 @@ use refrain_sql::{RecursionNode, RelationSource, Result, SqlError};
 use refrain_types::SqlState;
 
 use crate::builder::Builder;
-use crate::expression::{physical, projected, without_negative_zero};
+use crate::expression::{predicate, projected, without_negative_zero};
 use crate::{PlannerContext, constant, refuse};
 
 /// Lowers plans into one stream plan.
@@ -52,7 +52,7 @@ impl<'a> Lowering<'a> {
             }
             LogicalPlan::Filter(filter) => {
                 let input = self.lower(&filter.input)?;
-                let keep = Step::Filter(physical(&filter.predicate, filter.input.schema())?);
+                let keep = Step::Filter(predicate(&filter.predicate, filter.input.schema())?);
                 Ok(self.builder.map(input, RowFunction { steps: vec![keep] }))
             }
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
@@ -102,7 +102,7 @@ impl<'a> Lowering<'a> {
         if none {
             return Ok(self.builder.map(node, count_rows()));
         }
-        let steps = scan.filters.iter().map(|f| Ok(Step::Filter(physical(f, &scan.projected_schema)?)));
+        let steps = scan.filters.iter().map(|f| Ok(Step::Filter(predicate(f, &scan.projected_schema)?)));
         let steps = steps.collect::<Result<Vec<_>>>()?;
         Ok(self.builder.map(node, RowFunction { steps }))
     }

@@ -14,7 +14,7 @@ use refrain_sql::{RecursionNode, Result, SqlError, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::conforming;
-use crate::expression::{physical, projected, without_alias, without_negative_zero};
+use crate::expression::{predicate, projected, without_alias, without_negative_zero};
 use crate::fuse::simplified;
 use crate::join::{Side, join_output, key_expressions, logical_width, nulls_meet};
 use crate::lower::{Lowering, count_rows, projection_function};
@@ -109,7 +109,7 @@ impl Lowering<'_> {
                 LogicalPlan::TableScan(scan) => start.stage = scan_function(scan, variable)?,
                 LogicalPlan::Projection(_) => start.stage = start.stage.then(projection_function(node)?),
                 LogicalPlan::Filter(filter) => {
-                    start.stage.steps.push(Step::Filter(physical(&filter.predicate, filter.input.schema())?));
+                    start.stage.steps.push(Step::Filter(predicate(&filter.predicate, filter.input.schema())?));
                 }
                 LogicalPlan::Aggregate(aggregate) => {
                     let fields = aggregate.schema.fields().iter();
@@ -285,7 +285,7 @@ fn scan_function(scan: &datafusion_expr::TableScan, variable: &SchemaRef) -> Res
         Some(columns) => RowFunction::columns(variable, columns),
     };
     for filter in &scan.filters {
-        function.steps.push(Step::Filter(physical(filter, &scan.projected_schema)?));
+        function.steps.push(Step::Filter(predicate(filter, &scan.projected_schema)?));
     }
     Ok(function)
 }

@@ -21,7 +21,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr};
 
 use arithmetic::{Division, Negation};
 use cast::PostgresCast;
-use logic::{Guarded, Logic};
+use logic::{Guarded, Logic, guards_first};
 
 /// The same expression with PostgreSQL's arithmetic and casts. Doing it twice changes nothing.
 ///
@@ -32,6 +32,15 @@ pub fn finish_physical_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr
     finish(expr, Guarded::Functions)
 }
 
+/// The same for a condition that keeps rows, whose parts may be evaluated in any order: those that cannot fail go first.
+///
+/// # Panics
+/// As [`finish_physical_expr`].
+#[must_use]
+pub fn finish_predicate(condition: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    finish(guards_first(condition), Guarded::Functions)
+}
+
 /// The same for the expressions of a one-shot query, whose batches fail as a whole.
 ///
 /// # Panics
@@ -39,6 +48,15 @@ pub fn finish_physical_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr
 #[must_use]
 pub fn finish_query_expr(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
     finish(expr, Guarded::Arithmetic)
+}
+
+/// [`finish_predicate`] for a one-shot query.
+///
+/// # Panics
+/// As [`finish_physical_expr`].
+#[must_use]
+pub fn finish_query_predicate(condition: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    finish(guards_first(condition), Guarded::Arithmetic)
 }
 
 fn finish(expr: Arc<dyn PhysicalExpr>, guarded: Guarded) -> Arc<dyn PhysicalExpr> {

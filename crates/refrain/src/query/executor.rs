@@ -66,7 +66,7 @@ impl Executor {
 /// into projections.
 fn finish(node: &Arc<dyn ExecutionPlan>) -> datafusion::error::Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(filter) = node.downcast_ref::<FilterExec>() {
-        let predicate = refrain_sql::finish_query_expr(Arc::clone(filter.predicate()));
+        let predicate = refrain_sql::finish_query_predicate(filter.predicate());
         return Ok(Some(Arc::new(FilterExecBuilder::from(filter).with_predicate(predicate).build()?)));
     }
     if let Some(projection) = node.downcast_ref::<ProjectionExec>() {

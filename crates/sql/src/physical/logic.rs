@@ -14,6 +14,7 @@ use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::{ColumnarValue, Operator};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr};
+use datafusion_physical_expr::utils::{conjunction, split_conjunction};
 
 /// What the right side must be able to do for its evaluation to be guarded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,17 @@ fn cannot_fail(expr: &Arc<dyn PhysicalExpr>, guarded: Guarded) -> bool {
         || expr.is::<IsNullExpr>()
         || expr.is::<IsNotNullExpr>()
         || expr.is::<InListExpr>()
+}
+
+/// A condition with its parts that cannot fail in front of the others, otherwise in their order. PostgreSQL evaluates what costs less first,
+/// so that there a guard is one on either side: `1 / a > 0 AND a <> 0`.
+pub(super) fn guards_first(condition: &Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    let parts = split_conjunction(condition);
+    let (guards, others): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| !may_fail(part, Guarded::Arithmetic));
+    if guards.is_empty() || others.is_empty() {
+        return Arc::clone(condition);
+    }
+    conjunction(guards.into_iter().chain(others).cloned())
 }
 
 impl fmt::Display for Logic {

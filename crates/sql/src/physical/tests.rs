@@ -96,6 +96,10 @@ fn casts_round_and_read_and_write_as_postgresql_does() {
         ("'2024-01-31 10:00:00.5'::timestamp::text", "2024-01-31 10:00:00.5"),
         ("'2024-01-31 10:00:00'::timestamptz::text", "2024-01-31 10:00:00+00"),
         ("5::text", "5"),
+        (r"('\x00FF'::bytea)::text", r"\x00ff"),
+        (r"('a\\b\001'::bytea)::text", r"\x615c6201"),
+        (r"'\x0'::bytea", "ERROR invalid hexadecimal data: odd number of digits"),
+        ("'25:00:00'::time", "ERROR date/time field value out of range: \"25:00:00\""),
     ] {
         assert_eq!(shown(sql), expected, "{sql}");
     }
@@ -106,4 +110,32 @@ fn columns_are_cast_like_constants() {
     let batch = RecordBatch::try_from_iter([("t", Arc::new(StringArray::from(vec!["7"])) as ArrayRef)]).unwrap();
     let value = evaluate_expr(&(cast(col("t"), DataType::Int32) + lit(1_i32)), &batch).unwrap();
     assert_eq!(value, ScalarValue::Int32(Some(8)));
+}
+
+#[test]
+fn intervals_are_read_in_every_form() {
+    let read = |text: &str| match evaluate(&format!("'{text}'::interval")) {
+        Ok(ScalarValue::IntervalMonthDayNano(Some(i))) => Ok((i.months, i.days, i.nanoseconds / 1_000_000)),
+        Ok(other) => panic!("{text} is {other}"),
+        Err(error) => Err(error),
+    };
+    for (text, expected) in [
+        ("1 day 02:00:00", (0, 1, 7_200_000)),
+        ("2 months -3 days", (2, -3, 0)),
+        ("1.5 months", (1, 15, 0)),
+        ("1.5 years", (18, 0, 0)),
+        ("-1-2", (-14, 0, 0)),
+        ("1 5:00", (0, 1, 18_000_000)),
+        ("0.5 day", (0, 0, 43_200_000)),
+        ("2.3 weeks", (0, 16, 8_640_000)),
+        ("1h30m", (0, 0, 5_400_000)),
+        ("@ 3 hours 4 mins ago", (0, 0, -11_040_000)),
+        ("7.25", (0, 0, 7_250)),
+        ("P1Y2M3DT4H5.5S", (14, 3, 14_405_500)),
+    ] {
+        assert_eq!(read(text), Ok(expected), "{text}");
+    }
+    for text in ["", "1 2", "day", "1 fortnight", "1:60", "ago 1 day", "P"] {
+        assert_eq!(read(text), Err(format!("invalid input syntax for type interval: \"{text}\"")));
+    }
 }

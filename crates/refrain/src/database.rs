@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 use refrain_plan::StreamPlan;
 use refrain_sql::Catalog;
 use refrain_sql::catalog::{Relation as Entry, RelationKind as EntryKind};
@@ -67,6 +68,11 @@ impl Database {
         let definition = entry.definition.as_ref().expect("a view has a definition");
         let bound = refrain_sql::bind::bind_stored_view(&self.catalog, definition)?;
         let plan = Arc::new(planning::maintained(self, bound.plan)?);
+        let same = |(is, says): (&FieldRef, &FieldRef)| is.data_type() == says.data_type();
+        let (is, says) = (plan.schema(), entry.schema());
+        if is.fields().len() != says.fields().len() || !is.fields().iter().zip(says.fields()).all(same) {
+            return Err(Error::engine(format!("the columns of \"{}\" are not of the types that it was created with", entry.name)));
+        }
         let append_only = plan.node(plan.root).properties.append_only;
         let view = Relation::view(entry.id, &entry.name, entry.schema(), append_only, visible);
         self.relations.insert(entry.id, Arc::clone(&view));

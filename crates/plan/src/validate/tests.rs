@@ -6,8 +6,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_types::{LoopId, RelationId};
 
 use crate::{
-    Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, LoopHead, LoopKind, Node, Operator, Properties, RowFunction,
-    StreamPlan, explain, fingerprint, validate,
+    Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, LoopHead, LoopKind, Node, Operator, Projected, Properties,
+    RowFunction, Step, StreamPlan, explain, fingerprint, validate,
 };
 
 fn schema(names: &[&str]) -> SchemaRef {
@@ -53,6 +53,13 @@ fn head(plan: &mut StreamPlan) -> &mut LoopHead {
     }
 }
 
+/// Says of an integer that it is a bigint.
+fn relabel_a_column(plan: &mut StreamPlan) {
+    let bigint = Arc::new(Field::new("a", DataType::Int64, false));
+    let function = RowFunction { steps: vec![Step::Project(vec![Projected::Column(0, Arc::clone(&bigint))])] };
+    plan.nodes[2] = node(Operator::Map(function), vec![(1, Exchange::Stay)], Arc::new(Schema::new(vec![bigint])));
+}
+
 #[test]
 fn a_right_plan_is_right() {
     validate(&closure()).unwrap();
@@ -72,6 +79,7 @@ fn broken_invariants_are_named() {
         (&|p| p.nodes[1].inputs[0].1 = Exchange::Hash(vec![9]), "the columns of its exchanges"),
         (&|p| p.nodes[2].scope = vec![LoopId(0)], "its scope"),
         (&|p| p.nodes[1].schema = schema(&["a"]), "its columns are what its operator makes"),
+        (&relabel_a_column, "its columns are what its operator makes"),
         (&|p| p.nodes[1].inputs[1].1 = Exchange::Stay, "its keys are columns of one type"),
         (&|p| head(p).partition = vec![0], "its keys are columns of one type"),
         (&|p| head(p).stage = RowFunction::default(), "what comes back to the loop"),

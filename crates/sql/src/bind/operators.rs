@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchema, Result};
+use datafusion_common::{Column, DFSchema, Result};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
@@ -72,15 +72,16 @@ fn check_union(left: &LogicalPlan, right: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Gives the subqueries of `= ANY (…)` and `> ALL (…)` a name of their own. DataFusion tells the two sides of such a comparison apart by their
-/// names only, and they may be the same column of the same table.
+/// Gives a subquery of `= ANY (…)` or `> ALL (…)` a name of its own where its column has the name of one that it is compared with: DataFusion
+/// tells the two sides apart by nothing else.
 pub(super) fn name_compared(plan: LogicalPlan) -> Result<LogicalPlan> {
     let named = plan.transform_up_with_subqueries(|plan| {
         plan.map_expressions(|expr| {
             expr.transform_up(|expr| {
                 let Expr::SetComparison(mut comparison) = expr else { return Ok(Transformed::no(expr)) };
                 let rows = LogicalPlan::clone(&comparison.subquery.subquery);
-                if matches!(rows, LogicalPlan::SubqueryAlias(_)) {
+                let other = Column::from(rows.schema().qualified_field(0));
+                if !comparison.expr.column_refs().contains(&other) {
                     return Ok(Transformed::no(Expr::SetComparison(comparison)));
                 }
                 comparison.subquery.subquery = Arc::new(LogicalPlanBuilder::new(rows).alias(COMPARED)?.build()?);

@@ -145,7 +145,7 @@ fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) {
             for row in &mut values.rows {
                 for (value, target) in row.content.iter_mut().zip(targets) {
                     let column = &table.columns[*target];
-                    if is_number(value) && column.data_type().is_numeric() {
+                    if is_number(value) && (column.data_type().is_numeric() || column.data_type() == DataType::Utf8) {
                         type_expression(value, column);
                     } else {
                         type_literal(value, column);

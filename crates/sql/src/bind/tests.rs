@@ -31,8 +31,11 @@ fn create_view(
     kind: crate::RelationKind,
 ) -> Result<refrain_types::RelationId, SqlError> {
     let bound = super::bind_view(catalog, view)?;
-    let definition =
-        crate::ViewDefinition { query: view.query_text.clone(), columns: view.columns.clone(), depends_on: bound.depends_on };
+    let definition = crate::ViewDefinition {
+        query: view.query_text.clone(),
+        columns: view.columns.clone(),
+        depends_on: bound.depends_on.clone(),
+    };
     catalog.create_view(&view.name, kind, bound.columns(), definition)
 }
 

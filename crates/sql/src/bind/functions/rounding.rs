@@ -163,7 +163,12 @@ impl ScalarUDFImpl for Rounding {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let none = || DataFusionError::from(no_function(self.name, types));
+        // A literal number of digits comes as a bigint, which it is not.
+        let said = |t: &DataType| if *t == DataType::Int64 { DataType::Int32 } else { t.clone() };
+        let none = || match types {
+            [of, places] => DataFusionError::from(no_function(self.name, &[of.clone(), said(places)])),
+            _ => DataFusionError::from(no_function(self.name, types)),
+        };
         match types {
             [of] if of.is_decimal() => Ok(vec![exact(of).ok_or_else(none)?]),
             [of] if of.is_numeric() || of.is_null() => Ok(vec![DataType::Float64]),

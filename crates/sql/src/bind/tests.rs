@@ -112,7 +112,7 @@ fn errors_are_in_postgresql_words() {
         ("SELECT src FROM edges a, edges b", "42702: column reference \"src\" is ambiguous"),
         ("SELECT * FROM nope", "42P01: relation \"nope\" does not exist"),
         ("SELECT * FROM other.nope", "42P01: relation \"other.nope\" does not exist"),
-        ("SELECT foo(1)", "42883: function foo does not exist"),
+        ("SELECT foo(1)", "42883: function foo(integer) does not exist"),
         (
             "SELECT src, count(*) FROM edges",
             "42803: column \"edges.src\" must appear in the GROUP BY clause or be used in an aggregate function",

@@ -1,6 +1,6 @@
 -- A tour over real data: what every package of Debian 12 needs, kept up to date while the packages change.
 --
---     cargo run -p refrain-cli -- -f examples/debian.sql
+--     cargo run --bin refrain -- -f examples/debian.sql
 --
 -- The file holds one row for each "Depends" between two packages of the Debian 12 package index.
 

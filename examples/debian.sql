@@ -22,6 +22,11 @@ WITH RECURSIVE n(package, depends_on) AS (
 )
 SELECT package, depends_on FROM n;
 
+-- While it runs the tables answer as usual: pairs of packages at second hand.
+SELECT count(*) AS second_hand FROM (
+    SELECT DISTINCT d.package, e.depends_on FROM depends d JOIN depends e ON e.package = d.depends_on
+) AS pairs;
+
 \echo
 \echo === 3. Take a checkpoint while the recursion is running. It goes on from there after a crash, not from the start.
 CHECKPOINT;

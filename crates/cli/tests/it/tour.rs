@@ -14,6 +14,7 @@ fn the_tour_tells_the_truth() {
     let mut rest = out.as_str();
     let expected = [
         "edges,packages\n283161,56022\n",
+        "second_hand\n846832\n",
         "pairs\n3889666\n",
         "package,packages\ngcc-12-base,48837\nlibc6,48830\nlibgcc-s1,48830\n",
         "zlib1g,36584\nlibssl3,25455\nlibjq1,50\nlibmosquitto1,18\n",

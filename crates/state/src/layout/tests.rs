@@ -196,6 +196,20 @@ proptest! {
         }
     }
 
+    /// A key finds the same worker whether it is hashed from columns or from a packed row, and whether or not it may be NULL.
+    #[test]
+    fn packing_for_a_hash_is_repacking_without_nulls(types in column_types(), rows in 0usize..20, seed: u64) {
+        let batch = batch(&types, rows, seed);
+        let from = RowLayout::of_types(&types);
+        let to = RowLayout::of_types(&types.iter().map(|(data_type, _)| (data_type.clone(), false)).collect::<Vec<_>>());
+        let columns = (0..types.len()).collect::<Vec<_>>();
+        let (mut words, mut hashed, mut repacked) = (Vec::new(), Vec::new(), Vec::new());
+        from.pack_batch(&batch, &mut words);
+        to.pack_for_hash(&batch, &columns, &mut hashed);
+        Repack::new(&from, &columns, &to).apply_all(&words, &mut repacked);
+        prop_assert_eq!(hashed, repacked);
+    }
+
     /// Cells that are moved and cells that are read and written one by one make the same rows.
     #[test]
     fn cells_are_read_and_written(types in column_types(), seed: u64) {

@@ -17,6 +17,9 @@ use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
 use crate::prefetch;
 
+mod weights;
+use weights::Weights;
+
 /// How many probes are in flight at once.
 pub(crate) const BLOCK: usize = 32;
 
@@ -25,7 +28,7 @@ pub(crate) const BLOCK: usize = 32;
 pub struct Arrangement {
     words: usize,
     rows: Vec<u64>,
-    weights: Vec<Weight>,
+    weights: Weights,
     dead: usize,
     by_row: Option<HashIndex>,
     key: Option<KeyIndex>,
@@ -63,7 +66,7 @@ impl Arrangement {
         let key =
             key.map(|of| KeyIndex { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of });
         let by_row = by_row.then(|| HashIndex::new(words == 1));
-        Self { words, rows: Vec::new(), weights: Vec::new(), dead: 0, by_row, key, changes: None }
+        Self { words, rows: Vec::new(), weights: Weights::default(), dead: 0, by_row, key, changes: None }
     }
 
     /// Number of entries, dead ones too.
@@ -75,7 +78,7 @@ impl Arrangement {
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.weights.is_empty()
+        self.weights.len() == 0
     }
 
     /// Number of entries whose weight is not 0.
@@ -101,14 +104,14 @@ impl Arrangement {
     #[inline]
     #[must_use]
     pub fn weight(&self, id: u32) -> Weight {
-        self.weights[id as usize]
+        self.weights.get(id)
     }
 
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let key = self.key.as_ref().map_or(0, |k| k.heads.size_bytes() + k.next.capacity() * 4);
-        self.rows.capacity() * 8 + self.weights.capacity() * 8 + self.by_row.as_ref().map_or(0, HashIndex::size_bytes) + key
+        self.rows.capacity() * 8 + self.weights.size_bytes() + self.by_row.as_ref().map_or(0, HashIndex::size_bytes) + key
     }
 
     /// Makes room for `additional` more entries and starts to fetch the slots of `rows` (packed, one after the other).
@@ -142,18 +145,20 @@ impl Arrangement {
                 index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row)
             }
         };
-        if inserted {
+        let (before, after) = if inserted {
             self.rows.extend_from_slice(row);
-            self.weights.push(0);
+            self.weights.push(weight);
             self.dead += 1;
             if let Some(key) = &mut self.key {
                 key.link(id, row, &self.rows, self.words);
             }
-        }
-        let slot = &mut self.weights[id as usize];
-        let before = *slot;
-        let after = before.checked_add(weight).ok_or(WeightOverflow)?;
-        *slot = after;
+            (0, weight)
+        } else {
+            let before = self.weights.get(id);
+            let after = before.checked_add(weight).ok_or(WeightOverflow)?;
+            self.weights.set(id, after);
+            (before, after)
+        };
         if let Some(changes) = &mut self.changes {
             changes.push(id, 0, weight);
         }
@@ -195,10 +200,8 @@ impl Arrangement {
 
     /// The entries whose weight is not 0, by id.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[u64], Weight)> + '_ {
-        self.weights.iter().enumerate().filter(|(_, w)| **w != 0).map(|(id, w)| {
-            let id = u32::try_from(id).expect("ids fit 32 bits");
-            (id, self.row(id), *w)
-        })
+        let ids = 0..u32::try_from(self.weights.len()).expect("ids fit 32 bits");
+        ids.map(|id| (id, self.row(id), self.weights.get(id))).filter(|(_, _, weight)| *weight != 0)
     }
 
     /// Rebuilds the store without dead rows when they are more than half of it. Ids change.
@@ -280,7 +283,7 @@ impl<'a> Iterator for Matches<'a> {
             let id = self.id;
             self.id = self.next[id as usize];
             prefetch::read(&self.arrangement.rows, self.id as usize * self.arrangement.words);
-            let weight = self.arrangement.weights[id as usize];
+            let weight = self.arrangement.weights.get(id);
             if weight != 0 {
                 return Some((id, self.arrangement.row(id), weight));
             }

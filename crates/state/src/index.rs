@@ -14,7 +14,9 @@ pub const NO_ROW: u32 = u32::MAX;
 
 const CAPACITY_MIN: usize = 16;
 
+/// Twelve bytes: memory counts for more than alignment.
 #[derive(Clone, Copy)]
+#[repr(C, packed(4))]
 struct Slot {
     key: u64,
     id: u32,

@@ -11,6 +11,8 @@ use refrain_plan::{Operator, StreamPlan};
 use refrain_state::RowLayout;
 use refrain_types::{Delta, OperatorId, Tick};
 
+use crate::operators::aggregate::sums_schema;
+
 /// Rows of a part at one worker. They are packed; [`Captured::into_delta`] unpacks them, off the worker's thread.
 #[derive(Debug)]
 pub struct Captured {
@@ -38,6 +40,8 @@ pub enum Part {
     Left,
     /// Rows of the right input, or of the other side of a loop's join.
     Right,
+    /// The groups of an aggregate with their sums.
+    Sums,
     /// Which iterations derive each row of a loop.
     Derivations,
     /// At which iteration each row of a loop is emitted.
@@ -52,7 +56,8 @@ pub enum Part {
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 7] = [Self::Left, Self::Right, Self::Derivations, Self::Emissions, Self::Rows, Self::Frontier, Self::Log];
+    pub const ALL: [Self; 8] =
+        [Self::Left, Self::Right, Self::Sums, Self::Derivations, Self::Emissions, Self::Rows, Self::Frontier, Self::Log];
 
     /// Its name on disk and for people.
     #[must_use]
@@ -60,6 +65,7 @@ impl Part {
         match self {
             Self::Left => "left",
             Self::Right => "right",
+            Self::Sums => "sums",
             Self::Derivations => "derivations",
             Self::Emissions => "emissions",
             Self::Rows => "rows",
@@ -94,10 +100,10 @@ impl Captured {
         Self { operator, part, full: rows.full, schema: Arc::clone(schema), rows: Rows::Packed(layout.clone(), rows) }
     }
 
-    /// Deltas of a part, everything there is.
+    /// Deltas of a part; `full`: everything there is.
     #[must_use]
-    pub(crate) fn deltas(operator: OperatorId, part: Part, schema: &SchemaRef, deltas: Vec<Delta>) -> Self {
-        Self { operator, part, full: true, schema: Arc::clone(schema), rows: Rows::Deltas(deltas) }
+    pub(crate) fn deltas(operator: OperatorId, part: Part, full: bool, schema: &SchemaRef, deltas: Vec<Delta>) -> Self {
+        Self { operator, part, full, schema: Arc::clone(schema), rows: Rows::Deltas(deltas) }
     }
 
     /// Number of rows.
@@ -146,7 +152,15 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
     let node = plan.nodes.get(operator.0 as usize)?;
     let input = |i: usize| node.inputs.get(i).map(|(id, _)| Arc::clone(&plan.node(*id).schema));
     match (&node.operator, part) {
-        (Operator::Distinct | Operator::Aggregate(_), Part::Left) => input(0),
+        (Operator::Distinct, Part::Left) => input(0),
+        (Operator::Aggregate(aggregate), Part::Left | Part::Sums) => {
+            let input = input(0)?;
+            match sums_schema(aggregate, &input) {
+                sums if part == Part::Sums => sums,
+                Some(_) => None,
+                None => Some(input),
+            }
+        }
         (Operator::Join(_), Part::Left | Part::Right) => {
             let schema = input(usize::from(part == Part::Right))?;
             // In a loop the iteration is the last cell of a row.

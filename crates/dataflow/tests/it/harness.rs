@@ -136,3 +136,23 @@ pub fn delta(rows: &[(Vec<i32>, i64)], width: usize) -> Delta {
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, false))).expect("columns of one length");
     Delta::weighted(batch, rows.iter().map(|(_, w)| *w).collect())
 }
+
+/// xorshift: the seeds are part of a test.
+pub struct Random(u64);
+
+impl Random {
+    pub fn of_seed(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % n
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}

@@ -1,6 +1,7 @@
 //! Dataflows on hand-built plans: whatever the order, the cuts, the captures and the number of workers, a settled view equals
 //! recomputation.
 
+mod aggregate;
 mod harness;
 mod plans;
 mod recursion;

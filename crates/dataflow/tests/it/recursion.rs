@@ -5,24 +5,8 @@ use std::collections::BTreeSet;
 use refrain_dataflow::Restored;
 use refrain_plan::LoopKind;
 
-use crate::harness::{Harness, Rows, accumulate, delta};
+use crate::harness::{Harness, Random, Rows, accumulate, delta};
 use crate::plans::{SHAPES, Shape, closure};
-
-/// xorshift: the seeds are part of the test.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % n
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// Pairs that a path connects.
 fn closure_of(edges: &Rows) -> Rows {
@@ -69,7 +53,7 @@ struct Run {
 
 /// Random changes, cuts, captures and restarts; each settled result is compared with recomputation.
 fn run(run: Run) {
-    let mut random = Random(run.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::of_seed(run.seed);
     let plan = closure(run.kind, run.shape);
     let mut harness = Harness::start(&plan, run.workers, None);
     let (mut edges, mut view) = (Rows::new(), Rows::new());

@@ -108,6 +108,18 @@ fn flip(number: i128, magnitude: u128) -> i128 {
     if number < 0 { number ^ magnitude as i128 } else { number }
 }
 
+/// How many words the sums are that an accumulator of this aggregate is made of, `None` where it is not a few sums: where it keeps
+/// values, or is of floats. `argument` is logical.
+#[must_use]
+pub fn sum_words(function: Function, argument: Option<&DataType>) -> Option<usize> {
+    match (function, argument.and_then(Domain::of)) {
+        (Function::Count, _) => Some(2),
+        (Function::Sum | Function::Avg, Some(Domain::Signed(_) | Domain::Unsigned)) => Some(4),
+        (Function::Sum | Function::Avg, Some(Domain::Decimal(_))) => Some(6),
+        _ => None,
+    }
+}
+
 impl Aggregator {
     /// An aggregate of arguments of this type (logical), `None` for `count(*)`, with a result of that type (logical).
     ///
@@ -223,6 +235,51 @@ impl Aggregator {
         }
     }
 
+    /// Appends the sums that an accumulator is.
+    ///
+    /// # Panics
+    /// When it is more than that.
+    pub fn write_sums(&self, accumulator: &Accumulator, out: &mut Vec<u64>) {
+        match &accumulator.0 {
+            State::Count(count) => out.extend(words_of(*count)),
+            State::Integer { sum, count } => out.extend([words_of(*sum), words_of(*count)].as_flattened()),
+            State::Decimal(total) => {
+                let (low, high) = total.sum.to_parts();
+                out.extend([words_of(low as i128), words_of(high), words_of(total.count)].as_flattened());
+            }
+            State::Float(_) | State::Ordered(_) | State::Text(_) => unreachable!("it has no sum words"),
+        }
+    }
+
+    /// Adds the sums that `words` begins with, `weight` times, and returns the other words. Sums are linear: the accumulator is then
+    /// what it would be had it been fed the values of both.
+    ///
+    /// # Panics
+    /// When there are fewer words than [`sum_words`] says, or the accumulator is more than sums.
+    pub fn add_sums<'a>(&self, accumulator: &mut Accumulator, words: &'a [u64], weight: Weight) -> &'a [u64] {
+        let times = i128::from(weight);
+        let at = |i: usize| number_of(words[2 * i], words[2 * i + 1]);
+        let add = |to: &mut i128, i: usize| *to = to.wrapping_add(at(i).wrapping_mul(times));
+        match &mut accumulator.0 {
+            State::Count(count) => {
+                add(count, 0);
+                &words[2..]
+            }
+            State::Integer { sum, count } => {
+                add(sum, 0);
+                add(count, 1);
+                &words[4..]
+            }
+            State::Decimal(total) => {
+                let sum = i256::from_parts(at(0) as u128, at(1));
+                total.sum = total.sum.wrapping_add(sum.wrapping_mul(i256::from_i128(times)));
+                add(&mut total.count, 2);
+                &words[6..]
+            }
+            State::Float(_) | State::Ordered(_) | State::Text(_) => unreachable!("it has no sum words"),
+        }
+    }
+
     /// The physical column of results.
     #[must_use]
     pub fn column(&self, results: impl ExactSizeIterator<Item = Cell> + Clone) -> ArrayRef {
@@ -305,6 +362,15 @@ fn fit(number: Option<i256>, precision: u8) -> Result<Cell, Failure> {
         Some(number) => Ok(Cell(Some(number as u128))),
         None => Err(out_of_range("numeric field overflow")),
     }
+}
+
+/// The two words of a number, low half first.
+fn words_of(number: i128) -> [u64; 2] {
+    [number as u64, (number >> 64) as u64]
+}
+
+fn number_of(low: u64, high: u64) -> i128 {
+    (u128::from(high) << 64 | u128::from(low)) as i128
 }
 
 fn cell_of_i64(value: i64) -> Cell {

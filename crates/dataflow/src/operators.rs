@@ -20,7 +20,7 @@ use timely::scheduling::Activator;
 use refrain_plan::Exchange;
 
 use crate::control::Control;
-use crate::parcel::{ByKey, Parcel, Parcels};
+use crate::parcel::{ByKey, Parcel, Parcels, ToAll};
 use crate::part::Captured;
 use crate::time::{Path, Time};
 
@@ -139,6 +139,7 @@ pub(crate) fn connect<'scope>(
             let pact = DistributorPact(move |peers| ByKey::new(&schema, &columns, peers));
             inbox(builder.new_input_connection(stream, pact, paths))
         }
+        Exchange::Broadcast => inbox(builder.new_input_connection(stream, DistributorPact(|_| ToAll), paths)),
     }
 }
 

@@ -115,6 +115,23 @@ impl Distributor<Parcel> for ByKey {
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
 }
 
+/// Sends every row to every worker, and each error to one.
+#[derive(Debug)]
+pub struct ToAll;
+
+impl Distributor<Parcel> for ToAll {
+    fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, stamp: &Stamp<T>, pushers: &mut [P]) {
+        let Some(mut delta) = parcel.delta.take() else { return };
+        let mut errors = std::mem::take(&mut delta.errors);
+        for pusher in pushers {
+            let errors = std::mem::take(&mut errors);
+            Message::push_at(&mut Delta { errors, ..delta.clone() }.into(), stamp.clone(), pusher);
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
+}
+
 /// These rows of a delta, without its errors.
 ///
 /// # Panics

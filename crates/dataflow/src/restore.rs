@@ -30,6 +30,7 @@ pub(crate) fn restore_part(context: &Context, part: Part, exchange: &Exchange, s
 fn rows_of_worker(delta: &Delta, exchange: &Exchange, schema: &SchemaRef, worker: usize, peers: usize) -> Delta {
     match exchange {
         _ if peers == 1 => delta.clone(),
+        Exchange::Broadcast => delta.clone(),
         Exchange::Stay => slice_of_worker(delta, worker, peers),
         Exchange::Hash(columns) if columns.is_empty() => delta.slice(0, if worker == 0 { delta.num_rows() } else { 0 }),
         Exchange::Hash(columns) => {

@@ -85,7 +85,8 @@ impl Explain<'_> {
             self.line(depth, "body");
             self.node(feedback, depth + 1, "");
         }
-        self.line(depth, &format!("goes round to {to}"));
+        let goes = if head.stays { "goes round without an exchange, on" } else { "goes round to" };
+        self.line(depth, &format!("{goes} {to}"));
     }
 }
 
@@ -209,6 +210,7 @@ fn exchanged(exchange: &Exchange, schema: &Schema) -> String {
     match exchange {
         Exchange::Stay => String::new(),
         Exchange::Hash(columns) if columns.is_empty() => " → one worker".to_owned(),
+        Exchange::Broadcast => " → every worker".to_owned(),
         Exchange::Hash(columns) => format!(" → workers by ({})", names(schema, columns)),
     }
 }

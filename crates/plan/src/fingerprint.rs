@@ -35,6 +35,7 @@ fn canonical_text(plan: &StreamPlan) -> String {
     for node in &plan.nodes {
         let inputs = node.inputs.iter().map(|(input, exchange)| match exchange {
             Exchange::Stay => format!("{input}"),
+            Exchange::Broadcast => format!("{input} to all"),
             Exchange::Hash(columns) => format!("{input} by {columns:?}"),
         });
         let inputs = inputs.collect::<Vec<_>>().join(", ");
@@ -59,8 +60,8 @@ fn operator(operator: &Operator) -> String {
         Operator::Aggregate(aggregate) => format!("aggregate {} {:?}", aggregate.keys, aggregate.calls),
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));
-            let (id, kind, partition, stage) = (head.id, head.kind, &head.partition, row_function(&head.stage));
-            format!("loop {id} {kind:?} {} {partition:?} {join:?} {stage} {:?}", schema(&head.variable), head.feedback)
+            let (id, kind, partition, stays, stage) = (head.id, head.kind, &head.partition, head.stays, row_function(&head.stage));
+            format!("loop {id} {kind:?} {} {partition:?} {stays} {join:?} {stage} {:?}", schema(&head.variable), head.feedback)
         }
         Operator::LoopBody => "body".to_owned(),
     }

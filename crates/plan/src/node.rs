@@ -52,6 +52,8 @@ pub enum Exchange {
     Stay,
     /// By a hash of these columns; no columns means that one worker gets them all.
     Hash(Vec<usize>),
+    /// Every worker gets every row.
+    Broadcast,
 }
 
 /// What a node does.
@@ -148,8 +150,13 @@ pub struct LoopHead {
     pub kind: LoopKind,
     /// Logical schema of the loop variable.
     pub variable: SchemaRef,
-    /// Columns of the loop variable by which its rows find their worker: the fused join's key, else all.
+    /// Columns of the loop variable by which its rows find their worker. If the loop `stays`, they are columns that a derived row
+    /// takes over from the row it is derived from; else the fused join's key, else all.
     pub partition: Vec<usize>,
+    /// Whether a derived row belongs to the worker that derives it, so that no rows are exchanged: the stage is the whole body and
+    /// takes the columns of `partition` over. The other side of a fused join is then broadcast, unless it is partitioned alike. Known as
+    /// a decomposable recursion (Wolfson and Silberschatz, "Distributed Processing of Logic Programs", SIGMOD 1988).
+    pub stays: bool,
     /// The join at the start of the body, fused with the head so that both share one row store.
     pub join: Option<FusedJoin>,
     /// What follows the join, or stands at the start of the body where there is none: over the loop variable's columns, then

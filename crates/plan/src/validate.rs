@@ -27,6 +27,10 @@ pub fn validate(plan: &StreamPlan) -> Result<(), String> {
         holds("its scope is that of its inputs", scopes_nest(plan, node))?;
         holds("its columns are what its operator makes", schema_fits(plan, node))?;
         holds("its keys are columns of one type on both sides, and its inputs are exchanged by them", keys_fit(plan, node))?;
+        holds(
+            "a side is broadcast only to a loop whose rows stay, and those take the columns of its partition over",
+            stays_fits(plan, id, node),
+        )?;
         holds("what comes back to the loop is its variable, from inside its scope", feedback_fits(plan, id, node))?;
     }
     holds_for_root(plan)
@@ -55,7 +59,7 @@ fn arity_fits(node: &Node) -> bool {
 
 fn exchanges_exist(plan: &StreamPlan, node: &Node) -> bool {
     node.inputs.iter().all(|(input, exchange)| match exchange {
-        Exchange::Stay => true,
+        Exchange::Stay | Exchange::Broadcast => true,
         Exchange::Hash(columns) => in_range(columns, &plan.node(*input).schema),
     })
 }
@@ -112,13 +116,23 @@ fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
         }
         Operator::LoopHead(LoopHead { join: Some(join), partition, variable, .. }) => {
             let types = one_type(&join.variable_keys, variable, &join.other_keys, schema(1));
-            types && *partition == join.variable_keys && exchanged(0, partition) && exchanged(1, &join.other_keys)
+            let meets = exchanged(1, &join.other_keys) && *partition == join.variable_keys;
+            types && exchanged(0, partition) && (meets || node.inputs[1].1 == Exchange::Broadcast)
         }
         Operator::LoopHead(head) => in_range(&head.partition, &head.variable) && exchanged(0, &head.partition),
         Operator::Aggregate(aggregate) => exchanged(0, &(0..aggregate.keys).collect::<Vec<_>>()),
         Operator::Distinct => matches!(node.inputs[0].1, Exchange::Hash(_)),
         _ => true,
     }
+}
+
+/// A loop that stays takes the columns of its partition over; only there a side may be broadcast.
+fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
+    let broadcast = node.inputs.iter().any(|(_, exchange)| *exchange == Exchange::Broadcast);
+    let Operator::LoopHead(head) = &node.operator else { return !broadcast };
+    let sources = head.stage.column_sources(stage_input(plan, id, head).fields().len());
+    let taken_over = head.partition.iter().all(|column| sources.get(*column) == Some(&Some(*column)));
+    if head.stays { head.feedback.is_none() && taken_over } else { !broadcast }
 }
 
 fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {

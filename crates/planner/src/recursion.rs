@@ -20,6 +20,9 @@ use crate::join::{Side, join_output, key_expressions, logical_width, nulls_meet}
 use crate::lower::{Lowering, count_rows, projection_function};
 use crate::refuse;
 
+mod division;
+use division::Division;
+
 /// What a loop head does by itself, as far as the path has been followed.
 struct Start {
     /// The fused join, and its other side.
@@ -55,7 +58,12 @@ impl Lowering<'_> {
             (true, true) => LoopKind::MonotoneSet,
             (true, false) => LoopKind::Set,
         };
-        let head = self.head(recursion, base, kind, append_only, start.join, stage);
+        let width = self.stage_width(&variable, start.join.as_ref());
+        let join = start.join.as_ref().map(|(join, _)| join);
+        let division = Division::of(&variable, join, whole.then(|| stage.column_sources(width)), |column| {
+            self.builder.has_one_value(base, column)
+        });
+        let head = self.head(recursion, base, kind, append_only, start.join, (stage, division));
         self.recursions.insert(recursion.id, head);
         if !whole {
             let body = self.body(recursion, head, path[path.len() - start.done])?;
@@ -184,13 +192,14 @@ impl Lowering<'_> {
         kind: LoopKind,
         append_only: bool,
         join: Option<(FusedJoin, NodeId)>,
-        stage: RowFunction,
+        (stage, Division { partition, stays }): (RowFunction, Division),
     ) -> NodeId {
         let variable = Arc::clone(recursion.variable());
-        let all = (0..variable.fields().len()).collect();
-        let partition = join.as_ref().map_or(all, |(join, _)| join.variable_keys.clone());
         let mut inputs = vec![(base, Exchange::Hash(partition.clone()))];
-        inputs.extend(join.iter().map(|(join, other)| (*other, Exchange::Hash(join.other_keys.clone()))));
+        inputs.extend(join.iter().map(|(join, other)| {
+            let meets = partition == join.variable_keys;
+            (*other, if meets { Exchange::Hash(join.other_keys.clone()) } else { Exchange::Broadcast })
+        }));
         let properties = Properties { append_only, distinct: recursion.distinct, partitioning: Some(partition.clone()) };
         let head = LoopHead {
             id: self.builder.next_loop(),
@@ -198,6 +207,7 @@ impl Lowering<'_> {
             kind,
             variable: Arc::clone(&variable),
             partition,
+            stays,
             join: join.map(|(join, _)| join),
             stage,
             feedback: None,

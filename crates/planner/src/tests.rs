@@ -153,11 +153,11 @@ fn a_closure_is_one_loop_with_its_join() {
         "
 Loop #1: r (a, b), set: iterations kept, rows may go [distinct]
   starts from
-    Source #0: edges (src, dst) → workers by (dst)
+    Source #0: edges (src, dst) → workers by (src)
   joins r.b = other.src, in the loop's own row store
-    Source #0, as above → workers by (src)
+    Source #0, as above → every worker
   then project a, dst as b
-  goes round to workers by (b)",
+  goes round without an exchange, on workers by (a)",
     );
 }
 
@@ -169,11 +169,11 @@ fn append_only_inputs_make_a_monotone_loop() {
 Map #2: filter b = 3, then project a [append-only]
   Loop #1: r (a, b), monotone set: append-only inputs, no iterations kept [append-only, distinct]
     starts from
-      Source #0: log (src, dst) [append-only] → workers by (src)
+      Source #0: log (src, dst) [append-only] → workers by (dst)
     joins r.a = other.dst, in the loop's own row store
-      Source #0, as above → workers by (dst)
+      Source #0, as above → every worker
     then project src as a, b
-    goes round to workers by (a)",
+    goes round without an exchange, on workers by (b)",
     );
     let kind = |sql: &str| plan(sql).loops().next().unwrap().1.kind;
     let of = |base: &str, other: &str| {
@@ -212,13 +212,40 @@ Aggregate #4: min(d) by a [distinct]
   Map #3: project a, d → workers by (a)
     Loop #2: r (a, b, d), set: iterations kept, rows may go [distinct]
       starts from
-        Map #1: project src as a, dst as b, 1 as d → workers by (b)
+        Map #1: project src as a, dst as b, 1 as d → workers by (a)
           Source #0: edges (src, dst)
       joins r.b = other.src, in the loop's own row store
-        Source #0, as above → workers by (src)
+        Source #0, as above → every worker
       then filter d < 5, then filter a != dst, then project a, dst as b, d + 1 as d
-      goes round to workers by (b)",
+      goes round without an exchange, on workers by (a)",
     );
+}
+
+/// Columns that derived rows take over divide a loop, unless they are the same in all rows or not all of the body is the head's own.
+#[test]
+fn a_loop_is_divided_by_what_its_rows_take_over() {
+    let division = |base: &str, step: &str| {
+        let sql = format!("WITH RECURSIVE r(a, b, c) AS ({base} UNION {step}) SELECT * FROM r");
+        let plan = plan(&sql);
+        let head = plan.loops().next().unwrap().1;
+        (head.partition.clone(), head.stays)
+    };
+    let step = "SELECT r.a, e.dst, r.c FROM r JOIN edges e ON r.b = e.src";
+    assert_eq!(division("SELECT src, dst, src FROM edges", step), (vec![0, 2], true));
+    assert_eq!(division("SELECT 7, dst, src FROM edges", step), (vec![2], true));
+    assert_eq!(division("SELECT src, dst, dst FROM edges WHERE src = 7", step), (vec![2], true));
+    assert_eq!(division("SELECT 7, dst, 8 FROM edges", step), (vec![1], false));
+    assert_eq!(division("SELECT 7, 8, 9", step), (vec![1], false));
+    let semi = "SELECT r.a, r.b + 1, r.c FROM r JOIN edges e ON r.a = e.src";
+    assert_eq!(division("SELECT src, dst, src FROM edges", semi), (vec![0], true), "the join's key itself is taken over");
+    let swapped = "SELECT r.c, e.dst, r.a FROM r JOIN edges e ON r.b = e.src";
+    assert_eq!(division("SELECT src, dst, src FROM edges", swapped), (vec![1], false));
+    let cross = "SELECT r.a, e.dst, r.c FROM r CROSS JOIN edges e";
+    assert_eq!(division("SELECT src, dst, src FROM edges", cross), (vec![0, 2], true));
+    let two = "SELECT r.a, f.dst, r.c FROM r JOIN edges e ON r.b = e.src JOIN edges f ON e.dst = f.src";
+    assert_eq!(division("SELECT src, dst, src FROM edges", two), (vec![1], false));
+    let alone = "SELECT r.a, r.b + 1, r.c FROM r WHERE r.b < 9";
+    assert_eq!(division("SELECT src, dst, src FROM edges", alone), (vec![0, 2], true));
 }
 
 #[test]

@@ -86,6 +86,8 @@ struct Head {
     stage_physical: SchemaRef,
     /// What the stage makes goes straight round.
     direct: bool,
+    /// And to this worker.
+    stays: bool,
     target: KeyOf,
     released: Released,
     derived: Packed,
@@ -102,11 +104,20 @@ struct Head {
 }
 
 impl Head {
-    fn new(context: &Context, index: usize, head: &LoopHead, other_schema: Option<&SchemaRef>, stage_schema: &SchemaRef) -> Self {
+    /// `other` is the schema of the join's other side and how it is exchanged.
+    fn new(
+        context: &Context,
+        index: usize,
+        head: &LoopHead,
+        other: Option<(&SchemaRef, &Exchange)>,
+        stage_schema: &SchemaRef,
+    ) -> Self {
+        let other_schema = other.map(|(schema, _)| schema);
         let (schema, layout) = (Arc::clone(&head.variable), RowLayout::of_schema(&head.variable));
         let other = head.join.as_ref().map(|join| {
-            let other_schema = other_schema.expect("a head with a join has a second input");
-            Other::new(context.operator, join, (&schema, &layout), other_schema)
+            let (other_schema, exchange) = other.expect("a head with a join has a second input");
+            let is_copy = *exchange == Exchange::Broadcast && context.worker > 0;
+            Other::new(context.operator, join, (&schema, &layout), other_schema, is_copy)
         });
         let variable = Side { schema: &schema, layout: &layout };
         let right = other.as_ref().map(|o| Side { schema: other_schema.expect("see above"), layout: &o.layout });
@@ -124,6 +135,7 @@ impl Head {
             stage,
             stage_physical: physical_schema(stage_schema),
             direct,
+            stays: context.peers == 1 || head.stays,
             target: KeyOf::new(&layout, &head.partition, &exchange),
             target_key: vec![0; exchange.words()],
             released: Released::default(),
@@ -232,7 +244,7 @@ impl Head {
         route(&mut Routing {
             direct: self.direct,
             worker: self.context.worker,
-            peers: self.context.peers,
+            stays: self.stays,
             target: &self.target,
             key: &mut self.target_key,
             derived: &mut self.derived,
@@ -293,8 +305,8 @@ impl Stateful for Head {
             .map(|(part, rows)| Captured::packed(operator, part, &self.schema, &self.layout, rows))
             .into_iter()
             .collect::<Vec<_>>();
-        all.push(Captured::deltas(operator, Part::Log, &self.schema, self.log.clone()));
-        all.extend(self.other.as_mut().map(|other| other.capture(full)));
+        all.push(Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone()));
+        all.extend(self.other.as_mut().and_then(|other| other.capture(full)));
         all
     }
 
@@ -313,8 +325,9 @@ impl Stateful for Head {
 /// Where derived rows go, and the buffers that they go through.
 struct Routing<'a> {
     direct: bool,
+    /// All rows are of this worker.
+    stays: bool,
     worker: usize,
-    peers: usize,
     target: &'a KeyOf,
     key: &'a mut [u64],
     derived: &'a mut Packed,
@@ -331,12 +344,12 @@ fn route(routing: &mut Routing) {
         out.rows.append(&mut routing.derived.rows);
         out.iterations.append(&mut routing.derived.iterations);
         out.weights.append(&mut routing.derived.weights);
-    } else if routing.peers == 1 {
+    } else if routing.stays {
         std::mem::swap(routing.local, routing.derived);
     } else {
         for (i, row) in routing.derived.rows.chunks_exact(routing.words).enumerate() {
             routing.target.extract(row, routing.key);
-            let target = worker_of(hash_words(routing.key), routing.peers);
+            let target = worker_of(hash_words(routing.key), routing.outgoing.len());
             let to = if target == routing.worker { &mut *routing.local } else { &mut routing.outgoing[target] };
             to.push(row, routing.derived.iterations[i], routing.derived.weights[i]);
         }
@@ -408,16 +421,16 @@ pub(crate) fn loop_head<'scope>(
     inputs: Inputs<'_, 'scope>,
     stage_schema: &SchemaRef,
 ) -> Outputs<'scope> {
-    let other_schema = inputs.other.as_ref().map(|o| o.3);
-    let mut state = Head::new(context, index, head, other_schema, stage_schema);
+    let other = inputs.other.as_ref().map(|o| (o.3, o.1));
+    let mut state = Head::new(context, index, head, other, stage_schema);
     state.restore(inputs.other.as_ref().map_or(&Exchange::Stay, |o| &o.2));
     let state = Rc::new(RefCell::new(state));
     context.registry.borrow_mut().stateful.push(state.clone());
 
     let scope = inputs.base.scope();
     let mut builder = OperatorBuilder::new(format!("LoopHead {}", head.name), scope);
-    // With one worker a body that is the stage alone never leaves the head.
-    let goes_round = head.feedback.is_some() || context.peers > 1;
+    // Where derived rows stay, and with one worker, a body that is the stage alone never leaves the head.
+    let goes_round = head.feedback.is_some() || (context.peers > 1 && !head.stays);
     let (leave, leaving) = output(&mut builder);
     let (round, round_stream) = if goes_round { Some(output(&mut builder)).unzip() } else { (None, None) };
     let paths = [Path::leave(depth), Path::default()];

@@ -40,9 +40,11 @@ pub enum Shape {
     FusedThenMap,
     /// The body is a join of its own.
     Join,
+    /// The join is fused, rows are divided by the column that they take over, and each worker has all edges.
+    Stays,
 }
 
-pub const SHAPES: [Shape; 3] = [Shape::Fused, Shape::FusedThenMap, Shape::Join];
+pub const SHAPES: [Shape; 4] = [Shape::Fused, Shape::FusedThenMap, Shape::Join, Shape::Stays];
 
 /// `t(a, b) = edges(a, b) UNION [ALL] SELECT t.a, e.b FROM t JOIN edges e ON t.b = e.a`
 pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
@@ -51,13 +53,18 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
     let t = schema(&["a", "b"]);
     let pair = schema(&["a", "b", "a", "b"]);
     let fused = shape != Shape::Join;
-    let partition = if fused { vec![1] } else { vec![0, 1] };
+    let partition = match shape {
+        Shape::Fused | Shape::FusedThenMap => vec![1],
+        Shape::Join => vec![0, 1],
+        Shape::Stays => vec![0],
+    };
     let head = LoopHead {
         id: LoopId(0),
         name: "t".into(),
         kind,
         variable: Arc::clone(&t),
         partition: partition.clone(),
+        stays: shape == Shape::Stays,
         join: fused.then(|| FusedJoin {
             variable_keys: vec![1],
             other_keys: vec![0],
@@ -66,20 +73,21 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
         }),
         stage: if fused { project(&pair, &[0, 3], &t) } else { RowFunction::default() },
         feedback: match shape {
-            Shape::Fused => None,
+            Shape::Fused | Shape::Stays => None,
             Shape::FusedThenMap | Shape::Join => Some(3),
         },
     };
+    let has_body = head.feedback.is_some();
     let mut inputs = vec![(0, Exchange::Hash(partition))];
     if fused {
-        inputs.push((0, Exchange::Hash(vec![0])));
+        inputs.push((0, if shape == Shape::Stays { Exchange::Broadcast } else { Exchange::Hash(vec![0]) }));
     }
     let mut nodes = vec![edges, node(Operator::LoopHead(head), inputs, &t, false)];
-    if shape != Shape::Fused {
+    if has_body {
         nodes.push(node(Operator::LoopBody, vec![(1, Exchange::Stay)], &t, true));
     }
     match shape {
-        Shape::Fused => {}
+        Shape::Fused | Shape::Stays => {}
         Shape::FusedThenMap => {
             nodes.push(node(Operator::Map(project(&t, &[0, 1], &t)), vec![(2, Exchange::Stay)], &t, true));
         }

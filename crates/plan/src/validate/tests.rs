@@ -29,6 +29,7 @@ fn closure() -> StreamPlan {
         kind: LoopKind::Set,
         variable: Arc::clone(&variable),
         partition: vec![1],
+        stays: false,
         join: Some(FusedJoin { variable_keys: vec![1], other_keys: vec![0], nulls_meet: false, other_append_only: false }),
         stage: RowFunction::columns(&both, &[0, 3]),
         feedback: None,
@@ -81,6 +82,9 @@ fn broken_invariants_are_named() {
         (&|p| p.nodes[1].schema = schema(&["a"]), "its columns are what its operator makes"),
         (&relabel_a_column, "its columns are what its operator makes"),
         (&|p| p.nodes[1].inputs[1].1 = Exchange::Stay, "its keys are columns of one type"),
+        (&|p| p.nodes[1].inputs[1].1 = Exchange::Broadcast, "a side is broadcast only"),
+        (&|p| p.nodes[2].inputs[0].1 = Exchange::Broadcast, "its keys are columns of one type"),
+        (&|p| head(p).stays = true, "a side is broadcast only"),
         (&|p| head(p).partition = vec![0], "its keys are columns of one type"),
         (&|p| head(p).stage = RowFunction::default(), "what comes back to the loop"),
         (&|p| head(p).feedback = Some(2), "what comes back to the loop"),
@@ -88,6 +92,21 @@ fn broken_invariants_are_named() {
         let message = broken(break_it);
         assert!(message.contains(said), "{message} / {said}");
     }
+}
+
+#[test]
+fn a_loop_that_stays_has_its_other_side_everywhere() {
+    let mut plan = closure();
+    head(&mut plan).stays = true;
+    head(&mut plan).partition = vec![0];
+    plan.nodes[1].inputs = vec![(0, Exchange::Hash(vec![0])), (0, Exchange::Broadcast)];
+    validate(&plan).unwrap();
+    assert!(explain(&plan).ends_with(
+        "
+      Source #0, as above → every worker
+    then project a, dst
+    goes round without an exchange, on workers by (a)"
+    ));
 }
 
 #[test]

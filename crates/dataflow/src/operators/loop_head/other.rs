@@ -21,6 +21,8 @@ pub(super) struct Other {
     schema: SchemaRef,
     pub layout: RowLayout,
     rows: Arrangement,
+    /// Another worker has the same rows and captures them.
+    is_copy: bool,
     key: KeyOf,
     key_is_null: Option<NullTest>,
     variable_key: KeyOf,
@@ -30,7 +32,14 @@ pub(super) struct Other {
 }
 
 impl Other {
-    pub fn new(operator: OperatorId, join: &FusedJoin, variable: (&SchemaRef, &RowLayout), schema: &SchemaRef) -> Self {
+    /// `is_copy`: another worker has the same rows, and captures them.
+    pub fn new(
+        operator: OperatorId,
+        join: &FusedJoin,
+        variable: (&SchemaRef, &RowLayout),
+        schema: &SchemaRef,
+        is_copy: bool,
+    ) -> Self {
         let types =
             join.variable_keys.iter().map(|c| (variable.0.field(*c).data_type().clone(), join.nulls_meet)).collect::<Vec<_>>();
         let key_layout = RowLayout::of_types(&types);
@@ -41,6 +50,7 @@ impl Other {
         Self {
             operator,
             schema: Arc::clone(schema),
+            is_copy,
             rows: Arrangement::new(layout.words(), !join.other_append_only, Some(key.clone())),
             key_is_null: test(&layout, &join.other_keys),
             variable_key: KeyOf::new(variable.1, &join.variable_keys, &key_layout),
@@ -110,8 +120,11 @@ impl Other {
         }
     }
 
-    pub fn capture(&mut self, full: bool) -> Captured {
-        Captured::packed(self.operator, Part::Right, &self.schema, &self.layout, self.rows.capture(full))
+    pub fn capture(&mut self, full: bool) -> Option<Captured> {
+        (!self.is_copy).then(|| {
+            let rows = self.rows.capture(full);
+            Captured::packed(self.operator, Part::Right, &self.schema, &self.layout, rows)
+        })
     }
 
     pub fn restore(&mut self, context: &Context, placement: &Exchange) {
@@ -123,7 +136,9 @@ impl Other {
                 self.rows.add(row, delta.weight(i)).expect("captured weights add up");
             }
         });
-        self.rows.list_changes();
+        if !self.is_copy {
+            self.rows.list_changes();
+        }
     }
 
     pub fn compact(&mut self) {

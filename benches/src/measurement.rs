@@ -18,6 +18,8 @@ pub(crate) struct Measurement {
     pub(crate) checksum: u64,
     /// Largest resident set when the clock stopped.
     pub(crate) peak_bytes: u64,
+    /// What of the resident set is pages of files when the clock stopped: the program's code.
+    pub(crate) code_bytes: u64,
     /// Where single changes were timed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) latency: Option<Latency>,
@@ -41,18 +43,19 @@ pub(crate) struct Latency {
 pub(crate) struct Finish {
     seconds: f64,
     peak_bytes: u64,
+    code_bytes: u64,
 }
 
 impl Finish {
     /// Reads the memory now, for work that took `elapsed`.
     pub(crate) fn after(elapsed: Duration) -> Self {
-        Self { seconds: elapsed.as_secs_f64(), peak_bytes: memory::peak_bytes() }
+        Self { seconds: elapsed.as_secs_f64(), peak_bytes: memory::peak_bytes(), code_bytes: memory::code_bytes() }
     }
 
     pub(crate) fn with_answer(self, answer: Answer) -> Measurement {
-        let Self { seconds, peak_bytes } = self;
+        let Self { seconds, peak_bytes, code_bytes } = self;
         let Answer { rows, checksum } = answer;
-        Measurement { seconds, rows, checksum, peak_bytes, latency: None, rows_fed: None }
+        Measurement { seconds, rows, checksum, peak_bytes, code_bytes, latency: None, rows_fed: None }
     }
 }
 

@@ -52,7 +52,8 @@ fn section(outcomes: &Outcomes, workload: Workload, arguments: &Arguments) -> St
     let rows = outcomes.iter().filter(|(case, _)| case.workload == workload).find_map(|(_, outcome)| outcome.measurements.first());
     let mut text = format!("\n## {} ({} rows)\n\n", word(&workload), rows.map_or(0, |measurement| measurement.rows));
     let figures = Figures::of(workload);
-    let head = ["tables", "workers", "contender"].iter().chain(figures.head).chain(&["peak MB", "× limit", "× refrain"]);
+    let head =
+        ["tables", "workers", "contender"].iter().chain(figures.head).chain(&["peak MB", "of it code", "× limit", "× refrain"]);
     let head: Vec<&str> = head.copied().collect();
     let _ = writeln!(text, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
     for &tables in Tables::value_variants() {
@@ -107,7 +108,9 @@ fn row(outcomes: &Outcomes, case: Case, outcome: &Outcome, figures: &Figures) ->
         return cells;
     }
     let mut cells = (figures.cells)(&outcome.measurements);
-    cells.push(format!("{:.0}", median_of(&outcome.measurements, |measurement| Some(measurement.peak_bytes as f64 / 1e6))));
+    for bytes in [|m: &Measurement| m.peak_bytes, |m: &Measurement| m.code_bytes] {
+        cells.push(format!("{:.0}", median_of(&outcome.measurements, |measurement| Some(bytes(measurement) as f64 / 1e6))));
+    }
     let own = median_of(&outcome.measurements, figures.time);
     for contender in [Contender::Limit, Contender::Refrain] {
         let other = Case { contender, ..case }.program().and_then(|program| outcomes.get(&program));

@@ -70,10 +70,8 @@ pub(crate) fn aggregate<'scope>(
                 }
             });
             if let Some(capability) = speaking.take_if(|c| !frontiers[0].less_equal(c.time())) {
-                let delta = groups.flush();
-                if !delta.is_empty() {
-                    out.session_with_builder(&capability).give_container(&mut delta.into());
-                }
+                let mut session = out.session_with_builder(&capability);
+                groups.flush(|delta| session.give_container(&mut delta.into()));
             }
         }
     });

@@ -20,6 +20,9 @@ use crate::restore::overflow;
 /// Fewer groups without rows than this are not worth a rebuilding.
 const EMPTY_GROUPS_MIN: usize = 4096;
 
+/// Groups that speak in one delta.
+const FLUSH_GROUPS: usize = 8 * 1024;
+
 /// What a group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Said {
@@ -194,14 +197,24 @@ impl Groups {
         }
     }
 
-    /// What the touched groups say that they did not say before the tick.
-    pub fn flush(&mut self) -> Delta {
+    /// Gives what the touched groups say that they did not say before the tick.
+    pub fn flush(&mut self, mut give: impl FnMut(Delta)) {
         if let Some(group) = self.silent {
             self.touch(group);
             self.silent = None;
         }
+        while !self.touched.is_empty() {
+            let some = self.touched.split_off(self.touched.len().saturating_sub(FLUSH_GROUPS));
+            let delta = self.speak(some);
+            if !delta.is_empty() {
+                give(delta);
+            }
+        }
+    }
+
+    fn speak(&mut self, touched: Vec<(u32, Said)>) -> Delta {
         let (mut groups, mut cells, mut weights, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (group, before) in std::mem::take(&mut self.touched) {
+        for (group, before) in touched {
             self.is_touched[group as usize] = false;
             let now = self.says(group);
             if now == before {

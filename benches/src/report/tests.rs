@@ -37,7 +37,7 @@ fn programs_measured_once_stand_beside_every_kind_of_tables() {
         ("closure-random:changeable:1:differential", &[measured(8, 9), measured(7, 9), measured(30, 9)]),
     ]);
     let text = markdown(&outcomes, &Arguments::parse_from(["ratios", "--workers", "1"]));
-    assert!(text.contains("| append-only | 1 | differential | 8.00 | 7.00 – 30.0 | 8 | 8.00 |  |"), "{text}");
+    assert!(text.contains("| append-only | 1 | differential | 8.00 | 7.00 – 30.0 | 8 | 0 | 8.00 |  |"), "{text}");
     assert!(text.contains("| changeable | 1 | differential | 8.00 |"), "{text}");
     assert!(text.contains("All contenders agree"), "{text}");
 }

@@ -117,6 +117,18 @@ pub struct LoopGauge {
     pub outstanding: AtomicI64,
 }
 
+impl LoopGauge {
+    /// Corrects what one operator has contributed: rows to be released, held, in the log, and bytes of the log.
+    pub(crate) fn shift(&self, before: &[i64; 4], now: &[i64; 4]) {
+        let counters = [&self.frontier_rows, &self.held_rows, &self.log_rows, &self.log_bytes];
+        for ((counter, before), now) in counters.into_iter().zip(before).zip(now) {
+            if now != before {
+                counter.fetch_add(now - before, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 impl Control {
     /// A dataflow for this many workers.
     #[must_use]
@@ -128,7 +140,7 @@ impl Control {
         events: Arc<dyn Events>,
         restored: Option<Restored>,
     ) -> Arc<Self> {
-        let loops = plan.loops().map(|_| LoopGauge::default()).collect();
+        let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
         let first = restored.as_ref().map_or(0, |r| r.tick.0);
         Arc::new(Self {
             id,

@@ -18,5 +18,4 @@ pub mod worker;
 
 pub use control::{Control, Events, LoopGauge, Order, TickEnd, TickInput};
 pub use part::{Captured, Part, Restored};
-pub use render::loop_names;
 pub use worker::{Command, CommandLog, Seat, Worker, seats};

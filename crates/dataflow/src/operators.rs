@@ -29,8 +29,11 @@ pub(crate) mod distinct;
 pub(crate) mod join;
 pub(crate) mod loop_head;
 pub(crate) mod map;
+pub(crate) mod reduce;
+pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod stage;
+pub(crate) mod variable;
 
 /// An edge of the dataflow.
 pub(crate) type Edge<'scope> = Stream<'scope, Time, Parcel>;
@@ -56,18 +59,22 @@ pub(crate) struct Context {
 /// Counts the rows on the edges of a loop's body, at all workers: sent and not yet worked off. While they are many the loop's head
 /// releases nothing, so neither memory nor the time to a cut grows with the size of an iteration. Outside loops it counts nothing.
 #[derive(Clone)]
-pub(crate) struct Outstanding(Option<(Arc<Control>, usize)>);
+pub(crate) struct Outstanding {
+    of: Option<(Arc<Control>, usize)>,
+    /// How many operators read the edge that the operator puts rows on.
+    readers: usize,
+}
 
 impl Outstanding {
-    /// Of the loop with this number, if any.
-    pub fn of(control: &Arc<Control>, index: Option<usize>) -> Self {
-        Self(index.map(|index| (Arc::clone(control), index)))
+    /// Of the loop with this number, if any, for an operator whose rows so many others read.
+    pub fn of(control: &Arc<Control>, index: Option<usize>, readers: usize) -> Self {
+        Self { of: index.map(|index| (Arc::clone(control), index)), readers }
     }
 
     /// Rows were put on an edge inside the loop.
     #[inline]
     pub fn sent(&self, rows: usize) {
-        self.add(i64::try_from(rows).expect("a delta has far fewer rows"));
+        self.add(i64::try_from(rows * self.readers).expect("a delta has far fewer rows"));
     }
 
     /// Rows that came by an edge inside the loop are worked off.
@@ -77,7 +84,7 @@ impl Outstanding {
     }
 
     fn add(&self, rows: i64) {
-        if let Some((control, index)) = &self.0
+        if let Some((control, index)) = &self.of
             && rows != 0
         {
             control.loops[*index].outstanding.fetch_add(rows, Ordering::Relaxed);

@@ -152,8 +152,12 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
     let node = plan.nodes.get(operator.0 as usize)?;
     let input = |i: usize| node.inputs.get(i).map(|(id, _)| Arc::clone(&plan.node(*id).schema));
     match (&node.operator, part) {
+        // In a loop the iteration is the last cell of a row.
+        (Operator::Distinct | Operator::Aggregate(_), Part::Left) if !node.scope.is_empty() => {
+            input(0).map(|schema| with_iteration(&schema))
+        }
         (Operator::Distinct, Part::Left) => input(0),
-        (Operator::Aggregate(aggregate), Part::Left | Part::Sums) => {
+        (Operator::Aggregate(aggregate), Part::Left | Part::Sums) if node.scope.is_empty() => {
             let input = input(0)?;
             match sums_schema(aggregate, &input) {
                 sums if part == Part::Sums => sums,
@@ -163,13 +167,13 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
         }
         (Operator::Join(_), Part::Left | Part::Right) => {
             let schema = input(usize::from(part == Part::Right))?;
-            // In a loop the iteration is the last cell of a row.
             Some(if node.scope.is_empty() { schema } else { with_iteration(&schema) })
         }
         (Operator::LoopHead(_), Part::Right) => input(1),
         (Operator::LoopHead(head), Part::Derivations | Part::Emissions | Part::Rows | Part::Frontier | Part::Log) => {
             Some(Arc::clone(&head.variable))
         }
+        (Operator::Variable(_), Part::Frontier | Part::Log) => Some(Arc::clone(&node.schema)),
         _ => None,
     }
 }

@@ -14,8 +14,10 @@ use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 use crate::control::Control;
 use crate::operators::join::{self, join};
 use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
+use crate::operators::reduce::reduce;
 use crate::operators::sink::{Collected, sink};
-use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map};
+use crate::operators::variable::variable;
+use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, scope};
 use crate::parcel::{Parcel, Parcels};
 use crate::time::Time;
 
@@ -39,7 +41,10 @@ struct Renderer<'scope> {
     bodies: BTreeMap<NodeId, Edge<'scope>>,
     /// Loops that are closed when all nodes are there: the feedback node and the handle.
     open_loops: Vec<(NodeId, FeedbackHandle<'scope>)>,
+    /// The number of each loop, by which its gauge is found.
     loops: BTreeMap<LoopId, usize>,
+    /// Errors that leave a loop by its variables, until something leaves it.
+    errors: BTreeMap<LoopId, Vec<Edge<'scope>>>,
     sources: Vec<(NodeId, Vec<usize>, InputHandle<Time, Parcels>)>,
     constants: Vec<(Delta, InputHandle<Time, Parcels>)>,
 }
@@ -54,7 +59,8 @@ pub(crate) fn render(scope: Scope<'_, Time>, control: &Arc<Control>) -> Rendered
         edges: vec![None; plan.nodes.len()],
         bodies: BTreeMap::new(),
         open_loops: Vec::new(),
-        loops: BTreeMap::new(),
+        loops: plan.loops().into_iter().enumerate().map(|(index, (id, _))| (id, index)).collect(),
+        errors: BTreeMap::new(),
         sources: Vec::new(),
         constants: Vec::new(),
     };
@@ -70,6 +76,12 @@ pub(crate) fn render(scope: Scope<'_, Time>, control: &Arc<Control>) -> Rendered
 }
 
 impl<'scope> Renderer<'scope> {
+    /// The count of rows on the edges of the loop that a node stands in.
+    fn outstanding(&self, plan: &StreamPlan, id: NodeId) -> Outstanding {
+        let index = plan.node(id).scope.last().map(|inner| self.loops[inner]);
+        Outstanding::of(&self.control, index, plan.readers_inside(id))
+    }
+
     fn edge(&self, id: NodeId) -> Edge<'scope> {
         self.edges[id].clone().expect("inputs of a node stand before it")
     }
@@ -88,7 +100,7 @@ impl<'scope> Renderer<'scope> {
             worker: self.scope.index(),
             peers: self.scope.peers(),
             registry: Rc::clone(&self.registry),
-            outstanding: Outstanding::of(&self.control, node.scope.last().map(|inner| self.loops[inner])),
+            outstanding: self.outstanding(plan, id),
         };
         let inside = |input: NodeId| !node.scope.is_empty() && plan.node(input).scope == node.scope;
         match &node.operator {
@@ -108,9 +120,14 @@ impl<'scope> Renderer<'scope> {
                 map::map(&context, self.edge(*input), exchange, &plan.node(*input).schema, function)
             }
             Operator::Union => {
-                assert!(node.scope.is_empty() || node.inputs.iter().all(|(i, _)| inside(*i)), "nothing enters a loop by a union");
                 let inputs = node.inputs.iter().map(|(input, _)| self.edge(*input)).collect::<Vec<_>>();
                 self.scope.concatenate::<_, Parcel>(inputs)
+            }
+            Operator::Distinct | Operator::Aggregate(_) if !node.scope.is_empty() => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                let call = if let Operator::Aggregate(call) = &node.operator { Some(call) } else { None };
+                reduce(&context, self.edge(*input), exchange, &placement, &plan.node(*input).schema, call, &node.schema)
             }
             Operator::Distinct => {
                 let (input, exchange) = &node.inputs[0];
@@ -147,14 +164,32 @@ impl<'scope> Renderer<'scope> {
                 let inputs = Inputs { base: self.edge(*base), base_exchange, other };
                 let stage_schema = plan.nodes.iter().find(|n| matches!(n.operator, Operator::LoopBody) && n.inputs[0].0 == id);
                 let stage_schema = stage_schema.map_or(&head.variable, |n| &n.schema);
-                let index = self.loops.len();
-                self.loops.insert(head.id, index);
-                let outputs = loop_head(&context, (index, node.scope.len() + 1), head, inputs, stage_schema);
+                let outputs = loop_head(&context, (self.loops[&head.id], node.scope.len() + 1), head, inputs, stage_schema);
                 if let (Some((edge, handle)), Some(feedback)) = (outputs.body, head.feedback) {
                     self.bodies.insert(id, edge);
                     self.open_loops.push((feedback, handle));
                 }
                 outputs.leaving
+            }
+            Operator::Variable(binding) => {
+                let placement = match &binding.exchange {
+                    Exchange::Stay => placement_of(plan, binding.feedback, &Exchange::Stay),
+                    exchange => exchange.clone(),
+                };
+                let at = (self.loops[&binding.id], node.scope.len());
+                let outputs = variable(&context, at, binding, self.scope, &placement, &node.schema);
+                self.open_loops.push((binding.feedback, outputs.feedback));
+                self.errors.entry(binding.id).or_default().push(outputs.errors);
+                outputs.rows
+            }
+            Operator::Enter => scope::enter(&context, self.edge(node.inputs[0].0), &node.schema),
+            Operator::Leave => {
+                let input = node.inputs[0].0;
+                let inner = plan.node(input).scope.last().expect("what leaves a loop stands in one");
+                let rows =
+                    scope::leave(self.outstanding(plan, input), self.edge(input), &node.schema, plan.node(input).scope.len());
+                let errors = self.errors.remove(inner).unwrap_or_default();
+                if errors.is_empty() { rows } else { self.scope.concatenate::<_, Parcel>(errors.into_iter().chain([rows])) }
             }
             Operator::LoopBody => self.bodies.remove(&node.inputs[0].0).expect("a loop has one body, which has one start"),
         }
@@ -164,14 +199,12 @@ impl<'scope> Renderer<'scope> {
 /// Where the rows of an input are at rest: where its exchange brings them, or where they were brought before.
 fn placement(plan: &StreamPlan, id: NodeId, input: usize) -> Exchange {
     let (from, exchange) = &plan.node(id).inputs[input];
-    match (exchange, &plan.node(*from).properties.partitioning) {
+    placement_of(plan, *from, exchange)
+}
+
+fn placement_of(plan: &StreamPlan, from: NodeId, exchange: &Exchange) -> Exchange {
+    match (exchange, &plan.node(from).properties.partitioning) {
         (Exchange::Stay, Some(columns)) => Exchange::Hash(columns.clone()),
         (exchange, _) => exchange.clone(),
     }
-}
-
-/// The loops that a plan opens, for gauges.
-#[must_use]
-pub fn loop_names(plan: &StreamPlan) -> Vec<(LoopId, String)> {
-    plan.loops().map(|(_, head)| (head.id, head.name.clone())).collect()
 }

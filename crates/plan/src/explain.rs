@@ -49,6 +49,11 @@ impl Explain<'_> {
             Operator::LoopHead(head) => self.loop_block(node, head, depth + 1),
             // The head is above: what is inside its loop is written in its block.
             Operator::LoopBody => {}
+            Operator::Variable(variable) => {
+                let by = exchanged(&variable.exchange, &node.schema);
+                self.line(depth + 1, &format!("goes round from{by}"));
+                self.node(variable.feedback, depth + 2, "");
+            }
             _ => self.inputs(node, depth + 1),
         }
     }
@@ -107,7 +112,8 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             let output = row_function(&join.output, both_names("left", schema(0), "right", schema(1)));
             if output.is_empty() { text } else { format!("{text}, then {output}") }
         }
-        Operator::Union | Operator::Distinct | Operator::LoopBody => String::new(),
+        Operator::Union | Operator::Distinct | Operator::LoopBody | Operator::Enter | Operator::Leave => String::new(),
+        Operator::Variable(variable) => format!("{} ({}), one iteration before", variable.name, all_names(&node.schema)),
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
         Operator::LoopHead(head) => format!("{} ({}), {}", head.name, all_names(&head.variable), describe_kind(head.kind)),
     }

@@ -84,6 +84,12 @@ pub enum Operator {
     LoopHead(LoopHead),
     /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
     LoopBody,
+    /// A binding of a recursion of any form, as it was one iteration before. No inputs; what it is made of goes round.
+    Variable(Variable),
+    /// Rows of its single input, which stands outside, are in the loop from iteration 0 on.
+    Enter,
+    /// Rows of its single input leave the innermost loop; their iterations are forgotten.
+    Leave,
 }
 
 /// Inner join. A row of the left and a row of the right meet where the key columns are equal; `output` sees the columns of the
@@ -166,6 +172,22 @@ pub struct LoopHead {
     pub feedback: Option<NodeId>,
 }
 
+/// A binding of a recursion of any form: several references, other bindings beside it, operators that are not monotone.
+///
+/// The collection at iteration i is what the feedback node made of the bindings at iteration i − 1, at first nothing. Bindings of one
+/// recursion have one loop; a binding that another one sees within the same iteration is read at its feedback node, not here.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// The loop of the recursion.
+    pub id: LoopId,
+    /// The name of the binding, for people.
+    pub name: String,
+    /// The node that computes the binding, in the same loop.
+    pub feedback: NodeId,
+    /// How its rows find the worker where they go round: equal rows must meet.
+    pub exchange: Exchange,
+}
+
 /// How a loop head treats its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LoopKind {
@@ -204,6 +226,9 @@ impl Operator {
             Self::Aggregate(_) => "Aggregate",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",
+            Self::Variable(_) => "Variable",
+            Self::Enter => "Enter",
+            Self::Leave => "Leave",
         }
     }
 }
@@ -238,8 +263,56 @@ impl StreamPlan {
         })
     }
 
+    /// The loops with their names, each once, in the order of their nodes. A recursion of several bindings has the name of its first.
+    #[must_use]
+    pub fn loops(&self) -> Vec<(LoopId, &str)> {
+        let mut loops: Vec<(LoopId, &str)> = Vec::new();
+        for node in &self.nodes {
+            let (id, name) = match &node.operator {
+                Operator::LoopHead(head) => (head.id, &head.name),
+                Operator::Variable(variable) => (variable.id, &variable.name),
+                _ => continue,
+            };
+            if loops.iter().all(|(other, _)| *other != id) {
+                loops.push((id, name));
+            }
+        }
+        loops
+    }
+
+    /// The operators that keep the order of a loop, each with the number of its loop in [`Self::loops`].
+    #[must_use]
+    pub fn loop_keepers(&self) -> Vec<(NodeId, usize)> {
+        let loops = self.loops();
+        let keepers = self.nodes.iter().enumerate().filter_map(|(node, n)| match &n.operator {
+            Operator::LoopHead(head) => Some((node, head.id)),
+            Operator::Variable(variable) => Some((node, variable.id)),
+            _ => None,
+        });
+        keepers.filter_map(|(node, id)| Some((node, loops.iter().position(|(other, _)| *other == id)?))).collect()
+    }
+
+    /// How many operators take the rows of a node, inside its own scope. Rows of a union are those of its inputs.
+    #[must_use]
+    pub fn readers_inside(&self, id: NodeId) -> usize {
+        let scope = &self.node(id).scope;
+        let readers = self.nodes.iter().enumerate().map(|(reader, node)| {
+            let times = node.inputs.iter().filter(|(input, _)| *input == id).count();
+            match &node.operator {
+                Operator::Variable(variable) if variable.feedback == id => 1,
+                Operator::LoopHead(head) if head.feedback == Some(id) => 1,
+                _ if times == 0 => 0,
+                Operator::Union if node.scope == *scope => times * self.readers_inside(reader),
+                Operator::Leave => times,
+                _ if node.scope == *scope => times,
+                _ => 0,
+            }
+        });
+        readers.sum()
+    }
+
     /// The loop heads, in order of their ids.
-    pub fn loops(&self) -> impl Iterator<Item = (NodeId, &LoopHead)> + '_ {
+    pub fn loop_heads(&self) -> impl Iterator<Item = (NodeId, &LoopHead)> + '_ {
         self.nodes.iter().enumerate().filter_map(|(id, node)| match &node.operator {
             Operator::LoopHead(head) => Some((id, head)),
             _ => None,

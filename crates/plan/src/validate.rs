@@ -49,8 +49,9 @@ fn inputs_come_first(id: NodeId, node: &Node) -> bool {
 fn arity_fits(node: &Node) -> bool {
     let count = node.inputs.len();
     match &node.operator {
-        Operator::Source { .. } | Operator::Constant(_) => count == 0,
-        Operator::Map(_) | Operator::Distinct | Operator::Aggregate(_) | Operator::LoopBody => count == 1,
+        Operator::Source { .. } | Operator::Constant(_) | Operator::Variable(_) => count == 0,
+        Operator::Map(_) | Operator::Distinct | Operator::Aggregate(_) => count == 1,
+        Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
         Operator::Join(_) => count == 2,
         Operator::Union => count >= 1,
         Operator::LoopHead(head) => count == 1 + usize::from(head.join.is_some()),
@@ -64,9 +65,19 @@ fn exchanges_exist(plan: &StreamPlan, node: &Node) -> bool {
     })
 }
 
-/// A node stands in the deepest scope of its inputs, and theirs are prefixes of it; only a loop's body goes one deeper, and only its
-/// head comes out.
+/// A node stands in the deepest scope of its inputs, and theirs are prefixes of it; only a loop's body and what enters go one deeper,
+/// and only its head and what leaves come out.
 fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
+    let input_scope = || &plan.node(node.inputs[0].0).scope;
+    match &node.operator {
+        Operator::Variable(variable) => return node.scope.last() == Some(&variable.id),
+        Operator::Enter => return node.scope.split_last().is_some_and(|(_, outer)| outer == input_scope().as_slice()),
+        Operator::Leave => return input_scope().split_last().is_some_and(|(_, outer)| outer == node.scope),
+        Operator::Union | Operator::Distinct | Operator::Aggregate(_) | Operator::Map(_) => {
+            return node.inputs.iter().all(|(input, _)| plan.node(*input).scope == node.scope);
+        }
+        _ => {}
+    }
     let prefixes = node.inputs.iter().all(|(input, _)| node.scope.starts_with(&plan.node(*input).scope));
     let deepest = node.inputs.iter().map(|(input, _)| plan.node(*input).scope.len()).max().unwrap_or(0);
     let entered = match &node.operator {
@@ -98,6 +109,8 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
                 && results.into_iter().all(|(call, field)| call.result == *field.data_type())
         }
         Operator::LoopHead(head) => alike(&head.variable, &node.schema) && alike(input(0), &head.variable),
+        Operator::Variable(_) => true,
+        Operator::Enter | Operator::Leave => alike(input(0), &node.schema),
         Operator::LoopBody => match &plan.node(node.inputs[0].0).operator {
             Operator::LoopHead(head) => makes(&head.stage, &stage_input(plan, node.inputs[0].0, head), &node.schema),
             _ => false,
@@ -136,6 +149,10 @@ fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
 }
 
 fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
+    if let Operator::Variable(variable) = &node.operator {
+        let fits = |last: &Node| last.scope == node.scope && alike(&last.schema, &node.schema);
+        return plan.nodes.get(variable.feedback).is_some_and(fits);
+    }
     let Operator::LoopHead(head) = &node.operator else { return true };
     match head.feedback {
         None => makes(&head.stage, &stage_input(plan, id, head), &head.variable),

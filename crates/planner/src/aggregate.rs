@@ -50,8 +50,8 @@ impl Lowering<'_> {
         let prepared = self.builder.map(prepared, without_negative_zero(&prepared_schema, &key_columns));
         if wanted.is_empty() {
             // The head of a set loop takes each row once.
-            let in_loop = !self.builder.node(prepared).scope.is_empty();
-            return Ok(if in_loop { prepared } else { self.builder.distinct(prepared) });
+            let of_set = self.builder.node(prepared).scope.last().is_some_and(|inner| !self.is_mutual(*inner));
+            return Ok(if of_set { prepared } else { self.builder.distinct(prepared) });
         }
         let prepared = if wanted.iter().any(|w| w.distinct) {
             if arguments.len() != 1 || wanted.iter().any(|w| !w.distinct && !indifferent(w.function)) {

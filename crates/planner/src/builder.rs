@@ -46,6 +46,44 @@ impl Builder {
         }
     }
 
+    /// Sets what a variable is made of, once that is there.
+    pub(crate) fn close_variable(&mut self, variable: NodeId, feedback: NodeId) {
+        let all = (0..self.schema(feedback).fields().len()).collect();
+        // Where equal rows are on one worker already, they go round there.
+        let by = if self.node(feedback).properties.partitioning.is_some() { Exchange::Stay } else { Exchange::Hash(all) };
+        match &mut self.nodes[variable].operator {
+            Operator::Variable(variable) => (variable.feedback, variable.exchange) = (feedback, by),
+            other => unreachable!("only a variable can be closed, not {other:?}"),
+        }
+    }
+
+    /// A node's rows inside a loop. Nothing is added for one that is there already.
+    pub(crate) fn enter(&mut self, input: NodeId, scope: &[LoopId]) -> NodeId {
+        let from = self.node(input);
+        if from.scope == scope {
+            return input;
+        }
+        assert_eq!(scope.split_last().map(|(_, outer)| outer), Some(from.scope.as_slice()), "a node enters one loop at a time");
+        // Inside, a row that only ever comes may be derived again and again.
+        let properties = Properties { append_only: false, ..from.properties.clone() };
+        let schema = Arc::clone(&from.schema);
+        self.add(Node {
+            operator: Operator::Enter,
+            inputs: vec![(input, Exchange::Stay)],
+            schema,
+            scope: scope.to_vec(),
+            properties,
+        })
+    }
+
+    /// A node's rows outside the loop that it stands in.
+    pub(crate) fn leave(&mut self, input: NodeId) -> NodeId {
+        let from = self.node(input);
+        let scope = from.scope.split_last().map(|(_, outer)| outer.to_vec()).expect("what leaves a loop stands in one");
+        let (schema, properties) = (Arc::clone(&from.schema), from.properties.clone());
+        self.add(Node { operator: Operator::Leave, inputs: vec![(input, Exchange::Stay)], schema, scope, properties })
+    }
+
     /// Filters and projections over a node. Nothing is added for the identity.
     pub(crate) fn map(&mut self, input: NodeId, function: RowFunction) -> NodeId {
         if function.is_identity() {
@@ -146,6 +184,8 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         // A loop is found again by its recursion, and has one body.
         (Operator::LoopHead(LoopHead { id: a, .. }), Operator::LoopHead(LoopHead { id: b, .. })) => a == b,
         (Operator::LoopBody, Operator::LoopBody) => true,
+        (Operator::Enter, Operator::Enter) | (Operator::Leave, Operator::Leave) => true,
+        (Operator::Variable(a), Operator::Variable(b)) => a.id == b.id && a.name == b.name,
         _ => false,
     }
 }

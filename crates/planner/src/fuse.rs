@@ -134,10 +134,11 @@ fn read_by(expr: &Arc<dyn PhysicalExpr>) -> BTreeSet<usize> {
     collect_columns(expr).iter().map(|c| c.index()).collect()
 }
 
-/// What a node reads, the feedback of a loop head too.
+/// What a node reads, what comes round to it too.
 fn inputs(node: &Node) -> impl Iterator<Item = NodeId> + '_ {
     let feedback = match &node.operator {
         Operator::LoopHead(head) => head.feedback,
+        Operator::Variable(variable) => Some(variable.feedback),
         _ => None,
     };
     node.inputs.iter().map(|(i, _)| *i).chain(feedback)
@@ -164,8 +165,10 @@ fn without_unread(plan: StreamPlan) -> StreamPlan {
         for (input, _) in &mut node.inputs {
             *input = position(*input);
         }
-        if let Operator::LoopHead(head) = &mut node.operator {
-            head.feedback = head.feedback.map(position);
+        match &mut node.operator {
+            Operator::LoopHead(head) => head.feedback = head.feedback.map(position),
+            Operator::Variable(variable) => variable.feedback = position(variable.feedback),
+            _ => {}
         }
         nodes.push(node);
     }

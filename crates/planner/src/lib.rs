@@ -17,6 +17,7 @@ mod expression;
 mod fuse;
 mod join;
 mod lower;
+mod mutual;
 mod recursion;
 mod refuse;
 #[cfg(test)]

@@ -8,11 +8,12 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, LogicalPlan, TableScan};
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Exchange, Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
-use refrain_sql::{RecursionNode, RelationSource, Result, SqlError};
+use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, SqlError, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::Builder;
 use crate::expression::{predicate, projected, without_negative_zero};
+use crate::mutual::Mutual;
 use crate::{PlannerContext, constant, refuse};
 
 /// Lowers plans into one stream plan.
@@ -21,13 +22,15 @@ pub(crate) struct Lowering<'a> {
     pub(crate) context: &'a PlannerContext<'a>,
     /// Loop heads by the number of their recursion, so that a recursion that is named twice is one loop.
     pub(crate) recursions: HashMap<usize, NodeId>,
+    /// Recursions of several bindings, by their number.
+    pub(crate) mutuals: HashMap<usize, Mutual>,
     /// Logical nodes whose rows a node gives already: where the body of a loop begins.
     pub(crate) substitutes: Vec<(*const LogicalPlan, NodeId)>,
 }
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(context: &'a PlannerContext<'a>) -> Self {
-        Self { builder: Builder::default(), context, recursions: HashMap::new(), substitutes: Vec::new() }
+        Self { builder: Builder::default(), context, recursions: HashMap::new(), mutuals: HashMap::new(), substitutes: Vec::new() }
     }
 
     /// The whole view. The order of its rows is nobody's promise, so a sort at the top says nothing.
@@ -61,23 +64,27 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.lower(input)?;
                 // The head of a set loop does it.
-                let in_loop = !self.builder.node(input).scope.is_empty();
-                Ok(if in_loop { input } else { self.distinct(input) })
+                let of_set = self.builder.node(input).scope.last().is_some_and(|inner| !self.is_mutual(*inner));
+                Ok(if of_set { input } else { self.distinct(input) })
             }
             LogicalPlan::Union(union) => self.union(&union.inputs, union.schema.inner()),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::EmptyRelation(relation) => Ok(self.constant(constant::empty(relation))),
             LogicalPlan::Values(values) => Ok(self.constant(constant::values(values)?)),
-            LogicalPlan::Extension(_) => match RecursionNode::of(plan) {
-                Some(recursion) => self.recursion(recursion),
-                None => Err(refuse::node(plan)),
+            LogicalPlan::Extension(_) => match (RecursionNode::of(plan), MutualNode::of(plan)) {
+                (Some(recursion), _) => self.recursion(recursion),
+                (_, Some(mutual)) => self.mutual(mutual),
+                _ => Err(refuse::node(plan)),
             },
             other => Err(refuse::node(other)),
         }
     }
 
     fn scan(&mut self, scan: &TableScan) -> Result<NodeId> {
+        if let Some(binding) = scan.source.downcast_ref::<WorkTable>() {
+            return self.binding(binding, scan);
+        }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
             return Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("{} is not a relation", scan.table_name)));
         };
@@ -121,10 +128,13 @@ impl<'a> Lowering<'a> {
             Ok(self.builder.conform(node, &schema))
         });
         let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        let scope = nodes.iter().map(|n| &self.builder.node(*n).scope).max_by_key(|scope| scope.len());
+        let scope = scope.cloned().unwrap_or_default();
+        let nodes = nodes.into_iter().map(|n| self.builder.enter(n, &scope)).collect::<Vec<_>>();
         let append_only = nodes.iter().all(|n| self.builder.node(*n).properties.append_only);
         let properties = Properties { append_only, ..Properties::default() };
         let inputs = nodes.into_iter().map(|n| (n, Exchange::Stay)).collect();
-        Ok(self.builder.add(Node { operator: Operator::Union, inputs, schema, scope: Vec::new(), properties }))
+        Ok(self.builder.add(Node { operator: Operator::Union, inputs, schema, scope, properties }))
     }
 
     pub(crate) fn constant(&mut self, batch: arrow::array::RecordBatch) -> NodeId {

@@ -81,6 +81,12 @@ pub(crate) fn mixed_distinct() -> SqlError {
         .with_hint("Compute them in views of their own and join these.")
 }
 
+/// The error for a recursion that depends on one around it.
+pub(crate) fn nested(name: &str) -> SqlError {
+    SqlError::unsupported(format!("recursive query \"{name}\" inside another recursive query that it depends on is not supported"))
+        .with_hint("Make its query a binding of the outer one.")
+}
+
 /// The error for something between a recursive query's reference to itself and the top of its recursive term.
 pub(crate) fn in_recursion(name: &str, what: &str) -> SqlError {
     SqlError::unsupported(format!("{what} over the reference of recursive query \"{name}\" to itself is not supported"))

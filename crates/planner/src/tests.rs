@@ -175,7 +175,7 @@ Map #2: filter b = 3, then project a [append-only]
     then project src as a, b
     goes round without an exchange, on workers by (b)",
     );
-    let kind = |sql: &str| plan(sql).loops().next().unwrap().1.kind;
+    let kind = |sql: &str| plan(sql).loop_heads().next().unwrap().1.kind;
     let of = |base: &str, other: &str| {
         let sql = format!(
             "WITH RECURSIVE r(a) AS (SELECT src FROM {base} UNION SELECT dst FROM r JOIN {other} o ON r.a = o.src) SELECT * FROM r"
@@ -227,7 +227,7 @@ fn a_loop_is_divided_by_what_its_rows_take_over() {
     let division = |base: &str, step: &str| {
         let sql = format!("WITH RECURSIVE r(a, b, c) AS ({base} UNION {step}) SELECT * FROM r");
         let plan = plan(&sql);
-        let head = plan.loops().next().unwrap().1;
+        let head = plan.loop_heads().next().unwrap().1;
         (head.partition.clone(), head.stays)
     };
     let step = "SELECT r.a, e.dst, r.c FROM r JOIN edges e ON r.b = e.src";
@@ -296,14 +296,14 @@ fn a_recursion_that_is_named_twice_is_one_loop() {
     let closure =
         "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM edges UNION SELECT r.a, e.dst FROM r JOIN edges e ON r.b = e.src)";
     let twice = plan(&format!("{closure} SELECT x.a, y.b FROM r x JOIN r y ON x.b = y.a"));
-    assert_eq!(twice.loops().count(), 1);
+    assert_eq!(twice.loops().len(), 1);
     assert_eq!(twice.sources().count(), 1);
     let three = plan(
         "WITH RECURSIVE a AS (SELECT src AS n FROM edges UNION SELECT n + 1 FROM a WHERE n < 5), \
          b AS (SELECT n FROM a UNION SELECT b.n * 2 FROM b WHERE b.n < 50), \
          c AS (SELECT n FROM b UNION SELECT a.n FROM c JOIN a ON a.n = c.n) SELECT * FROM c UNION ALL SELECT * FROM a",
     );
-    assert_eq!(three.loops().map(|(_, l)| l.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(three.loops().into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
 #[test]

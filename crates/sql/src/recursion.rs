@@ -11,6 +11,7 @@
 //! # Known limitation
 //! A recursive query cannot refer to columns of a query around it (LATERAL).
 
+mod mutual;
 mod node;
 mod references;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_expr::{Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetOperator, SetQuantifier, VisitMut, VisitorMut, With};
 
+pub use mutual::{Binding, MutualBlock, MutualNode};
 pub use node::RecursionNode;
 use references::{Place, References};
 
@@ -32,7 +34,7 @@ use crate::bind::context::Context;
 use crate::bind::normalize::column_name;
 use crate::bind::{plan_normalized, rename, storable};
 use crate::error::{Result, SqlError, code};
-use crate::parser::fold;
+use crate::parser::{fold, mutually};
 use crate::source::{PlanSource, WorkTable};
 
 /// Plans every recursive query in a normalized query and leaves names in their places.
@@ -71,12 +73,16 @@ impl VisitorMut for RecursionPlanner<'_, '_> {
 impl RecursionPlanner<'_, '_> {
     /// Plans the recursions of a WITH clause. Afterwards it is not recursive any more, and visiting it again changes nothing.
     fn with(&mut self, with: &mut With) -> Result<()> {
+        let is_mutual = mutually::take_mark(with);
         let names = with.cte_tables.iter().map(|c| fold(&c.alias.name)).collect::<Vec<_>>();
         let mut seen = BTreeSet::new();
         if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
             return Err(SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{twice}\" specified more than once")));
         }
         let recursive = std::mem::replace(&mut with.recursive, false);
+        if is_mutual {
+            return self.mutual(with);
+        }
         if recursive {
             order_by_dependency(&mut with.cte_tables)?;
         }
@@ -116,6 +122,14 @@ impl RecursionPlanner<'_, '_> {
 
     /// A term as a statement of its own: with all the WITH queries that it sees.
     fn term(&self, of: &Query, body: SetExpr) -> Result<Query> {
+        let mut term =
+            self.statement(&Query { body: Box::new(body), order_by: None, limit_clause: None, fetch: None, ..of.clone() })?;
+        term.locks.clear();
+        Ok(term)
+    }
+
+    /// A query as a statement of its own: with all the WITH queries that it sees.
+    fn statement(&self, of: &Query) -> Result<Query> {
         let own = of.with.iter().flat_map(|w| &w.cte_tables);
         let visible = self.scopes.iter().flatten().chain(own).cloned().collect::<Vec<_>>();
         let mut seen = BTreeSet::new();
@@ -125,13 +139,12 @@ impl RecursionPlanner<'_, '_> {
             ))
             .with_hint("Rename one of them."));
         }
-        let mut term = *crate::parser::parse_query("SELECT 1")?;
+        let mut statement = of.clone();
         if !visible.is_empty() {
             let with_token = ast::helpers::attached_token::AttachedToken::empty();
-            term.with = Some(With { with_token, recursive: false, cte_tables: visible });
+            statement.with = Some(With { with_token, recursive: false, cte_tables: visible });
         }
-        term.body = Box::new(body);
-        Ok(term)
+        Ok(statement)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::part::Part;
 use crate::restore::restore_part;
 use crate::time::{Path, Time};
 use groups::Groups;
+pub(crate) use groups::aggregators;
 pub(crate) use kept::sums_schema;
 
 /// Groups `input` by its first columns.

@@ -127,7 +127,7 @@ impl Head {
         assert!(!direct || *stage.layout() == layout, "what goes straight round has the columns of the loop variable");
         Self {
             index,
-            body: Outstanding::of(&context.control, Some(index)),
+            body: Outstanding::of(&context.control, Some(index), 1),
             physical: physical_schema(&schema),
             partition: head.partition.clone(),
             rows: LoopRows::new(head.kind, layout.words(), other.as_ref().map(|o| o.variable_key().clone())),
@@ -266,12 +266,7 @@ impl Head {
         let held = if self.held.is_some() { self.held_rows() } else { 0 };
         let now = [self.rows.frontier_rows(), held, log_rows, log_bytes].map(|n| i64::try_from(n).expect("fits memory"));
         let before = std::mem::replace(&mut self.reported, now);
-        let gauge = self.gauge();
-        for (i, counter) in [&gauge.frontier_rows, &gauge.held_rows, &gauge.log_rows, &gauge.log_bytes].into_iter().enumerate() {
-            if now[i] != before[i] {
-                counter.fetch_add(now[i] - before[i], Ordering::Relaxed);
-            }
-        }
+        self.gauge().shift(&before, &now);
     }
 
     fn restore(&mut self, other_placement: &Exchange) {
@@ -375,14 +370,20 @@ fn arrive_local(rows: &mut LoopRows, local: &mut Packed, words: usize, context: 
 
 /// The capabilities of a head: for what leaves the loop and for what goes round.
 #[derive(Default)]
-struct Capabilities {
-    leave: Option<Capability<Time>>,
-    round: Option<Capability<Time>>,
+pub(super) struct Capabilities {
+    pub leave: Option<Capability<Time>>,
+    pub round: Option<Capability<Time>>,
 }
 
 impl Capabilities {
+    /// Those that an operator has when it is built; its outputs are one for what leaves and perhaps one for what goes round.
+    pub fn of_initial(initial: Vec<Capability<Time>>) -> Self {
+        let mut initial = initial.into_iter();
+        Self { leave: initial.next(), round: initial.next() }
+    }
+
     /// Keeps the right to send at the time of a message, unless an earlier one is kept already.
-    fn keep(&mut self, message: &InputCapability<Time>, depth: usize, goes_round: bool) {
+    pub fn keep(&mut self, message: &InputCapability<Time>, depth: usize, goes_round: bool) {
         let time = message.least().expect("messages of a dataflow carry a stamp");
         let outside = time.at_iteration(depth, 0);
         if self.leave.as_ref().is_none_or(|c| outside < *c.time()) {
@@ -394,7 +395,7 @@ impl Capabilities {
     }
 
     /// Keeps only the right to send from the tick after `held` on.
-    fn move_past(&mut self, held: Tick) {
+    pub fn move_past(&mut self, held: Tick) {
         let next = Time::of_tick(held.next());
         for capability in [&mut self.leave, &mut self.round].into_iter().flatten() {
             if *capability.time() < next {
@@ -449,8 +450,7 @@ pub(crate) fn loop_head<'scope>(
     builder.build(move |initial| {
         let mut capabilities = Capabilities::default();
         if state.borrow().held_rows() > 0 {
-            let mut initial = initial.into_iter();
-            capabilities = Capabilities { leave: initial.next(), round: initial.next() };
+            capabilities = Capabilities::of_initial(initial);
             capabilities.move_past(state.borrow().held.expect("restored rows are held"));
         }
         move |frontiers: &[MutableAntichain<Time>]| {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int32Type;
@@ -71,7 +72,7 @@ impl Harness {
         if cut {
             self.control.hold(self.tick);
         }
-        match self.told.recv().expect("the workers live") {
+        match self.hear() {
             Told::Ended(end) => {
                 assert_eq!(end.tick, self.tick);
                 (end.outputs, end.held_rows == 0)
@@ -80,10 +81,21 @@ impl Harness {
         }
     }
 
+    /// What the workers tell next. A worker that has panicked tells nothing any more.
+    fn hear(&self) -> Told {
+        loop {
+            match self.told.recv_timeout(Duration::from_millis(100)) {
+                Ok(told) => return told,
+                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => panic!("a worker panicked"),
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Captures, and adds what was captured to what was captured before.
     pub fn capture(&mut self, full: bool, into: &mut Restored) {
         self.control.order(Order::Capture { full });
-        let Told::Captured(parts) = self.told.recv().expect("the workers live") else { panic!("a capture was asked for") };
+        let Told::Captured(parts) = self.hear() else { panic!("a capture was asked for") };
         into.tick = self.tick;
         let mut cleared = std::collections::BTreeSet::new();
         for part in parts {
@@ -155,4 +167,72 @@ impl Random {
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
+}
+
+/// What a random graph may be like.
+#[derive(Clone, Copy, Debug)]
+pub struct Graph {
+    /// Edges are deleted, too.
+    pub deletes: bool,
+    pub acyclic: bool,
+}
+
+/// Feeds a plan over edges with random changes, with cuts, captures and restarts with other numbers of workers between and inside
+/// recursions; each settled result is compared with what `wanted` makes of the edges.
+pub fn survive(plan: &Arc<StreamPlan>, graph: Graph, (workers, seed): (usize, u64), wanted: impl Fn(&Rows) -> Rows, what: &str) {
+    const STEPS: u64 = 24;
+    let mut random = Random::of_seed(seed);
+    let mut harness = Harness::start(plan, workers, None);
+    let (mut edges, mut view) = (Rows::new(), Rows::new());
+    let mut restored = Restored::default();
+    let mut is_captured = false;
+    for step in 0..STEPS {
+        let is_last = step == STEPS - 1;
+        let changes = change(&mut edges, graph, &mut random);
+        let (outputs, mut settled) = harness.tick(vec![(0, delta(&changes, 2))], random.chance(40) && !is_last);
+        accumulate(&mut view, &outputs);
+        if random.chance(30) {
+            harness.capture(!is_captured || random.chance(20), &mut restored);
+            is_captured = true;
+            if random.chance(60) {
+                // The process dies and comes back, with another number of workers.
+                let again = Restored { tick: restored.tick, parts: restored.parts.clone() };
+                drop(harness);
+                harness = Harness::start(plan, 1 + random.below(3) as usize, Some(again));
+            }
+        }
+        while !settled && (is_last || random.chance(80)) {
+            let outputs;
+            (outputs, settled) = harness.tick(vec![], random.chance(50) && !is_last);
+            accumulate(&mut view, &outputs);
+        }
+        if settled {
+            assert_eq!(view, wanted(&edges), "{what} seed {seed} step {step} edges {edges:?}");
+        }
+    }
+}
+
+/// Up to three edges come or go.
+fn change(edges: &mut Rows, graph: Graph, random: &mut Random) -> Vec<(Vec<i32>, i64)> {
+    const NODES: u64 = 7;
+    let mut changes = Vec::new();
+    for _ in 0..random.below(4) {
+        let live = edges.iter().filter(|(_, w)| **w > 0).map(|(e, _)| e.clone()).collect::<Vec<_>>();
+        let (edge, weight) = if graph.deletes && !live.is_empty() && random.chance(50) {
+            (live[random.below(live.len() as u64) as usize].clone(), -1)
+        } else {
+            let (a, b) = (random.below(NODES) as i32, random.below(NODES) as i32);
+            if graph.acyclic && a == b {
+                continue;
+            }
+            (if graph.acyclic { vec![a.min(b), a.max(b)] } else { vec![a, b] }, 1)
+        };
+        let entry = edges.entry(edge.clone()).or_default();
+        *entry += weight;
+        if *entry == 0 {
+            edges.remove(&edge);
+        }
+        changes.push((edge, weight));
+    }
+    changes
 }

@@ -2,6 +2,7 @@
 //! recomputation.
 
 mod aggregate;
+mod general;
 mod harness;
 mod plans;
 mod recursion;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use refrain_dataflow::Restored;
 use refrain_plan::LoopKind;
 
-use crate::harness::{Harness, Random, Rows, accumulate, delta};
+use crate::harness::{Graph, Harness, Rows, accumulate, delta, survive};
 use crate::plans::{SHAPES, Shape, closure};
 
 /// Pairs that a path connects.
-fn closure_of(edges: &Rows) -> Rows {
+pub fn closure_of(edges: &Rows) -> Rows {
     let mut out = Rows::new();
     for start in edges.keys().map(|e| e[0]).collect::<BTreeSet<_>>() {
         let (mut seen, mut stack) = (BTreeSet::new(), vec![start]);
@@ -51,60 +51,11 @@ struct Run {
     seed: u64,
 }
 
-/// Random changes, cuts, captures and restarts; each settled result is compared with recomputation.
 fn run(run: Run) {
-    let mut random = Random::of_seed(run.seed);
     let plan = closure(run.kind, run.shape);
-    let mut harness = Harness::start(&plan, run.workers, None);
-    let (mut edges, mut view) = (Rows::new(), Rows::new());
-    let mut restored = Restored::default();
-    let mut captured_view = None;
-    let nodes = 7;
-    for step in 0..24 {
-        let mut changes = Vec::new();
-        for _ in 0..random.below(4) {
-            let live = edges.iter().filter(|(_, w)| **w > 0).map(|(e, _)| e.clone()).collect::<Vec<_>>();
-            let (edge, weight) = if run.kind != LoopKind::MonotoneSet && !live.is_empty() && random.chance(50) {
-                (live[random.below(live.len() as u64) as usize].clone(), -1)
-            } else {
-                let (a, b) = (random.below(nodes) as i32, random.below(nodes) as i32);
-                if run.kind == LoopKind::Bag && a == b {
-                    continue;
-                }
-                (if run.kind == LoopKind::Bag { vec![a.min(b), a.max(b)] } else { vec![a, b] }, 1)
-            };
-            let entry = edges.entry(edge.clone()).or_default();
-            *entry += weight;
-            if *entry == 0 {
-                edges.remove(&edge);
-            }
-            changes.push((edge, weight));
-        }
-        let cut = random.chance(40) && step < 23;
-        let (outputs, mut settled) = harness.tick(vec![(0, delta(&changes, 2))], cut);
-        accumulate(&mut view, &outputs);
-        if random.chance(30) {
-            harness.capture(captured_view.is_none() || random.chance(20), &mut restored);
-            captured_view = Some(());
-            if random.chance(60) {
-                // The process dies and comes back, with another number of workers.
-                let again = Restored { tick: restored.tick, parts: restored.parts.clone() };
-                drop(harness);
-                harness = Harness::start(&plan, 1 + random.below(3) as usize, Some(again));
-            }
-        }
-        if random.chance(50) || step == 23 {
-            while !settled {
-                let outputs;
-                (outputs, settled) = harness.tick(vec![], random.chance(50));
-                accumulate(&mut view, &outputs);
-            }
-        }
-        if settled {
-            let wanted = if run.kind == LoopKind::Bag { paths_of(&edges) } else { closure_of(&edges) };
-            assert_eq!(view, wanted, "{run:?} step {step} edges {edges:?}");
-        }
-    }
+    let graph = Graph { deletes: run.kind != LoopKind::MonotoneSet, acyclic: run.kind == LoopKind::Bag };
+    let wanted = if run.kind == LoopKind::Bag { paths_of } else { closure_of };
+    survive(&plan, graph, (run.workers, run.seed), wanted, &format!("{run:?}"));
 }
 
 #[test]

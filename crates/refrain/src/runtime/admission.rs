@@ -83,8 +83,8 @@ impl View {
     /// Remembers since when input waits for the running tick.
     fn note_waiting(&mut self, now: Duration) {
         let admitted = self.admitted.expect("a tick is running");
-        let waits = self.plan.loops().next().is_some()
-            && self.sources.values().any(|s| s.relation.has_changes(admitted, s.relation.settled()));
+        let waits =
+            !self.plan.loops().is_empty() && self.sources.values().any(|s| s.relation.has_changes(admitted, s.relation.settled()));
         if let Some(running) = &mut self.running
             && waits
         {

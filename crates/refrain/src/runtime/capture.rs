@@ -161,9 +161,10 @@ impl CapturedDataflow {
             operators: Vec::new(),
             loops: Vec::new(),
         };
-        let heads = view.plan.loops().zip(&view.control.loops);
         let iteration = |gauge: &LoopGauge| u32::try_from(gauge.iteration.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let iterations = heads.map(|((node, _), gauge)| (StreamPlan::operator_id(node), iteration(gauge))).collect();
+        let keepers = view.plan.loop_keepers().into_iter();
+        let iterations =
+            keepers.map(|(node, number)| (StreamPlan::operator_id(node), iteration(&view.control.loops[number]))).collect();
         Self { entry, plan: Arc::clone(&view.plan), iterations, parts, relation }
     }
 
@@ -222,6 +223,7 @@ fn operator_name(plan: &StreamPlan, operator: OperatorId) -> String {
     let node = plan.node(operator.0 as usize);
     match &node.operator {
         refrain_plan::Operator::LoopHead(head) => format!("loop {}", head.name),
+        refrain_plan::Operator::Variable(variable) => format!("loop {}", variable.name),
         refrain_plan::Operator::Join(_) => "join".to_owned(),
         refrain_plan::Operator::Distinct => "distinct".to_owned(),
         refrain_plan::Operator::Aggregate(_) => "aggregate".to_owned(),

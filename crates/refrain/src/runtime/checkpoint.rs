@@ -239,7 +239,7 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
     let dataflows = schedule.views.values().filter(|v| !v.temporary).map(|view| {
         let reads = |other: &&super::views::View| !other.temporary && other.sources.contains_key(&view.relation.id);
         let readers = schedule.views.values().filter(reads).map(|other| other.control.id).collect();
-        DataflowFacts::running(view.control.id, readers, view.plan.loops().next().is_some())
+        DataflowFacts::running(view.control.id, readers, !view.plan.loops().is_empty())
     });
     let run = Run {
         facts: Running::starting(now, dataflows.collect()),

@@ -125,11 +125,11 @@ impl View {
     /// What the view's loops are doing.
     pub fn loops(&self) -> Vec<LoopStatus> {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        let heads = self.plan.loops().zip(&self.control.loops);
-        let status = heads.map(|((_, head), gauge)| LoopStatus {
+        let heads = self.plan.loops().into_iter().zip(&self.control.loops);
+        let status = heads.map(|((_, name), gauge)| LoopStatus {
             view: self.relation.name.clone(),
             dataflow: self.control.id.0,
-            loop_name: head.name.clone(),
+            loop_name: name.to_owned(),
             tick: self.tick.0,
             iteration: gauge.iteration.load(Ordering::Relaxed),
             frontier_rows: count(gauge.frontier_rows.load(Ordering::Relaxed)),

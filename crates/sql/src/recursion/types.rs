@@ -45,6 +45,11 @@ fn column_type(name: &str, position: usize, base: &DataType, step: &DataType) ->
     Err(SqlError::new(code::DATATYPE_MISMATCH, message).with_hint("Cast the output of the non-recursive term to the correct type."))
 }
 
+/// Whether a value of one type is taken for the other: the same, or of one category.
+pub(super) fn are_alike(given: &DataType, wanted: &DataType) -> bool {
+    given == wanted || rank(given).zip(rank(wanted)).is_some_and(|(a, b)| a.0 == b.0)
+}
+
 /// Types of one category, the lower ones castable to the higher without being asked.
 fn rank(data_type: &DataType) -> Option<(u8, u8)> {
     Some(match data_type {

@@ -62,7 +62,8 @@ impl Groups {
     pub fn new(context: &Context, schema: &SchemaRef, aggregate: &Aggregate, output: &SchemaRef) -> Self {
         let key_schema = Schema::new(schema.fields()[..aggregate.keys].to_vec());
         let key_layout = RowLayout::of_schema(&key_schema);
-        let calls = aggregate.calls.iter().map(|call| (aggregator(context, call, schema), call.argument)).collect::<Vec<_>>();
+        let arguments = aggregate.calls.iter().map(|call| call.argument);
+        let calls = aggregators(context, aggregate, schema).into_iter().zip(arguments).collect::<Vec<_>>();
         let kept = match sums_schema(aggregate, schema) {
             Some(schema) => Kept::Sums(Sums { schema, since: None }),
             None => Kept::Inputs(Box::new(Inputs::new(schema))),
@@ -364,8 +365,11 @@ impl Stateful for Groups {
     }
 }
 
-fn aggregator(context: &Context, call: &AggregateCall, schema: &Schema) -> Aggregator {
-    let argument: Option<&DataType> = call.argument.map(|a| schema.field(a).data_type());
-    Aggregator::new(function_of(call.function), argument, &call.result, context.dictionary())
-        .expect("the planner refuses other aggregates")
+/// What the calls of an aggregate over rows of `schema` compute.
+pub(crate) fn aggregators(context: &Context, aggregate: &Aggregate, schema: &Schema) -> Vec<Aggregator> {
+    let aggregator = |call: &AggregateCall| {
+        let argument: Option<&DataType> = call.argument.map(|a| schema.field(a).data_type());
+        Aggregator::new(function_of(call.function), argument, &call.result, context.dictionary())
+    };
+    aggregate.calls.iter().map(|call| aggregator(call).expect("the planner refuses other aggregates")).collect()
 }

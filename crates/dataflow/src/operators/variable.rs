@@ -1,0 +1,283 @@
+//! A binding of a recursion of any form, one iteration on: the loop head of recursions that [`super::loop_head`] cannot do.
+//!
+//! What the binding's definition derives comes back by the feedback edge. It waits, summed up by row and iteration, until nothing below
+//! that iteration is left anywhere in the loop, and then goes round once more. A row whose derivations cancel out does not, so a
+//! recursion ends when an iteration changes nothing. The variable remembers nothing beside what waits: that is all it has in flight
+//! when a tick is cut. Hold, log and replay are those of a loop head.
+//!
+//! All variables of a recursion share its gauge. Each releases by the frontier of its own feedback edge, which waits for what the others
+//! still have at that iteration.
+
+mod waiting;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::datatypes::SchemaRef;
+use refrain_plan::{Exchange, Variable};
+use refrain_state::RowLayout;
+use refrain_state::set_history::ITERATION_MAX;
+use refrain_types::errors::Errors;
+use refrain_types::physical::physical_schema;
+use refrain_types::{Delta, ErrorRow, SqlState, Tick};
+use timely::dataflow::Scope;
+use timely::dataflow::operators::Feedback;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::frontier::MutableAntichain;
+
+use super::loop_head::{Capabilities, FeedbackHandle};
+use super::stage::Packed;
+use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
+use crate::control::LoopGauge;
+use crate::parcel::Parcel;
+use crate::part::{Captured, Part};
+use crate::restore::{overflow, restore_part};
+use crate::time::{Path, Time};
+use waiting::Waiting;
+
+/// Rows of one outgoing delta.
+const FLUSH_ROWS: usize = 1 << 13;
+/// Rows that are released before the operator yields.
+const FUEL: usize = 1 << 17;
+/// Rows on the edges of the loop above which nothing is released.
+const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
+
+struct Head {
+    context: Context,
+    index: usize,
+    schema: SchemaRef,
+    physical: SchemaRef,
+    layout: RowLayout,
+    waiting: Waiting,
+    packed: Packed,
+    errors: Errors,
+    log: Vec<Delta>,
+    /// The tick in which it was held; it goes on when a later one is open.
+    held: Option<Tick>,
+    reported: [i64; 4],
+}
+
+impl Head {
+    fn gauge(&self) -> &LoopGauge {
+        &self.context.control.loops[self.index]
+    }
+
+    /// Feedback: once round, or appended to the log while the head is held.
+    fn take(&mut self, mut delta: Delta, holding: bool) {
+        self.errors.append(&mut delta.errors);
+        if delta.num_rows() == 0 {
+            return;
+        }
+        self.context.outstanding.done(delta.num_rows());
+        if holding {
+            self.log.push(delta);
+        } else {
+            self.apply(&delta);
+        }
+    }
+
+    fn apply(&mut self, delta: &Delta) {
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.clear();
+        packed.extend_from_delta(&self.layout, delta);
+        for (i, row) in packed.rows.chunks_exact(self.layout.words()).enumerate() {
+            let (iteration, weight) = (packed.iterations[i], packed.weights[i]);
+            if iteration >= ITERATION_MAX {
+                let message = "iteration of a recursive query out of range".to_owned();
+                let code = SqlState::PROGRAM_LIMIT_EXCEEDED;
+                self.errors.push((ErrorRow { operator: self.context.operator, code, message }, weight));
+            } else if self.waiting.add(row, iteration + 1, weight).is_err() {
+                self.errors.push(overflow(self.context.operator, weight));
+            }
+        }
+        self.packed = packed;
+    }
+
+    fn replay(&mut self) {
+        self.held = None;
+        for delta in std::mem::take(&mut self.log) {
+            self.apply(&delta);
+        }
+    }
+
+    fn held_rows(&self) -> usize {
+        self.waiting.len() + self.log.iter().map(Delta::num_rows).sum::<usize>()
+    }
+
+    /// Shows the gauges what this worker has.
+    fn report(&mut self) {
+        let log_rows = self.log.iter().map(Delta::num_rows).sum::<usize>();
+        let log_bytes = self.log.iter().map(Delta::size_bytes).sum::<usize>();
+        let held = if self.held.is_some() { self.held_rows() } else { 0 };
+        let now = [self.waiting.len(), held, log_rows, log_bytes].map(|n| i64::try_from(n).expect("fits memory"));
+        let before = std::mem::replace(&mut self.reported, now);
+        self.gauge().shift(&before, &now);
+    }
+
+    fn restore(&mut self, placement: &Exchange) {
+        let Some(tick) = self.context.control.restored.as_ref().map(|r| r.tick) else { return };
+        let (context, schema, layout) = (self.context.clone(), Arc::clone(&self.schema), self.layout.clone());
+        restore_part(&context, Part::Frontier, placement, &schema, |delta| {
+            let mut packed = Packed::default();
+            packed.extend_from_delta(&layout, &delta);
+            for (i, row) in packed.rows.chunks_exact(layout.words()).enumerate() {
+                self.waiting.add(row, packed.iterations[i], packed.weights[i]).expect("captured weights add up");
+            }
+        });
+        restore_part(&context, Part::Log, placement, &schema, |delta| self.log.push(delta));
+        self.held = Some(tick);
+        self.report();
+    }
+}
+
+impl Stateful for Head {
+    fn capture(&mut self, _full: bool) -> Vec<Captured> {
+        let operator = self.context.operator;
+        let waiting = self.waiting.captured();
+        let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
+        vec![Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting), log]
+    }
+
+    fn held_rows(&self) -> u64 {
+        Head::held_rows(self) as u64
+    }
+}
+
+/// What a variable gives to the rest of the dataflow.
+pub(crate) struct Outputs<'scope> {
+    /// The binding, one iteration on.
+    pub rows: Edge<'scope>,
+    /// Errors, which leave the loop at once.
+    pub errors: Edge<'scope>,
+    /// Takes what goes round.
+    pub feedback: FeedbackHandle<'scope>,
+}
+
+/// Builds a variable of the loop that counts as `index`, `depth` deep.
+pub(crate) fn variable<'scope>(
+    context: &Context,
+    (index, depth): (usize, usize),
+    variable: &Variable,
+    scope: Scope<'scope, Time>,
+    placement: &Exchange,
+    schema: &SchemaRef,
+) -> Outputs<'scope> {
+    let layout = RowLayout::of_schema(schema);
+    let mut head = Head {
+        context: context.clone(),
+        index,
+        schema: Arc::clone(schema),
+        physical: physical_schema(schema),
+        waiting: Waiting::new(layout.words()),
+        layout,
+        packed: Packed::default(),
+        errors: Vec::new(),
+        log: Vec::new(),
+        held: None,
+        reported: [0; 4],
+    };
+    head.restore(placement);
+    let head = Rc::new(RefCell::new(head));
+    context.registry.borrow_mut().stateful.push(head.clone());
+
+    let mut builder = OperatorBuilder::new(format!("Variable {}", variable.name), scope);
+    let (leave, errors) = output(&mut builder);
+    let (round, rows) = output(&mut builder);
+    let (handle, feedback) = scope.feedback::<Parcel>(Path::feedback(depth));
+    let paths = [Path::leave(depth), Path::default()];
+    let inbox = connect(&mut builder, feedback, &variable.exchange, schema, &paths);
+    let mut ends = Ends { inbox, leave, round };
+    let activator = scope.activator_for(builder.operator_info().address);
+    context.registry.borrow_mut().heads.push(scope.activator_for(builder.operator_info().address));
+    builder.build(move |initial| {
+        let mut capabilities = Capabilities::default();
+        if head.borrow().held_rows() > 0 {
+            capabilities = Capabilities::of_initial(initial);
+            capabilities.move_past(head.borrow().held.expect("restored rows are held"));
+        }
+        move |frontiers: &[MutableAntichain<Time>]| {
+            if activate(&mut head.borrow_mut(), &mut ends, &mut capabilities, &frontiers[0], depth) {
+                activator.activate();
+            }
+        }
+    });
+    Outputs { rows, errors, feedback: handle }
+}
+
+/// The variable's ends at one worker.
+struct Ends {
+    inbox: Inbox,
+    leave: Outbox,
+    round: Outbox,
+}
+
+/// One activation. Returns whether to come again at once.
+fn activate(
+    head: &mut Head,
+    ends: &mut Ends,
+    capabilities: &mut Capabilities,
+    frontier: &MutableAntichain<Time>,
+    depth: usize,
+) -> bool {
+    let control = Arc::clone(&head.context.control);
+    let open = control.tick();
+    if head.held.is_some_and(|held| open > held) {
+        head.replay();
+    }
+    let holding = control.holding() || head.held.is_some();
+    (ends.inbox)(&mut |message, delta| {
+        capabilities.keep(&message, depth, true);
+        head.take(delta, holding);
+    });
+    if !head.errors.is_empty() {
+        let errors = Delta::of_errors(Arc::clone(&head.physical), std::mem::take(&mut head.errors));
+        let leave = capabilities.leave.as_ref().expect("errors come with a message, or with rows that wait");
+        ends.leave.activate().session_with_builder(leave).give_container(&mut errors.into());
+    }
+    let again = !holding && release(head, &mut ends.round, capabilities, frontier, depth);
+    if head.held_rows() == 0 {
+        *capabilities = Capabilities::default();
+    }
+    if holding {
+        head.held = Some(head.held.unwrap_or(open));
+        capabilities.move_past(head.held.expect("just set"));
+    }
+    head.report();
+    again
+}
+
+/// Releases what may be released, within the fuel of one activation. Returns whether fuel ran out before work did.
+fn release(
+    head: &mut Head,
+    round: &mut Outbox,
+    capabilities: &mut Capabilities,
+    frontier: &MutableAntichain<Time>,
+    depth: usize,
+) -> bool {
+    let mut fuel = FUEL;
+    let mut round = round.activate();
+    while let Some(lowest) = head.waiting.lowest() {
+        let capability = capabilities.round.as_mut().expect("a variable with rows that wait holds a capability");
+        let now = capability.time().at_iteration(depth, u64::from(lowest));
+        // First, for what this one may still send comes back to it, too.
+        if *capability.time() < now {
+            capability.downgrade(&now);
+        }
+        if frontier.less_equal(&now) {
+            return false;
+        }
+        if fuel == 0 || head.gauge().outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX {
+            return true;
+        }
+        head.packed.clear();
+        head.waiting.take_lowest(FLUSH_ROWS, &mut head.packed);
+        head.gauge().iteration.store(u64::from(lowest), Ordering::Relaxed);
+        fuel = fuel.saturating_sub(head.packed.len());
+        let delta = head.packed.to_delta(&head.layout, &head.physical);
+        head.context.outstanding.sent(delta.num_rows());
+        round.session_with_builder(capability).give_container(&mut delta.into());
+    }
+    false
+}

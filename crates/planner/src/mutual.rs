@@ -1,0 +1,101 @@
+//! Recursions of several bindings: `WITH MUTUALLY RECURSIVE`.
+//!
+//! Bindings are lowered in their order, inside one loop. A reference to a binding that stands before reads what it is made of, in this
+//! iteration; a reference to itself or to a later one reads its variable, which is one iteration behind. What only reads relations
+//! stays outside the loop, and enters it where it meets rows of the loop.
+
+use std::collections::HashMap;
+
+use datafusion_expr::TableScan;
+use refrain_plan::{Exchange, Node, NodeId, Operator, Properties, Variable};
+use refrain_sql::{Binding, MutualNode, Result, SqlError, WorkTable};
+use refrain_types::{LoopId, SqlState};
+
+use crate::lower::Lowering;
+use crate::recursion::scan_function;
+use crate::refuse;
+
+/// A recursion of several bindings as far as it is lowered.
+pub(crate) struct Mutual {
+    loop_id: LoopId,
+    /// By the number of their work tables.
+    bindings: HashMap<usize, State>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// Where the binding of the iteration before is read, if somebody does.
+    variable: Option<NodeId>,
+    /// What it is made of, once that is known.
+    made_of: Option<NodeId>,
+}
+
+impl Lowering<'_> {
+    /// The rows of one binding, outside the loop.
+    pub(crate) fn mutual(&mut self, mutual: &MutualNode) -> Result<NodeId> {
+        if !self.mutuals.contains_key(&mutual.block.id) {
+            self.lower_bindings(mutual)?;
+        }
+        let binding = &mutual.block.bindings[mutual.index];
+        let made_of = self.mutuals[&mutual.block.id].bindings[&binding.id].made_of;
+        Ok(self.builder.leave(made_of.expect("all bindings are lowered")))
+    }
+
+    fn lower_bindings(&mut self, mutual: &MutualNode) -> Result<()> {
+        let block = &mutual.block;
+        let loop_id = self.builder.next_loop();
+        let bindings = block.bindings.iter().map(|binding| (binding.id, State::default())).collect();
+        self.mutuals.insert(block.id, Mutual { loop_id, bindings });
+        for (binding, plan) in block.bindings.iter().zip(&mutual.plans) {
+            let node = self.lower(plan)?;
+            let node = self.builder.conform(node, &binding.schema);
+            let scope = &self.builder.node(node).scope;
+            if scope.iter().any(|outer| *outer != loop_id) {
+                return Err(refuse::nested(&binding.name));
+            }
+            let node = self.builder.enter(node, &[loop_id]);
+            self.state(block.id, binding.id).made_of = Some(node);
+        }
+        for Binding { id, .. } in &block.bindings {
+            let State { variable, made_of } = *self.state(block.id, *id);
+            if let (Some(variable), Some(made_of)) = (variable, made_of) {
+                self.builder.close_variable(variable, made_of);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of a binding, as a query inside the recursion reads them.
+    pub(crate) fn binding(&mut self, table: &WorkTable, scan: &TableScan) -> Result<NodeId> {
+        let found = self.mutuals.iter().find(|(_, mutual)| mutual.bindings.contains_key(&table.id));
+        let Some((block, loop_id)) = found.map(|(id, mutual)| (*id, mutual.loop_id)) else {
+            let message = format!("recursive query \"{}\" is read outside itself", table.name);
+            return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
+        };
+        let schema = scan.source.schema();
+        let State { variable, made_of } = *self.state(block, table.id);
+        let node = match made_of.or(variable) {
+            Some(node) => node,
+            None => {
+                let variable = Variable { id: loop_id, name: table.name.clone(), feedback: 0, exchange: Exchange::Stay };
+                let (operator, scope) = (Operator::Variable(variable), vec![loop_id]);
+                let properties = Properties::default();
+                let node = self.builder.add(Node { operator, inputs: Vec::new(), schema: schema.clone(), scope, properties });
+                self.state(block, table.id).variable = Some(node);
+                node
+            }
+        };
+        let function = scan_function(scan, &schema)?;
+        Ok(self.builder.map(node, function))
+    }
+
+    /// Whether a loop is one of several bindings, in which operators do all of their work.
+    pub(crate) fn is_mutual(&self, id: LoopId) -> bool {
+        self.mutuals.values().any(|mutual| mutual.loop_id == id)
+    }
+
+    fn state(&mut self, block: usize, binding: usize) -> &mut State {
+        let mutual = self.mutuals.get_mut(&block).expect("the recursion is being lowered");
+        mutual.bindings.get_mut(&binding).expect("the binding is one of the recursion")
+    }
+}

@@ -44,6 +44,7 @@ impl Lowering<'_> {
         } else {
             output
         };
+        self.check_loops(&[left.node, right.node])?;
         Ok(self.builder.join(
             [left.node, right.node],
             JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
@@ -67,6 +68,7 @@ impl Lowering<'_> {
         let right = self.distinct_keys(other, &other_keys)?;
         let output = self.keep_columns(left.node, logical_width(kept));
         let distinct = self.builder.node(left.node).properties.distinct && left.keys.iter().all(|k| *k < logical_width(kept));
+        self.check_loops(&[left.node, right.node])?;
         let node = self.builder.join(
             [left.node, right.node],
             JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
@@ -115,6 +117,7 @@ impl Lowering<'_> {
         let condition = move_columns(&condition, &|i| if i < seen.len() { i } else { left_width + i - seen.len() });
         let narrow_columns = self.keep_columns(left.node, seen.len());
         let output = RowFunction { steps: vec![Step::Filter(condition)] }.then(narrow_columns);
+        self.check_loops(&[left.node, right.node])?;
         let meeting = self.builder.join(
             [left.node, right.node],
             JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },

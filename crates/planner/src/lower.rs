@@ -128,6 +128,7 @@ impl<'a> Lowering<'a> {
             Ok(self.builder.conform(node, &schema))
         });
         let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        self.check_loops(&nodes)?;
         let scope = nodes.iter().map(|n| &self.builder.node(*n).scope).max_by_key(|scope| scope.len());
         let scope = scope.cloned().unwrap_or_default();
         let nodes = nodes.into_iter().map(|n| self.builder.enter(n, &scope)).collect::<Vec<_>>();

@@ -51,7 +51,7 @@ impl Lowering<'_> {
             let node = self.builder.conform(node, &binding.schema);
             let scope = &self.builder.node(node).scope;
             if scope.iter().any(|outer| *outer != loop_id) {
-                return Err(refuse::nested(&binding.name));
+                return Err(refuse::nested());
             }
             let node = self.builder.enter(node, &[loop_id]);
             self.state(block.id, binding.id).made_of = Some(node);
@@ -87,6 +87,13 @@ impl Lowering<'_> {
         };
         let function = scan_function(scan, &schema)?;
         Ok(self.builder.map(node, function))
+    }
+
+    /// Refuses an operator whose inputs stand in different loops.
+    pub(crate) fn check_loops(&self, inputs: &[NodeId]) -> Result<()> {
+        let mut scopes = inputs.iter().map(|input| &self.builder.node(*input).scope).filter(|scope| !scope.is_empty());
+        let first = scopes.next();
+        if scopes.all(|scope| Some(scope) == first) { Ok(()) } else { Err(refuse::nested()) }
     }
 
     /// Whether a loop is one of several bindings, in which operators do all of their work.

@@ -41,14 +41,14 @@ impl Lowering<'_> {
         let variable = Arc::clone(recursion.variable());
         let base = self.lower(&recursion.base)?;
         if !self.builder.node(base).scope.is_empty() {
-            return Err(refuse::nested(&recursion.name));
+            return Err(refuse::nested());
         }
         let base = self.builder.conform(base, &variable);
         let base = if recursion.distinct { self.canonical(base) } else { base };
         let Some(path) = path_to(&recursion.step, recursion.id) else { return self.without_step(recursion, base) };
         check_path(recursion, &path)?;
 
-        let append_only = self.sides_append_only(&recursion.name, &path)? && self.builder.node(base).properties.append_only;
+        let append_only = self.sides_append_only(&path)? && self.builder.node(base).properties.append_only;
         let mut start = self.start(&variable, &path)?;
         let whole = start.done == path.len();
         if whole {
@@ -99,14 +99,14 @@ impl Lowering<'_> {
     }
 
     /// Whether whatever the path joins with only grows. Lowers these sides; the joins find them again.
-    fn sides_append_only(&mut self, name: &str, path: &[&LogicalPlan]) -> Result<bool> {
+    fn sides_append_only(&mut self, path: &[&LogicalPlan]) -> Result<bool> {
         let mut append_only = true;
         for pair in path.windows(2) {
             if let LogicalPlan::Join(join) = pair[0] {
                 let other = if std::ptr::eq(join.left.as_ref(), pair[1]) { &join.right } else { &join.left };
                 let other = self.lower(other)?;
                 if !self.builder.node(other).scope.is_empty() {
-                    return Err(refuse::nested(name));
+                    return Err(refuse::nested());
                 }
                 append_only &= self.builder.node(other).properties.append_only;
             }

@@ -82,9 +82,9 @@ pub(crate) fn mixed_distinct() -> SqlError {
 }
 
 /// The error for a recursion that depends on one around it.
-pub(crate) fn nested(name: &str) -> SqlError {
-    SqlError::unsupported(format!("recursive query \"{name}\" inside another recursive query that it depends on is not supported"))
-        .with_hint("Make its query a binding of the outer one.")
+pub(crate) fn nested() -> SqlError {
+    SqlError::unsupported("a recursive query inside another recursive query that it depends on is not supported")
+        .with_hint("Make its query a binding of the outer one, under WITH MUTUALLY RECURSIVE.")
 }
 
 /// The error for something between a recursive query's reference to itself and the top of its recursive term.

@@ -173,7 +173,7 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
         (Operator::LoopHead(head), Part::Derivations | Part::Emissions | Part::Rows | Part::Frontier | Part::Log) => {
             Some(Arc::clone(&head.variable))
         }
-        (Operator::Variable(_), Part::Frontier | Part::Log) => Some(Arc::clone(&node.schema)),
+        (Operator::Variable(_), Part::Frontier | Part::Log | Part::Rows) => Some(Arc::clone(&node.schema)),
         _ => None,
     }
 }

@@ -113,7 +113,13 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             if output.is_empty() { text } else { format!("{text}, then {output}") }
         }
         Operator::Union | Operator::Distinct | Operator::LoopBody | Operator::Enter | Operator::Leave => String::new(),
-        Operator::Variable(variable) => format!("{} ({}), one iteration before", variable.name, all_names(&node.schema)),
+        Operator::Variable(variable) => {
+            let limit = variable.limit.map_or(String::new(), |limit| {
+                let then = if limit.fails { "then it fails" } else { "then it returns" };
+                format!(", at most {} iterations, {then}", limit.iterations)
+            });
+            format!("{} ({}), one iteration before{limit}", variable.name, all_names(&node.schema))
+        }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
         Operator::LoopHead(head) => format!("{} ({}), {}", head.name, all_names(&head.variable), describe_kind(head.kind)),
     }

@@ -64,7 +64,9 @@ fn operator(operator: &Operator) -> String {
             format!("loop {id} {kind:?} {} {partition:?} {stays} {join:?} {stage} {:?}", schema(&head.variable), head.feedback)
         }
         Operator::LoopBody => "body".to_owned(),
-        Operator::Variable(variable) => format!("variable {} {} {:?}", variable.id, variable.feedback, variable.exchange),
+        Operator::Variable(variable) => {
+            format!("variable {} {} {:?} {:?}", variable.id, variable.feedback, variable.exchange, variable.limit)
+        }
         Operator::Enter => "enter".to_owned(),
         Operator::Leave => "leave".to_owned(),
     }

@@ -18,6 +18,6 @@ pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
     Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, NodeId, Operator, Properties,
-    StreamPlan, Variable,
+    RecursionLimit, StreamPlan, Variable,
 };
 pub use validate::validate;

@@ -186,6 +186,17 @@ pub struct Variable {
     pub feedback: NodeId,
     /// How its rows find the worker where they go round: equal rows must meet.
     pub exchange: Exchange,
+    /// How often the recursion may go round.
+    pub limit: Option<RecursionLimit>,
+}
+
+/// What ends a recursion that does not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecursionLimit {
+    /// Bindings are worked out at most this often; at least 1.
+    pub iterations: u32,
+    /// Whether a recursion that has not ended then is an error, or has the result that it has then.
+    pub fails: bool,
 }
 
 /// How a loop head treats its rows.

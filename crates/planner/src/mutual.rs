@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use datafusion_expr::TableScan;
-use refrain_plan::{Exchange, Node, NodeId, Operator, Properties, Variable};
-use refrain_sql::{Binding, MutualNode, Result, SqlError, WorkTable};
+use refrain_plan::{Exchange, Node, NodeId, Operator, Properties, RecursionLimit, Variable};
+use refrain_sql::{Binding, Limit, MutualNode, Result, SqlError, WorkTable};
 use refrain_types::{LoopId, SqlState};
 
 use crate::lower::Lowering;
@@ -18,6 +18,7 @@ use crate::refuse;
 /// A recursion of several bindings as far as it is lowered.
 pub(crate) struct Mutual {
     loop_id: LoopId,
+    limit: Option<RecursionLimit>,
     /// By the number of their work tables.
     bindings: HashMap<usize, State>,
 }
@@ -45,7 +46,8 @@ impl Lowering<'_> {
         let block = &mutual.block;
         let loop_id = self.builder.next_loop();
         let bindings = block.bindings.iter().map(|binding| (binding.id, State::default())).collect();
-        self.mutuals.insert(block.id, Mutual { loop_id, bindings });
+        let limit = block.limit.map(|Limit { iterations, fails }| RecursionLimit { iterations, fails });
+        self.mutuals.insert(block.id, Mutual { loop_id, limit, bindings });
         for (binding, plan) in block.bindings.iter().zip(&mutual.plans) {
             let node = self.lower(plan)?;
             let node = self.builder.conform(node, &binding.schema);
@@ -77,7 +79,8 @@ impl Lowering<'_> {
         let node = match made_of.or(variable) {
             Some(node) => node,
             None => {
-                let variable = Variable { id: loop_id, name: table.name.clone(), feedback: 0, exchange: Exchange::Stay };
+                let (name, exchange, limit) = (table.name.clone(), Exchange::Stay, self.mutuals[&block].limit);
+                let variable = Variable { id: loop_id, name, feedback: 0, exchange, limit };
                 let (operator, scope) = (Operator::Variable(variable), vec![loop_id]);
                 let properties = Properties::default();
                 let node = self.builder.add(Node { operator, inputs: Vec::new(), schema: schema.clone(), scope, properties });

@@ -26,7 +26,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_expr::{Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetOperator, SetQuantifier, VisitMut, VisitorMut, With};
 
-pub use mutual::{Binding, MutualBlock, MutualNode};
+pub use mutual::{Binding, Limit, MutualBlock, MutualNode};
 pub use node::RecursionNode;
 use references::{Place, References};
 
@@ -73,15 +73,15 @@ impl VisitorMut for RecursionPlanner<'_, '_> {
 impl RecursionPlanner<'_, '_> {
     /// Plans the recursions of a WITH clause. Afterwards it is not recursive any more, and visiting it again changes nothing.
     fn with(&mut self, with: &mut With) -> Result<()> {
-        let is_mutual = mutually::take_mark(with);
+        let mutual = mutually::take_mark(with);
         let names = with.cte_tables.iter().map(|c| fold(&c.alias.name)).collect::<Vec<_>>();
         let mut seen = BTreeSet::new();
         if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
             return Err(SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{twice}\" specified more than once")));
         }
         let recursive = std::mem::replace(&mut with.recursive, false);
-        if is_mutual {
-            return self.mutual(with);
+        if let Some(limit) = mutual {
+            return self.mutual(with, limit);
         }
         if recursive {
             order_by_dependency(&mut with.cte_tables)?;

@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
-use refrain_plan::{Exchange, Variable};
-use refrain_state::RowLayout;
+use refrain_plan::{Exchange, RecursionLimit, Variable};
 use refrain_state::set_history::ITERATION_MAX;
+use refrain_state::{Arrangement, Changed, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
-use refrain_types::{Delta, ErrorRow, SqlState, Tick};
+use refrain_types::{Delta, ErrorRow, OperatorId, SqlState, Tick, Weight};
 use timely::dataflow::Scope;
 use timely::dataflow::operators::Feedback;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -51,12 +51,44 @@ struct Head {
     physical: SchemaRef,
     layout: RowLayout,
     waiting: Waiting,
+    limit: Option<Limit>,
     packed: Packed,
     errors: Errors,
     log: Vec<Delta>,
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
     reported: [i64; 4],
+}
+
+/// What does not go round any more.
+struct Limit {
+    iterations: u32,
+    /// The rows that would have gone round once too often, where that is an error, and the error of each. It has no sample of the rows:
+    /// what was said must be taken back word for word by whichever workers come after a restore.
+    over: Option<(Arrangement, ErrorRow)>,
+}
+
+impl Limit {
+    fn new(limit: RecursionLimit, name: &str, operator: OperatorId, words: usize) -> Self {
+        let over = limit.fails.then(|| {
+            let message = format!("recursive query \"{name}\" did not end within {} iterations", limit.iterations);
+            (Arrangement::new(words, true, None), ErrorRow { operator, code: SqlState::PROGRAM_LIMIT_EXCEEDED, message })
+        });
+        Self { iterations: limit.iterations, over }
+    }
+
+    /// Takes a row that would go round once too often. A row counts while its weight is not 0, whatever its sign: then the iteration
+    /// after the last would change something.
+    fn take(&mut self, row: &[u64], weight: Weight, errors: &mut Errors) {
+        let Some((over, error)) = &mut self.over else { return };
+        match over.add(row, weight) {
+            Ok(Changed { before, after, .. }) => {
+                let change = Weight::from(after != 0) - Weight::from(before != 0);
+                errors.extend((change != 0).then(|| (error.clone(), change)));
+            }
+            Err(_) => errors.push(overflow(error.operator, weight)),
+        }
+    }
 }
 
 impl Head {
@@ -84,7 +116,9 @@ impl Head {
         packed.extend_from_delta(&self.layout, delta);
         for (i, row) in packed.rows.chunks_exact(self.layout.words()).enumerate() {
             let (iteration, weight) = (packed.iterations[i], packed.weights[i]);
-            if iteration >= ITERATION_MAX {
+            if let Some(limit) = self.limit.as_mut().filter(|limit| iteration + 1 >= limit.iterations) {
+                limit.take(row, weight, &mut self.errors);
+            } else if iteration >= ITERATION_MAX {
                 let message = "iteration of a recursive query out of range".to_owned();
                 let code = SqlState::PROGRAM_LIMIT_EXCEEDED;
                 self.errors.push((ErrorRow { operator: self.context.operator, code, message }, weight));
@@ -127,21 +161,41 @@ impl Head {
             }
         });
         restore_part(&context, Part::Log, placement, &schema, |delta| self.log.push(delta));
+        if let Some((over, _)) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
+            // Their errors were said before.
+            restore_part(&context, Part::Rows, placement, &schema, |delta| {
+                let mut packed = Vec::new();
+                layout.pack_batch(&delta.rows, &mut packed);
+                for (i, row) in packed.chunks_exact(layout.words()).enumerate() {
+                    over.add(row, delta.weight(i)).expect("captured weights add up");
+                }
+            });
+            over.list_changes();
+        }
         self.held = Some(tick);
         self.report();
     }
 }
 
 impl Stateful for Head {
-    fn capture(&mut self, _full: bool) -> Vec<Captured> {
+    fn capture(&mut self, full: bool) -> Vec<Captured> {
         let operator = self.context.operator;
+        let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|(over, _)| over.capture(full));
         let waiting = self.waiting.captured();
         let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
-        vec![Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting), log]
+        let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
+        let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting);
+        [waiting, log].into_iter().chain(over).collect()
     }
 
     fn held_rows(&self) -> u64 {
         Head::held_rows(self) as u64
+    }
+
+    fn rest(&mut self) {
+        if let Some((over, _)) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
+            over.compact();
+        }
     }
 }
 
@@ -171,6 +225,7 @@ pub(crate) fn variable<'scope>(
         schema: Arc::clone(schema),
         physical: physical_schema(schema),
         waiting: Waiting::new(layout.words()),
+        limit: variable.limit.map(|limit| Limit::new(limit, &variable.name, context.operator, layout.words())),
         layout,
         packed: Packed::default(),
         errors: Vec::new(),

@@ -37,7 +37,12 @@ impl Plan {
     }
 
     fn variable(&mut self, name: &str, feedback: NodeId, exchange: Exchange) -> NodeId {
-        self.add(Operator::Variable(Variable { id: LoopId(0), name: name.into(), feedback, exchange }), &[], true, None)
+        self.add(
+            Operator::Variable(Variable { id: LoopId(0), name: name.into(), feedback, exchange, limit: None }),
+            &[],
+            true,
+            None,
+        )
     }
 
     /// Pairs that meet in `left.keys.0 = right.keys.1`, as these columns of both.

@@ -1,62 +1,113 @@
-//! `WITH MUTUALLY RECURSIVE`, which sqlparser does not know: among the tokens it is turned into `WITH RECURSIVE`, with a first query whose
-//! name is a mark. [`take_mark`] takes it out of the syntax tree again.
+//! `WITH MUTUALLY RECURSIVE [([RETURN AT | ERROR AT] RECURSION LIMIT n)]`, which sqlparser does not know: among the tokens it is turned
+//! into `WITH RECURSIVE`, with a first query whose name is a mark. [`take_mark`] takes it out of the syntax tree again.
+
+use std::iter::Peekable;
 
 use datafusion_sql::sqlparser::ast::With;
 use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::fold;
-use crate::error::{Result, SqlError};
+use super::{fold, unexpected};
+use crate::error::{Result, SqlError, code};
 
 const MARK: &str = "__refrain_mutually";
 
+/// How often the bindings of a recursion may be worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    /// At most this often; at least 1.
+    pub iterations: u32,
+    /// Whether a recursion that has not ended then is an error, or has the result that it has then.
+    pub fails: bool,
+}
+
 /// The tokens as sqlparser knows them.
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
-    let is_word = |token: &TokenWithSpan, word: &str| matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
     if !tokens.iter().any(|token| is_word(token, "mutually")) {
         return Ok(tokens);
     }
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.into_iter().peekable();
-    while let Some(token) = rest.next() {
+    let mut rest = Rest(tokens.into_iter().peekable());
+    while let Some(token) = rest.0.next() {
         let after_with = out.iter().rev().find(|t| !is_space(t)).is_some_and(|before| is_word(before, "with"));
-        if !(after_with && is_word(&token, "mutually")) {
-            out.push(token);
-            continue;
-        }
-        while rest.peek().is_some_and(is_space) {
-            rest.next();
-        }
-        let Some(recursive) = rest.next_if(|t| is_word(t, "recursive")) else {
-            // It may be a name: `WITH mutually AS (…)`.
+        // Without RECURSIVE it is a name: `WITH mutually AS (…)`.
+        let recursive = if after_with && is_word(&token, "mutually") { rest.next_if(|t| is_word(t, "recursive")) } else { None };
+        let Some(recursive) = recursive else {
             out.push(token);
             continue;
         };
-        while rest.peek().is_some_and(is_space) {
-            rest.next();
-        }
-        if let Some(options) = rest.peek().filter(|t| t.token == Token::LParen) {
-            let error = SqlError::unsupported("options of WITH MUTUALLY RECURSIVE are not supported");
-            return Err(error.at(options.span.start.line, options.span.start.column));
-        }
+        let mark = match rest.limit()? {
+            None => MARK.to_owned(),
+            Some(limit) => format!("{MARK}_{}_{}", if limit.fails { "error" } else { "return" }, limit.iterations),
+        };
         let span = recursive.span;
         out.push(recursive);
-        let mark = Tokenizer::new(&PostgreSqlDialect {}, &format!(" {MARK} AS (SELECT 1), ")).tokenize();
+        let mark = Tokenizer::new(&PostgreSqlDialect {}, &format!(" {mark} AS (SELECT 1), ")).tokenize();
         let mark = mark.map_err(|e| SqlError::syntax(e.message))?;
         out.extend(mark.into_iter().map(|token| TokenWithSpan { token, span }));
     }
     Ok(out)
 }
 
+/// The tokens that are left.
+struct Rest(Peekable<std::vec::IntoIter<TokenWithSpan>>);
+
+impl Rest {
+    /// Takes the next token that is not white space, if it is so.
+    fn next_if(&mut self, is: impl Fn(&TokenWithSpan) -> bool) -> Option<TokenWithSpan> {
+        while self.0.next_if(is_space).is_some() {}
+        self.0.next_if(is)
+    }
+
+    /// Takes a token that has to come next.
+    fn expect(&mut self, is: impl Fn(&TokenWithSpan) -> bool) -> Result<TokenWithSpan> {
+        match self.next_if(is) {
+            Some(token) => Ok(token),
+            None => Err(match self.0.peek() {
+                Some(found) => unexpected(&found.token.to_string(), found.token == Token::EOF, found.span.start),
+                None => SqlError::syntax("syntax error at end of input"),
+            }),
+        }
+    }
+
+    fn limit(&mut self) -> Result<Option<Limit>> {
+        if self.next_if(|t| t.token == Token::LParen).is_none() {
+            return Ok(None);
+        }
+        let returns = self.next_if(|t| is_word(t, "return")).is_some();
+        if returns || self.next_if(|t| is_word(t, "error")).is_some() {
+            self.expect(|t| is_word(t, "at"))?;
+        }
+        self.expect(|t| is_word(t, "recursion"))?;
+        self.expect(|t| is_word(t, "limit"))?;
+        self.next_if(|t| t.token == Token::Eq);
+        let number = self.expect(|t| matches!(t.token, Token::Number(..)))?;
+        let text = number.token.to_string();
+        let Some(iterations) = text.parse::<u32>().ok().filter(|n| *n > 0) else {
+            let error =
+                SqlError::new(code::INVALID_PARAMETER_VALUE, format!("recursion limit {text} is not between 1 and {}", u32::MAX));
+            return Err(error.at(number.span.start.line, number.span.start.column));
+        };
+        self.expect(|t| t.token == Token::RParen)?;
+        Ok(Some(Limit { iterations, fails: !returns }))
+    }
+}
+
+fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+    matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+}
+
 fn is_space(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_))
 }
 
-/// Takes the mark out of a WITH clause; whether it was there.
-pub(crate) fn take_mark(with: &mut With) -> bool {
-    let marked = with.cte_tables.first().is_some_and(|cte| fold(&cte.alias.name) == MARK);
-    if marked {
-        with.cte_tables.remove(0);
-    }
-    marked
+/// Takes the mark out of a WITH clause: `None` if it is not there, else the limit.
+pub(crate) fn take_mark(with: &mut With) -> Option<Option<Limit>> {
+    let name = with.cte_tables.first().map(|cte| fold(&cte.alias.name))?;
+    let rest = name.strip_prefix(MARK)?;
+    with.cte_tables.remove(0);
+    let limit = |word: &str, fails: bool| {
+        rest.strip_prefix(word).and_then(|n| n.parse().ok()).map(|iterations| Limit { iterations, fails })
+    };
+    Some(limit("_error_", true).or_else(|| limit("_return_", false)))
 }

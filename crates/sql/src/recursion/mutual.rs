@@ -20,6 +20,7 @@ use crate::bind::errors::from_datafusion;
 use crate::bind::{plan_normalized, rename, storable};
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
+pub use crate::parser::mutually::Limit;
 use crate::source::{PlanSource, WorkTable};
 use crate::types::{arrow_type, type_name};
 
@@ -30,6 +31,8 @@ pub struct MutualBlock {
     pub id: usize,
     /// In their order.
     pub bindings: Vec<Binding>,
+    /// How often they may go round.
+    pub limit: Option<Limit>,
 }
 
 /// What is declared of a binding.
@@ -125,7 +128,7 @@ impl PartialOrd for MutualNode {
 
 impl RecursionPlanner<'_, '_> {
     /// Plans the bindings of a WITH clause and puts names in the places of their definitions.
-    pub(super) fn mutual(&mut self, with: &mut With) -> Result<()> {
+    pub(super) fn mutual(&mut self, with: &mut With, limit: Option<Limit>) -> Result<()> {
         let bindings = with.cte_tables.iter().map(|cte| self.declared(cte)).collect::<Result<Vec<_>>>()?;
         let scope = self.scopes.len() - 1;
         for binding in &bindings {
@@ -143,7 +146,7 @@ impl RecursionPlanner<'_, '_> {
             plans.push(conformed(binding, plan)?);
         }
         self.scopes[scope].clear();
-        let block = Arc::new(MutualBlock { id: self.context.next_recursion(), bindings });
+        let block = Arc::new(MutualBlock { id: self.context.next_recursion(), bindings, limit });
         for (index, (cte, binding)) in with.cte_tables.iter_mut().zip(&block.bindings).enumerate() {
             let schema = DFSchema::try_from(Schema::clone(&binding.schema)).map_err(from_datafusion)?;
             let node = MutualNode { block: Arc::clone(&block), plans: plans.clone(), index, schema: Arc::new(schema) };

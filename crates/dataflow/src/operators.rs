@@ -29,6 +29,7 @@ pub(crate) mod distinct;
 pub(crate) mod join;
 pub(crate) mod loop_head;
 pub(crate) mod map;
+pub(crate) mod negate;
 pub(crate) mod reduce;
 pub(crate) mod scope;
 pub(crate) mod sink;

@@ -17,7 +17,7 @@ use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
 use crate::operators::reduce::reduce;
 use crate::operators::sink::{Collected, sink};
 use crate::operators::variable::variable;
-use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, scope};
+use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope};
 use crate::parcel::{Parcel, Parcels};
 use crate::time::Time;
 
@@ -182,6 +182,7 @@ impl<'scope> Renderer<'scope> {
                 self.errors.entry(binding.id).or_default().push(outputs.errors);
                 outputs.rows
             }
+            Operator::Negate => negate::negate(&context, self.edge(node.inputs[0].0), &node.schema),
             Operator::Enter => scope::enter(&context, self.edge(node.inputs[0].0), &node.schema),
             Operator::Leave => {
                 let input = node.inputs[0].0;

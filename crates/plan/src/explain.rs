@@ -112,7 +112,9 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             let output = row_function(&join.output, both_names("left", schema(0), "right", schema(1)));
             if output.is_empty() { text } else { format!("{text}, then {output}") }
         }
-        Operator::Union | Operator::Distinct | Operator::LoopBody | Operator::Enter | Operator::Leave => String::new(),
+        Operator::Union | Operator::Negate | Operator::Distinct | Operator::LoopBody | Operator::Enter | Operator::Leave => {
+            String::new()
+        }
         Operator::Variable(variable) => {
             let limit = variable.limit.map_or(String::new(), |limit| {
                 let then = if limit.fails { "then it fails" } else { "then it returns" };

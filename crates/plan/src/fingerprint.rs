@@ -56,6 +56,7 @@ fn operator(operator: &Operator) -> String {
             format!("join {left:?} {right:?} {nulls} {}", row_function(&join.output))
         }
         Operator::Union => "union".to_owned(),
+        Operator::Negate => "negate".to_owned(),
         Operator::Distinct => "distinct".to_owned(),
         Operator::Aggregate(aggregate) => format!("aggregate {} {:?}", aggregate.keys, aggregate.calls),
         Operator::LoopHead(head) => {

@@ -76,6 +76,8 @@ pub enum Operator {
     Join(Join),
     /// Bag union of any number of inputs.
     Union,
+    /// The rows of its single input with the opposite weights: a union with it takes rows away.
+    Negate,
     /// Each row once, while its weight is positive.
     Distinct,
     /// One row per group.
@@ -233,6 +235,7 @@ impl Operator {
             Self::Map(_) => "Map",
             Self::Join(_) => "Join",
             Self::Union => "Union",
+            Self::Negate => "Negate",
             Self::Distinct => "Distinct",
             Self::Aggregate(_) => "Aggregate",
             Self::LoopHead(_) => "Loop",

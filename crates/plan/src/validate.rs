@@ -50,7 +50,7 @@ fn arity_fits(node: &Node) -> bool {
     let count = node.inputs.len();
     match &node.operator {
         Operator::Source { .. } | Operator::Constant(_) | Operator::Variable(_) => count == 0,
-        Operator::Map(_) | Operator::Distinct | Operator::Aggregate(_) => count == 1,
+        Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) => count == 1,
         Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
         Operator::Join(_) => count == 2,
         Operator::Union => count >= 1,
@@ -73,7 +73,7 @@ fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
         Operator::Variable(variable) => return node.scope.last() == Some(&variable.id),
         Operator::Enter => return node.scope.split_last().is_some_and(|(_, outer)| outer == input_scope().as_slice()),
         Operator::Leave => return input_scope().split_last().is_some_and(|(_, outer)| outer == node.scope),
-        Operator::Union | Operator::Distinct | Operator::Aggregate(_) | Operator::Map(_) => {
+        Operator::Union | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) | Operator::Map(_) => {
             return node.inputs.iter().all(|(input, _)| plan.node(*input).scope == node.scope);
         }
         _ => {}
@@ -98,7 +98,7 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
         Operator::Map(function) => makes(function, input(0), &node.schema),
         Operator::Join(join) => makes(&join.output, &side_by_side(input(0), input(1)), &node.schema),
         Operator::Union => (0..node.inputs.len()).all(|i| alike(input(i), &node.schema)),
-        Operator::Distinct => alike(input(0), &node.schema),
+        Operator::Negate | Operator::Distinct => alike(input(0), &node.schema),
         Operator::Aggregate(aggregate) => {
             let arguments = aggregate.calls.iter().filter_map(|c| c.argument).collect::<Vec<_>>();
             let results = aggregate.calls.iter().zip(node.schema.fields().iter().skip(aggregate.keys));

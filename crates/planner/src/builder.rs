@@ -120,6 +120,23 @@ impl Builder {
         self.add(Node { operator: Operator::Join(join), inputs, schema, scope, properties })
     }
 
+    /// Bag union. Its inputs stand in one scope and have the columns of `schema`.
+    pub(crate) fn union(&mut self, inputs: Vec<NodeId>, schema: SchemaRef) -> NodeId {
+        let append_only = inputs.iter().all(|n| self.node(*n).properties.append_only);
+        let properties = Properties { append_only, ..Properties::default() };
+        let scope = inputs.first().map_or(Vec::new(), |first| self.node(*first).scope.clone());
+        let inputs = inputs.into_iter().map(|n| (n, Exchange::Stay)).collect();
+        self.add(Node { operator: Operator::Union, inputs, schema, scope, properties })
+    }
+
+    /// A node's rows with the opposite weights.
+    pub(crate) fn negate(&mut self, input: NodeId) -> NodeId {
+        let from = self.node(input);
+        let (schema, scope) = (Arc::clone(&from.schema), from.scope.clone());
+        let properties = Properties { partitioning: from.properties.partitioning.clone(), ..Properties::default() };
+        self.add(Node { operator: Operator::Negate, inputs: vec![(input, Exchange::Stay)], schema, scope, properties })
+    }
+
     /// States that a node's rows are proven to be distinct.
     pub(crate) fn set_distinct(&mut self, node: NodeId) {
         self.nodes[node].properties.distinct = true;
@@ -181,6 +198,7 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         (Operator::Join(a), Operator::Join(b)) => a == b,
         (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
         (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
+        (Operator::Negate, Operator::Negate) => true,
         // A loop is found again by its recursion, and has one body.
         (Operator::LoopHead(LoopHead { id: a, .. }), Operator::LoopHead(LoopHead { id: b, .. })) => a == b,
         (Operator::LoopBody, Operator::LoopBody) => true,

@@ -1,4 +1,4 @@
-//! Joins: inner ones, and the semi joins that IN and EXISTS become.
+//! Joins: inner ones, and the semi joins that IN and EXISTS become. The others are made of these: see `outer_join`.
 
 use std::sync::Arc;
 
@@ -26,11 +26,13 @@ impl Lowering<'_> {
             JoinType::Inner => self.inner_join(join),
             JoinType::LeftSemi => self.semi_join(join, &join.left, &join.right, false),
             JoinType::RightSemi => self.semi_join(join, &join.right, &join.left, true),
-            _ => Err(refuse::join(join)),
+            JoinType::LeftAnti | JoinType::RightAnti => self.anti_join(join),
+            JoinType::Left | JoinType::Right | JoinType::Full => self.outer_join(join),
+            JoinType::LeftMark | JoinType::RightMark => Err(refuse::join(join)),
         }
     }
 
-    fn inner_join(&mut self, join: &datafusion_expr::Join) -> Result<NodeId> {
+    pub(crate) fn inner_join(&mut self, join: &datafusion_expr::Join) -> Result<NodeId> {
         let (left_keys, right_keys) = key_expressions(join)?;
         let left = self.side(&join.left, &left_keys)?;
         let right = self.side(&join.right, &right_keys)?;
@@ -52,7 +54,7 @@ impl Lowering<'_> {
     }
 
     /// Rows of `kept` that meet some row of `other`: a join with the keys of `other`, each once.
-    fn semi_join(
+    pub(crate) fn semi_join(
         &mut self,
         join: &datafusion_expr::Join,
         kept: &LogicalPlan,

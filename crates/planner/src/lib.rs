@@ -18,6 +18,7 @@ mod fuse;
 mod join;
 mod lower;
 mod mutual;
+mod outer_join;
 mod recursion;
 mod refuse;
 #[cfg(test)]

@@ -123,19 +123,18 @@ impl<'a> Lowering<'a> {
 
     fn union(&mut self, inputs: &[Arc<LogicalPlan>], schema: &Arc<Schema>) -> Result<NodeId> {
         let schema = if schema.fields().is_empty() { constant::no_columns() } else { Arc::clone(schema) };
-        let nodes = inputs.iter().map(|input| {
-            let node = self.lower(input)?;
-            Ok(self.builder.conform(node, &schema))
-        });
-        let nodes = nodes.collect::<Result<Vec<_>>>()?;
+        let nodes = inputs.iter().map(|input| self.lower(input)).collect::<Result<Vec<_>>>()?;
+        self.union_of(nodes, &schema)
+    }
+
+    /// The rows of all nodes, as rows of `schema`. Those from outside a loop enter it where others are inside.
+    pub(crate) fn union_of(&mut self, nodes: Vec<NodeId>, schema: &Arc<Schema>) -> Result<NodeId> {
+        let nodes = nodes.into_iter().map(|node| self.builder.conform(node, schema)).collect::<Vec<_>>();
         self.check_loops(&nodes)?;
         let scope = nodes.iter().map(|n| &self.builder.node(*n).scope).max_by_key(|scope| scope.len());
         let scope = scope.cloned().unwrap_or_default();
         let nodes = nodes.into_iter().map(|n| self.builder.enter(n, &scope)).collect::<Vec<_>>();
-        let append_only = nodes.iter().all(|n| self.builder.node(*n).properties.append_only);
-        let properties = Properties { append_only, ..Properties::default() };
-        let inputs = nodes.into_iter().map(|n| (n, Exchange::Stay)).collect();
-        Ok(self.builder.add(Node { operator: Operator::Union, inputs, schema, scope, properties }))
+        Ok(self.builder.union(nodes, Arc::clone(schema)))
     }
 
     pub(crate) fn constant(&mut self, batch: arrow::array::RecordBatch) -> NodeId {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use datafusion_expr::TableScan;
 use refrain_plan::{Exchange, Node, NodeId, Operator, Properties, RecursionLimit, Variable};
-use refrain_sql::{Binding, Limit, MutualNode, Result, SqlError, WorkTable};
+use refrain_sql::{Binding, Limit, MutualNode, RecursionNode, Result, SqlError, WorkTable};
 use refrain_types::{LoopId, SqlState};
 
 use crate::lower::Lowering;
@@ -65,6 +65,26 @@ impl Lowering<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A recursive query whose term a loop head cannot do, as a recursion of one binding: the base and what the term makes of the binding,
+    /// each row once.
+    pub(crate) fn general(&mut self, recursion: &RecursionNode, base: NodeId) -> Result<NodeId> {
+        let (id, loop_id) = (recursion.id, self.builder.next_loop());
+        let bindings = HashMap::from([(id, State::default())]);
+        self.mutuals.insert(id, Mutual { loop_id, limit: None, bindings });
+        let step = self.lower(&recursion.step)?;
+        let all = self.union_of(vec![base, step], recursion.variable())?;
+        if self.builder.node(all).scope != [loop_id] {
+            return Err(refuse::nested());
+        }
+        let made_of = self.distinct(all);
+        if let Some(variable) = self.state(id, id).variable {
+            self.builder.close_variable(variable, made_of);
+        }
+        let node = self.builder.leave(made_of);
+        self.recursions.insert(id, node);
+        Ok(node)
     }
 
     /// Rows of a binding, as a query inside the recursion reads them.

@@ -46,7 +46,9 @@ impl Lowering<'_> {
         let base = self.builder.conform(base, &variable);
         let base = if recursion.distinct { self.canonical(base) } else { base };
         let Some(path) = path_to(&recursion.step, recursion.id) else { return self.without_step(recursion, base) };
-        check_path(recursion, &path)?;
+        if check_path(recursion, &path)? == Form::General {
+            return self.general(recursion, base);
+        }
 
         let append_only = self.sides_append_only(&path)? && self.builder.node(base).properties.append_only;
         let mut start = self.start(&variable, &path)?;
@@ -255,9 +257,24 @@ fn path_to(plan: &LogicalPlan, id: usize) -> Option<Vec<&LogicalPlan>> {
     Some(path)
 }
 
-/// Refuses what is not linear in the loop variable.
-fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<()> {
+/// What can run a recursive term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A loop head: the term is a chain of filters, projections and inner joins.
+    Linear,
+    /// A variable, and the term as operators of any kind. It makes of each row what it makes of it alone, or nothing of it at all, so a
+    /// set is complete when the whole of it gives nothing new.
+    General,
+}
+
+/// How a recursive term can run; refuses what neither form can do.
+fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<Form> {
+    let mut form = Form::Linear;
     for (at, node) in path.iter().enumerate() {
+        if recursion.distinct && is_general(node, path.get(at + 1).copied()) {
+            form = Form::General;
+            continue;
+        }
         let wrong = match node {
             LogicalPlan::TableScan(_) | LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => None,
             LogicalPlan::SubqueryAlias(_) | LogicalPlan::Repartition(_) => None,
@@ -277,7 +294,20 @@ fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<()> {
             return Err(refuse::in_recursion(&recursion.name, what));
         }
     }
-    Ok(())
+    Ok(form)
+}
+
+/// Whether a node on the path is for the general form: a union, or a join that keeps rows of the reference's side without a partner.
+fn is_general(node: &LogicalPlan, inner: Option<&LogicalPlan>) -> bool {
+    match (node, inner) {
+        (LogicalPlan::Union(_), _) => true,
+        (LogicalPlan::Join(join), Some(inner)) => match join.join_type {
+            JoinType::Left | JoinType::LeftAnti => std::ptr::eq(join.left.as_ref(), inner),
+            JoinType::Right | JoinType::RightAnti => std::ptr::eq(join.right.as_ref(), inner),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 fn check_join(join: &Join, inner: &LogicalPlan) -> Option<&'static str> {

@@ -58,12 +58,16 @@ pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
 /// The error for a join that cannot be maintained.
 pub(crate) fn join(join: &Join) -> SqlError {
     match join.join_type {
-        JoinType::LeftAnti | JoinType::RightAnti => refused("EXCEPT, NOT IN or NOT EXISTS").with_hint(SELECT_HINT),
         JoinType::LeftMark | JoinType::RightMark => {
             refused("a subquery whose result is more than a condition of WHERE").with_hint("Write it as a join.")
         }
-        _ => refused("an outer join").with_hint("Use an inner join, or UNION ALL of the parts."),
+        other => refused(format!("a join of kind {other}")),
     }
+}
+
+/// The error for NOT IN over several keys of which some may be NULL.
+pub(crate) fn not_in() -> SqlError {
+    refused("NOT IN over columns that may be NULL, in a subquery that refers to the query around it").with_hint("Use NOT EXISTS.")
 }
 
 /// The error for an aggregate that cannot be maintained.

@@ -355,9 +355,6 @@ fn what_cannot_be_maintained_is_refused_by_name() {
     let refused = |what: &str| format!("0A000: {what} is not supported in a materialized view");
     let in_loop = |what: &str| format!("0A000: {what} over the reference of recursive query \"t\" to itself is not supported");
     for (sql, expected) in [
-        ("SELECT src FROM edges EXCEPT SELECT dst FROM edges", refused("EXCEPT, NOT IN or NOT EXISTS")),
-        ("SELECT src FROM edges WHERE src NOT IN (SELECT dst FROM edges)", refused("EXCEPT, NOT IN or NOT EXISTS")),
-        ("SELECT src FROM edges LEFT JOIN weights ON src = node", refused("an outer join")),
         ("SELECT src FROM edges ORDER BY src LIMIT 3", refused("LIMIT")),
         ("SELECT row_number() OVER (ORDER BY src) FROM edges", refused("window function row_number")),
         ("SELECT src, (SELECT max(node) FROM weights) FROM edges", refused("a subquery that gives one value")),
@@ -374,15 +371,11 @@ fn what_cannot_be_maintained_is_refused_by_name() {
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t GROUP BY n) SELECT * FROM t", in_loop("GROUP BY")),
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION (SELECT n + 1 FROM t LIMIT 1)) SELECT * FROM t", in_loop("LIMIT")),
         (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n FROM t LEFT JOIN edges ON n = src) SELECT * FROM t",
+            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t LEFT JOIN edges ON n = src) SELECT * FROM t",
             in_loop("an outer join"),
         ),
         (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT x FROM (SELECT n AS x FROM t UNION ALL SELECT src FROM edges) u) SELECT * FROM t",
-            in_loop("UNION"),
-        ),
-        (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n FROM t WHERE n NOT IN (SELECT src FROM edges)) SELECT * FROM t",
+            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t WHERE n NOT IN (SELECT src FROM edges)) SELECT * FROM t",
             in_loop("EXCEPT, NOT IN or NOT EXISTS"),
         ),
     ] {

@@ -10,7 +10,7 @@ use crate::runner::{Outcome, Outcomes, disagreements};
 
 fn measured(seconds: u64, rows: i64) -> Measurement {
     let measurement = Finish::after(Duration::from_secs(seconds)).with_answer(Answer { rows, checksum: 7 });
-    Measurement { peak_bytes: 1_000_000 * seconds, ..measurement }
+    Measurement { peak_bytes: 1_000_000 * seconds, code_bytes: 0, ..measurement }
 }
 
 fn outcomes(of: &[(&str, &[Measurement])]) -> Outcomes {

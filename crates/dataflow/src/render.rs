@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use refrain_plan::{Exchange, NodeId, Operator, StreamPlan};
+use refrain_plan::{Exchange, Node, NodeId, Operator, StreamPlan, Variable};
 use refrain_state::codec::encode_batch;
 use refrain_types::{Delta, LoopId};
 use timely::dataflow::operators::{Concatenate, ConnectLoop};
@@ -171,29 +171,33 @@ impl<'scope> Renderer<'scope> {
                 }
                 outputs.leaving
             }
-            Operator::Variable(binding) => {
-                let placement = match &binding.exchange {
-                    Exchange::Stay => placement_of(plan, binding.feedback, &Exchange::Stay),
-                    exchange => exchange.clone(),
-                };
-                let at = (self.loops[&binding.id], node.scope.len());
-                let outputs = variable(&context, at, binding, self.scope, &placement, &node.schema);
-                self.open_loops.push((binding.feedback, outputs.feedback));
-                self.errors.entry(binding.id).or_default().push(outputs.errors);
-                outputs.rows
-            }
+            Operator::Variable(binding) => self.variable(plan, &context, node, binding),
             Operator::Negate => negate::negate(&context, self.edge(node.inputs[0].0), &node.schema),
             Operator::Enter => scope::enter(&context, self.edge(node.inputs[0].0), &node.schema),
-            Operator::Leave => {
-                let input = node.inputs[0].0;
-                let inner = plan.node(input).scope.last().expect("what leaves a loop stands in one");
-                let rows =
-                    scope::leave(self.outstanding(plan, input), self.edge(input), &node.schema, plan.node(input).scope.len());
-                let errors = self.errors.remove(inner).unwrap_or_default();
-                if errors.is_empty() { rows } else { self.scope.concatenate::<_, Parcel>(errors.into_iter().chain([rows])) }
-            }
+            Operator::Leave => self.leave(plan, node.inputs[0].0),
             Operator::LoopBody => self.bodies.remove(&node.inputs[0].0).expect("a loop has one body, which has one start"),
         }
+    }
+}
+
+impl<'scope> Renderer<'scope> {
+    /// A binding, one iteration on. Its loop is closed when all nodes are there.
+    fn variable(&mut self, plan: &StreamPlan, context: &Context, node: &Node, binding: &Variable) -> Edge<'scope> {
+        let placement = placement_of(plan, binding.feedback, &binding.exchange);
+        let at = (self.loops[&binding.id], node.scope.len());
+        let outputs = variable(context, at, binding, self.scope, &placement, &node.schema);
+        self.open_loops.push((binding.feedback, outputs.feedback));
+        self.errors.entry(binding.id).or_default().push(outputs.errors);
+        outputs.rows
+    }
+
+    /// What leaves a loop at `input`. The first to leave takes the errors of the loop's variables along.
+    fn leave(&mut self, plan: &StreamPlan, input: NodeId) -> Edge<'scope> {
+        let from = plan.node(input);
+        let inner = from.scope.last().expect("what leaves a loop stands in one");
+        let rows = scope::leave(self.outstanding(plan, input), self.edge(input), &from.schema, from.scope.len());
+        let errors = self.errors.remove(inner).unwrap_or_default();
+        if errors.is_empty() { rows } else { self.scope.concatenate::<_, Parcel>(errors.into_iter().chain([rows])) }
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::Schema;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, LogicalPlan, TableScan};
 use datafusion_physical_expr::expressions::Literal;
-use refrain_plan::{Exchange, Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
+use refrain_plan::{Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
 use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, SqlError, WorkTable};
 use refrain_types::SqlState;
 
@@ -123,7 +123,11 @@ impl<'a> Lowering<'a> {
 
     fn union(&mut self, inputs: &[Arc<LogicalPlan>], schema: &Arc<Schema>) -> Result<NodeId> {
         let schema = if schema.fields().is_empty() { constant::no_columns() } else { Arc::clone(schema) };
-        let nodes = inputs.iter().map(|input| self.lower(input)).collect::<Result<Vec<_>>>()?;
+        let nodes = inputs.iter().map(|input| {
+            let node = self.lower(input)?;
+            Ok(self.builder.conform(node, &schema))
+        });
+        let nodes = nodes.collect::<Result<Vec<_>>>()?;
         self.union_of(nodes, &schema)
     }
 

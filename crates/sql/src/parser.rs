@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
         };
         match second.as_str() {
             "table" => self.create_table(),
-            "view" | "materialized" | "or" => self.create_view(),
+            "view" | "materialized" | "or" | "recursive" => self.create_view(),
             _ => self.refuse(),
         }
     }

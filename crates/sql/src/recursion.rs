@@ -192,7 +192,8 @@ fn order_by_dependency(ctes: &mut Vec<Cte>) -> Result<()> {
     let mut waiting = waiting.collect::<Vec<_>>();
     while !waiting.is_empty() {
         let Some(ready) = waiting.iter().position(|(_, needs)| needs.is_empty()) else {
-            return Err(SqlError::unsupported("mutual recursion between WITH items is not implemented"));
+            let error = SqlError::unsupported("mutual recursion between WITH items is not implemented");
+            return Err(error.with_hint(references::MUTUAL_HINT));
         };
         let (cte, _) = waiting.remove(ready);
         let name = fold(&cte.alias.name);

@@ -59,7 +59,7 @@ pub struct CreateTable {
     pub append_only: bool,
 }
 
-/// `CREATE [OR REPLACE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(column, …)] AS query`
+/// `CREATE [OR REPLACE] [RECURSIVE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(column, …)] AS query`
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateView {
     /// The view.

@@ -37,6 +37,8 @@ pub(crate) struct Context<'a> {
     placed: RefCell<HashMap<String, Arc<dyn TableSource>>>,
     /// Views that are planned already, so that a view that is named twice has one plan, with one set of recursions.
     views: RefCell<HashMap<RelationId, LogicalPlan>>,
+    /// Views that are being planned. DataFusion looks up names that a WITH query hides, too, so a view can seem to read itself.
+    planning: RefCell<BTreeSet<RelationId>>,
     /// How many recursions the statement has, those in its views included.
     recursions: RefCell<usize>,
 }
@@ -48,6 +50,7 @@ impl<'a> Context<'a> {
             named: Arc::default(),
             placed: RefCell::default(),
             views: RefCell::default(),
+            planning: RefCell::default(),
             recursions: RefCell::default(),
         }
     }
@@ -95,17 +98,23 @@ impl<'a> Context<'a> {
         if let Some(plan) = self.views.borrow().get(&view.id) {
             return Ok(plan.clone());
         }
+        if !self.planning.borrow_mut().insert(view.id) {
+            return Err(SqlError::no_relation(&view.name));
+        }
         let definition = view.definition.as_ref().expect("a view has a definition");
         let inner = Context {
             catalog: self.catalog,
             named: Arc::new(Mutex::default()),
             placed: RefCell::default(),
             views: RefCell::new(self.views.take()),
+            planning: RefCell::new(self.planning.take()),
             recursions: RefCell::new(self.recursions.take()),
         };
         let query = crate::parser::parse_query(&definition.query)?;
         let plan = super::plan_view_query(&inner, &query, &definition.columns);
         self.views.replace(inner.views.take());
+        self.planning.replace(inner.planning.take());
+        self.planning.borrow_mut().remove(&view.id);
         self.recursions.replace(inner.recursions.take());
         let plan = plan?;
         self.views.borrow_mut().insert(view.id, plan.clone());

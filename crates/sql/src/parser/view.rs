@@ -1,4 +1,4 @@
-//! `CREATE [MATERIALIZED] VIEW`, `SUBSCRIBE`: statements that keep the text of their query.
+//! `CREATE [RECURSIVE] [MATERIALIZED] VIEW`, `SUBSCRIBE`: statements that keep the text of their query.
 
 use datafusion_sql::sqlparser::tokenizer::Token;
 
@@ -6,10 +6,18 @@ use super::{Parser, fold, is_query_word, settings};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{CreateView, Statement, Subscribe, SubscribeTarget};
 
+/// What `CREATE RECURSIVE VIEW name (column, …) AS query` stands for.
+fn recursive_query(name: &str, columns: &[String], query: &str) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let (name, columns) = (quoted(name), columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "));
+    format!("WITH RECURSIVE {name} ({columns}) AS ({query}) SELECT {columns} FROM {name}")
+}
+
 impl Parser<'_> {
     pub(super) fn create_view(&mut self) -> Result<Statement> {
         self.expect_word("create")?;
         let or_replace = self.words(&["or", "replace"]);
+        let recursive = self.word("recursive");
         let materialized = self.word("materialized");
         if !self.word("view") {
             return Err(self.unexpected(&self.inner.peek_token()));
@@ -20,14 +28,21 @@ impl Parser<'_> {
         }
         let if_not_exists = materialized && self.words(&["if", "not", "exists"]);
         let name = self.relation()?;
-        let columns = self.optional_columns()?;
+        let mut columns = self.optional_columns()?;
+        if recursive && columns.is_empty() {
+            return Err(self.unexpected(&self.inner.peek_token()));
+        }
         if self.peek_word("with") {
             return Err(SqlError::unsupported("options of a view are not supported"));
         }
         self.expect_word("as")?;
         let start = self.offset();
-        let query = self.query()?;
-        let query_text = self.text_since(start);
+        let mut query = self.query()?;
+        let mut query_text = self.text_since(start);
+        if recursive {
+            query_text = recursive_query(&name, &std::mem::take(&mut columns), &query_text);
+            query = super::parse_query(&query_text)?;
+        }
         if materialized && !self.words(&["with", "data"]) && self.peek_word("with") {
             return Err(SqlError::unsupported("WITH NO DATA is not supported"));
         }

@@ -14,6 +14,9 @@ use crate::bind::functions::FUNCTIONS;
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
+/// What can do what PostgreSQL's form cannot.
+pub(super) const MUTUAL_HINT: &str = "WITH MUTUALLY RECURSIVE name (column type, …) AS (…) takes references of any form.";
+
 /// Where a reference stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -159,7 +162,7 @@ impl<'a> References<'a> {
     fn self_reference(&mut self, name: &str, place: Place) -> Result<()> {
         let wrong = |place: &str| {
             let message = format!("recursive reference to query \"{name}\" must not appear {place}");
-            Err(SqlError::new(code::INVALID_RECURSION, message))
+            Err(SqlError::new(code::INVALID_RECURSION, message).with_hint(MUTUAL_HINT))
         };
         match place {
             Place::NonRecursiveTerm => return wrong("within its non-recursive term"),
@@ -198,7 +201,7 @@ impl<'a> References<'a> {
             match factor {
                 TableFactor::Table { name, .. } if name.to_string() == self.work_name && aggregates(select) => {
                     let message = "aggregate functions are not allowed in a recursive query's recursive term";
-                    return Err(SqlError::new(code::INVALID_RECURSION, message));
+                    return Err(SqlError::new(code::INVALID_RECURSION, message).with_hint(MUTUAL_HINT));
                 }
                 TableFactor::Derived { subquery, .. } => self.check_aggregates(&subquery.body)?,
                 TableFactor::NestedJoin { table_with_joins, .. } => self.check_from(select, table_with_joins)?,

@@ -292,6 +292,66 @@ Loop #3: r (a), set: iterations kept, rows may go [distinct]
 }
 
 #[test]
+fn bindings_see_those_before_them_in_this_iteration_and_the_others_in_the_one_before() {
+    check(
+        "WITH MUTUALLY RECURSIVE (RETURN AT RECURSION LIMIT 9) \
+            odd (a int, b int) AS (SELECT src, dst FROM edges UNION SELECT even.a, e.dst FROM even JOIN edges e ON even.b = e.src), \
+            even (a int, b int) AS (SELECT odd.a, e.dst FROM odd JOIN edges e ON odd.b = e.src) \
+         SELECT * FROM odd",
+        "
+Leave #11 [distinct]
+  Map #8: project src as a, dst as b [distinct]
+    Distinct #7 [distinct]
+      Union #6 → workers by (src, dst)
+        Enter #5
+          Map #1: project src, dst
+            Source #0: edges (src, dst)
+        Join #4: left.b = right.src, then project a as src, dst
+          Map #3: filter b IS NOT NULL → workers by (b)
+            Variable #2: even (a, b), one iteration before, at most 9 iterations, then it returns
+              goes round from → workers by (a, b)
+                Join #10: left.b = right.src, then project a, dst as b
+                  Map #9: filter b IS NOT NULL [distinct] → workers by (b)
+                    Map #8, as above
+                  Source #0, as above → workers by (src)
+          Source #0, as above → workers by (src)",
+    );
+}
+
+#[test]
+fn rows_without_a_partner_are_rows_less_those_with_one() {
+    check(
+        "SELECT src FROM edges WHERE src NOT IN (SELECT dst FROM log)",
+        "
+Union #5
+  Source #0: edges (src)
+  Negate #4
+    Join #3: left.src = right.dst, then project src
+      Source #0, as above → workers by (src)
+      Distinct #2 [append-only, distinct] → workers by (dst)
+        Source #1: log (dst) [append-only] → workers by (dst)",
+    );
+    let nodes = |sql: &str, operator: &str| plan(sql).nodes.iter().filter(|n| n.operator.name() == operator).count();
+    let of = |condition: &str| nodes(&format!("SELECT src FROM edges WHERE {condition}"), "Negate");
+    assert_eq!(of("NOT EXISTS (SELECT 1 FROM weights WHERE node = src)"), 1);
+    assert_eq!(of("src NOT IN (SELECT node FROM weights)"), 2, "the subquery may have a NULL");
+    let of = |kind: &str| nodes(&format!("SELECT src, w FROM edges {kind} JOIN weights ON src = node"), "Negate");
+    assert_eq!([of("LEFT"), of("RIGHT"), of("FULL"), of("INNER")], [1, 1, 2, 0]);
+}
+
+#[test]
+fn a_term_that_a_head_cannot_do_is_a_recursion_of_one_binding() {
+    let variables = |step: &str| {
+        let sql = format!("WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM edges UNION {step}) SELECT * FROM r");
+        plan(&sql).nodes.iter().filter(|n| n.operator.name() == "Variable").count()
+    };
+    assert_eq!(variables("SELECT r.a, e.dst FROM r JOIN edges e ON r.b = e.src"), 0);
+    assert_eq!(variables("SELECT r.a, e.dst FROM r LEFT JOIN edges e ON r.b = e.src"), 1);
+    assert_eq!(variables("SELECT r.a, r.b + 1 FROM r WHERE r.b NOT IN (SELECT src FROM edges)"), 1);
+    assert_eq!(variables("SELECT b, a FROM (SELECT a, b FROM r UNION ALL SELECT src, dst FROM log) u"), 1);
+}
+
+#[test]
 fn a_recursion_that_is_named_twice_is_one_loop() {
     let closure =
         "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM edges UNION SELECT r.a, e.dst FROM r JOIN edges e ON r.b = e.src)";

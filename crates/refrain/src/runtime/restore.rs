@@ -52,7 +52,9 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
             // One that was captured before its first tick has read nothing: it begins anew.
             Some(entry) if entry.tick.0 > 0 => {
                 let restored = restore_dataflow(shared, entry, contents.epoch, &plan).await?;
-                View::restored(runtime, view, id, plan, sources, restored)
+                let view = View::restored(runtime, view, id, plan, sources, restored);
+                view.show_iterations(&entry.loops);
+                view
             }
             _ => View::new(runtime, view, id, plan, sources, contents.epoch),
         });

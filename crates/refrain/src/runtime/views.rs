@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use refrain_checkpoint::LoopEntry;
 use refrain_dataflow::{Captured, Control, Events, Order, Restored, TickEnd};
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
@@ -120,6 +121,15 @@ impl View {
         let (plan, dictionary) = (Arc::clone(&view.plan), Arc::clone(&runtime.dictionary));
         view.control = Control::new(dataflow, plan, dictionary, runtime.workers, events, Some(restored));
         view
+    }
+
+    /// Shows how far each loop had come when it was captured, until it goes on.
+    pub fn show_iterations(&self, captured: &[LoopEntry]) {
+        for (node, number) in self.plan.loop_keepers() {
+            if let Some(entry) = captured.iter().find(|entry| entry.operator == StreamPlan::operator_id(node)) {
+                self.control.loops[number].iteration.fetch_max(u64::from(entry.iteration), Ordering::Relaxed);
+            }
+        }
     }
 
     /// What the view's loops are doing.

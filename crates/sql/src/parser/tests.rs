@@ -125,3 +125,52 @@ fn errors_say_where() {
         assert_eq!(error(sql), expected, "{sql}");
     }
 }
+
+/// `WITH MUTUALLY RECURSIVE` becomes what sqlparser knows, wherever it stands, and a name stays a name.
+#[test]
+fn mutual_recursion_is_a_mark_on_recursive() {
+    use super::mutually::{Limit, take_mark};
+    let marks = |sql: &str| {
+        let Statement::Query(mut query) = one(sql) else { panic!("{sql}") };
+        let with = query.with.as_mut().expect("there is a WITH clause");
+        let mark = take_mark(with);
+        let names = with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()).collect::<Vec<_>>();
+        (mark, with.recursive, names.join(" "))
+    };
+    let names = || "a b".to_owned();
+    let bindings = "a (x int) AS (SELECT 1), b (y text) AS (SELECT y FROM b) SELECT 1";
+    assert_eq!(marks(&format!("WITH MUTUALLY RECURSIVE {bindings}")), (Some(None), true, names()));
+    let limit = |iterations, fails| Some(Some(Limit { iterations, fails }));
+    for (options, mark) in [
+        ("(RECURSION LIMIT 7)", limit(7, true)),
+        ("(error at recursion limit = 1)", limit(1, true)),
+        ("( RETURN AT RECURSION LIMIT 4294967295 ) -- all of them\n", limit(u32::MAX, false)),
+    ] {
+        assert_eq!(marks(&format!("with mutually /* both */ recursive {options} {bindings}")), (mark, true, names()));
+    }
+    assert_eq!(
+        marks("WITH mutually AS (SELECT 1), recursive AS (SELECT 2) SELECT 1"),
+        (None, false, "mutually recursive".to_owned())
+    );
+    assert_eq!(marks("WITH RECURSIVE mutually AS (SELECT 1) SELECT 1"), (None, true, "mutually".to_owned()));
+    assert_eq!(
+        error("WITH MUTUALLY RECURSIVE (RECURSION LIMIT x) a (x int) AS (SELECT 1) SELECT 1"),
+        "42601: syntax error at or near \"x\" at 1:42"
+    );
+    assert_eq!(error("WITH MUTUALLY RECURSIVE (RECURSION LIMIT"), "42601: syntax error at end of input");
+    assert_eq!(
+        error("WITH MUTUALLY RECURSIVE (RECURSION LIMIT 4294967296) a (x int) AS (SELECT 1) SELECT 1"),
+        "22023: recursion limit 4294967296 is not between 1 and 4294967295 at 1:42"
+    );
+}
+
+#[test]
+fn a_recursive_view_is_a_query_of_its_name() {
+    let Statement::CreateView(view) = one("CREATE RECURSIVE VIEW v (\"A\", b) AS SELECT 1, 2 UNION SELECT 3, b FROM v") else {
+        panic!()
+    };
+    let text = "WITH RECURSIVE \"v\" (\"A\", \"b\") AS (SELECT 1, 2 UNION SELECT 3, b FROM v) SELECT \"A\", \"b\" FROM \"v\"";
+    assert_eq!((view.columns.is_empty(), view.query_text.as_str()), (true, text));
+    assert!(matches!(one("CREATE RECURSIVE MATERIALIZED VIEW v (a) AS SELECT 1"), Statement::CreateMaterializedView(_)));
+    assert_eq!(error("CREATE RECURSIVE VIEW v AS SELECT 1"), "42601: syntax error at or near \"AS\" at 1:25");
+}

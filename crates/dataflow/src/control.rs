@@ -118,10 +118,14 @@ pub struct LoopGauge {
 }
 
 impl LoopGauge {
-    /// Corrects what one operator has contributed: rows to be released, held, in the log, and bytes of the log.
-    pub(crate) fn shift(&self, before: &[i64; 4], now: &[i64; 4]) {
+    /// Corrects what one operator has contributed, which is `reported`: it has so many rows to release, and this loop log.
+    pub(crate) fn report(&self, reported: &mut [i64; 4], waiting: usize, log: &[Delta], is_held: bool) {
+        let log_rows = log.iter().map(Delta::num_rows).sum::<usize>();
+        let log_bytes = log.iter().map(Delta::size_bytes).sum::<usize>();
+        let held = if is_held { waiting + log_rows } else { 0 };
+        let now = [waiting, held, log_rows, log_bytes].map(|n| i64::try_from(n).expect("fits memory"));
         let counters = [&self.frontier_rows, &self.held_rows, &self.log_rows, &self.log_bytes];
-        for ((counter, before), now) in counters.into_iter().zip(before).zip(now) {
+        for ((counter, before), now) in counters.into_iter().zip(std::mem::replace(reported, now)).zip(now) {
             if now != before {
                 counter.fetch_add(now - before, Ordering::Relaxed);
             }

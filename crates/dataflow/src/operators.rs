@@ -15,6 +15,7 @@ use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::progress::Antichain;
+use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
 use refrain_plan::Exchange;
@@ -149,6 +150,32 @@ pub(crate) fn connect<'scope>(
         }
         Exchange::Broadcast => inbox(builder.new_input_connection(stream, DistributorPact(|_| ToAll), paths)),
     }
+}
+
+/// A stateless operator: gives what `each` makes of every delta, if it is anything.
+pub(crate) fn stateless<'scope>(
+    name: &str,
+    input: Edge<'scope>,
+    exchange: &Exchange,
+    schema: &arrow::datatypes::SchemaRef,
+    each: impl Fn(Delta) -> Delta + 'static,
+) -> Edge<'scope> {
+    let mut builder = OperatorBuilder::new(name.into(), input.scope());
+    let (mut out, stream) = output(&mut builder);
+    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |_| {
+        move |_| {
+            let mut out = out.activate();
+            inbox(&mut |capability, delta| {
+                let delta = each(delta);
+                if !delta.is_empty() {
+                    out.session_with_builder(&capability).give_container(&mut delta.into());
+                }
+            });
+        }
+    });
+    stream
 }
 
 /// Adds an output that is connected to no input yet.

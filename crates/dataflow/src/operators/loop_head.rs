@@ -261,12 +261,8 @@ impl Head {
 
     /// Shows the gauges what this worker has.
     fn report(&mut self) {
-        let log_rows = self.log.iter().map(Delta::num_rows).sum::<usize>();
-        let log_bytes = self.log.iter().map(Delta::size_bytes).sum::<usize>();
-        let held = if self.held.is_some() { self.held_rows() } else { 0 };
-        let now = [self.rows.frontier_rows(), held, log_rows, log_bytes].map(|n| i64::try_from(n).expect("fits memory"));
-        let before = std::mem::replace(&mut self.reported, now);
-        self.gauge().shift(&before, &now);
+        let gauge = &self.context.control.loops[self.index];
+        gauge.report(&mut self.reported, self.rows.frontier_rows(), &self.log, self.held.is_some());
     }
 
     fn restore(&mut self, other_placement: &Exchange) {

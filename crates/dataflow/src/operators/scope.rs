@@ -5,26 +5,16 @@ use refrain_types::Delta;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
-use super::{Context, Edge, Outstanding, connect, output};
+use super::{Context, Edge, Outstanding, connect, output, stateless};
 use crate::time::Path;
 
 /// Rows of `input`, which stands outside, inside a loop.
 pub(crate) fn enter<'scope>(context: &Context, input: Edge<'scope>, schema: &arrow::datatypes::SchemaRef) -> Edge<'scope> {
     let outstanding = context.outstanding.clone();
-    let mut builder = OperatorBuilder::new("Enter".into(), input.scope());
-    let (mut out, stream) = output(&mut builder);
-    let mut inbox = connect(&mut builder, input, &Exchange::Stay, schema, &[Path::default()]);
-    builder.set_notify_for(0, FrontierInterest::Never);
-    builder.build(move |_| {
-        move |_| {
-            let mut out = out.activate();
-            inbox(&mut |capability, delta| {
-                outstanding.sent(delta.num_rows());
-                out.session_with_builder(&capability).give_container(&mut delta.into());
-            });
-        }
-    });
-    stream
+    stateless("Enter", input, &Exchange::Stay, schema, move |delta| {
+        outstanding.sent(delta.num_rows());
+        delta
+    })
 }
 
 /// Rows of `input`, which stands in the loop at `depth`, outside it. `inside` counts the rows on the edges of that loop.

@@ -27,6 +27,7 @@ use crate::time::{Path, Time};
 
 pub(crate) mod aggregate;
 pub(crate) mod distinct;
+mod growth;
 pub(crate) mod join;
 pub(crate) mod loop_head;
 pub(crate) mod map;

@@ -13,7 +13,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 
 use crate::{
-    Aggregate, AggregateFunction, Exchange, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan,
+    Aggregate, AggregateFunction, Exchange, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RecursionLimit,
+    RowFunction, Step, StreamPlan,
 };
 
 /// The text of a plan, one line for each row of EXPLAIN's result.
@@ -116,22 +117,36 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             String::new()
         }
         Operator::Variable(variable) => {
-            let limit = variable.limit.map_or(String::new(), |limit| {
-                let then = if limit.fails { "then it fails" } else { "then it returns" };
-                format!(", at most {} iterations, {then}", limit.iterations)
-            });
-            format!("{} ({}), one iteration before{limit}", variable.name, all_names(&node.schema))
+            format!("{} ({}), one iteration before{}", variable.name, all_names(&node.schema), limit(variable.limit))
         }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
-        Operator::LoopHead(head) => format!("{} ({}), {}", head.name, all_names(&head.variable), describe_kind(head.kind)),
+        Operator::LoopHead(head) => {
+            format!("{} ({}), {}{}", head.name, all_names(&head.variable), describe_kind(head), limit(head.limit))
+        }
     }
 }
 
-fn describe_kind(kind: LoopKind) -> &'static str {
-    match kind {
-        LoopKind::Set => "set: iterations kept, rows may go",
-        LoopKind::MonotoneSet => "monotone set: append-only inputs, no iterations kept",
-        LoopKind::Bag => "bag: derivations counted, no iterations kept",
+fn limit(limit: Option<RecursionLimit>) -> String {
+    limit.map_or(String::new(), |limit| {
+        let then = if limit.fails { "then it fails" } else { "then it returns" };
+        format!(", at most {} iterations, {then}", limit.iterations)
+    })
+}
+
+fn describe_kind(head: &LoopHead) -> String {
+    match &head.kind {
+        LoopKind::Set => "set: iterations kept, rows may go".to_owned(),
+        LoopKind::MonotoneSet => "monotone set: append-only inputs, no iterations kept".to_owned(),
+        LoopKind::Bag => "bag: derivations counted by iteration".to_owned(),
+        LoopKind::Keyed(key) => {
+            let name = |column: usize| head.variable.field(column).name().as_str();
+            let row = match key.winner {
+                KeyWinner::Latest => "latest row".to_owned(),
+                KeyWinner::Least(column) => format!("row of least {}", name(column)),
+                KeyWinner::Greatest(column) => format!("row of greatest {}", name(column)),
+            };
+            format!("one row by ({}), the {row}: iterations kept, rows may go", names(&head.variable, &key.columns))
+        }
     }
 }
 

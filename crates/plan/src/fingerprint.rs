@@ -61,8 +61,13 @@ fn operator(operator: &Operator) -> String {
         Operator::Aggregate(aggregate) => format!("aggregate {} {:?}", aggregate.keys, aggregate.calls),
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));
-            let (id, kind, partition, stays, stage) = (head.id, head.kind, &head.partition, head.stays, row_function(&head.stage));
-            format!("loop {id} {kind:?} {} {partition:?} {stays} {join:?} {stage} {:?}", schema(&head.variable), head.feedback)
+            let (id, kind, partition, stays, stage) = (head.id, &head.kind, &head.partition, head.stays, row_function(&head.stage));
+            let limit = head.limit.map_or(String::new(), |limit| format!(" {limit:?}"));
+            format!(
+                "loop {id} {kind:?} {} {partition:?} {stays} {join:?} {stage} {:?}{limit}",
+                schema(&head.variable),
+                head.feedback
+            )
         }
         Operator::LoopBody => "body".to_owned(),
         Operator::Variable(variable) => {

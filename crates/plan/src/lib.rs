@@ -17,7 +17,7 @@ pub use explain::explain;
 pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
-    Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, NodeId, Operator, Properties,
-    RecursionLimit, StreamPlan, Variable,
+    Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId,
+    Operator, Properties, RecursionLimit, StreamPlan, Variable,
 };
 pub use validate::validate;

@@ -172,6 +172,8 @@ pub struct LoopHead {
     pub stage: RowFunction,
     /// The node whose output goes round, exchanged by `partition`; `None` when the stage's own output does.
     pub feedback: Option<NodeId>,
+    /// How often the recursion may go round. Only where iterations are kept.
+    pub limit: Option<RecursionLimit>,
 }
 
 /// A binding of a recursion of any form: several references, other bindings beside it, operators that are not monotone.
@@ -202,14 +204,36 @@ pub struct RecursionLimit {
 }
 
 /// How a loop head treats its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LoopKind {
     /// `UNION` over changing input: a set, kept with the iterations that derive each row.
     Set,
     /// `UNION` over append-only input with a monotone body: a set and nothing else.
     MonotoneSet,
-    /// `UNION ALL`: a bag, without iterations.
+    /// `UNION ALL`: a bag, kept with the iterations that derive each row.
     Bag,
+    /// `USING KEY`: one row for each key, kept with the iterations that derive its candidates.
+    Keyed(LoopKey),
+}
+
+/// The key of a keyed recursion. Only a row that takes its key goes round.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoopKey {
+    /// Its columns. The loop is divided by some of them.
+    pub columns: Vec<usize>,
+    /// Which of the rows that are derived for a key takes it, and the rows that had it before.
+    pub winner: KeyWinner,
+}
+
+/// Which row takes a key. Of rows that are equal in this, the first by the other columns does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyWinner {
+    /// One that is derived later, and is another.
+    Latest,
+    /// The one with the least value in this column; NULL is never less.
+    Least(usize),
+    /// The one with the greatest value in this column; NULL is never greater.
+    Greatest(usize),
 }
 
 /// The join that a loop head computes itself. Its other side is the head's second input.

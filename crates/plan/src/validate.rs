@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
-use crate::{Exchange, LoopHead, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
+use crate::{Exchange, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
 
 /// Checks all invariants of a plan.
 ///
@@ -31,6 +31,8 @@ pub fn validate(plan: &StreamPlan) -> Result<(), String> {
             "a side is broadcast only to a loop whose rows stay, and those take the columns of its partition over",
             stays_fits(plan, id, node),
         )?;
+        holds("its iterations are kept where they are limited", limit_fits(node))?;
+        holds("the rows of a key of a loop are on one worker", key_meets(node))?;
         holds("what comes back to the loop is its variable, from inside its scope", feedback_fits(plan, id, node))?;
     }
     holds_for_root(plan)
@@ -146,6 +148,25 @@ fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
     let sources = head.stage.column_sources(stage_input(plan, id, head).fields().len());
     let taken_over = head.partition.iter().all(|column| sources.get(*column) == Some(&Some(*column)));
     if head.stays { head.feedback.is_none() && taken_over } else { !broadcast }
+}
+
+fn limit_fits(node: &Node) -> bool {
+    match &node.operator {
+        Operator::LoopHead(head) => head.limit.is_none() || head.kind != LoopKind::MonotoneSet,
+        _ => true,
+    }
+}
+
+/// A keyed loop is divided by some columns of its key, and the column that decides is not one of them.
+fn key_meets(node: &Node) -> bool {
+    let Operator::LoopHead(LoopHead { kind: LoopKind::Keyed(key), partition, variable, .. }) = &node.operator else { return true };
+    let decides = match key.winner {
+        KeyWinner::Latest => None,
+        KeyWinner::Least(column) | KeyWinner::Greatest(column) => Some(column),
+    };
+    partition.iter().all(|column| key.columns.contains(column))
+        && in_range(&key.columns, variable)
+        && decides.is_none_or(|column| in_range(&[column], variable) && !key.columns.contains(&column))
 }
 
 fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {

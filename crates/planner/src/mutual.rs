@@ -8,11 +8,11 @@ use std::collections::HashMap;
 
 use datafusion_expr::TableScan;
 use refrain_plan::{Exchange, Node, NodeId, Operator, Properties, RecursionLimit, Variable};
-use refrain_sql::{Binding, Limit, MutualNode, RecursionNode, Result, SqlError, WorkTable};
+use refrain_sql::{Binding, MutualNode, RecursionNode, Result, SqlError, WorkTable};
 use refrain_types::{LoopId, SqlState};
 
 use crate::lower::Lowering;
-use crate::recursion::scan_function;
+use crate::recursion::{limited, scan_function};
 use crate::refuse;
 
 /// A recursion of several bindings as far as it is lowered.
@@ -46,7 +46,7 @@ impl Lowering<'_> {
         let block = &mutual.block;
         let loop_id = self.builder.next_loop();
         let bindings = block.bindings.iter().map(|binding| (binding.id, State::default())).collect();
-        let limit = block.limit.map(|Limit { iterations, fails }| RecursionLimit { iterations, fails });
+        let limit = block.limit.map(limited);
         self.mutuals.insert(block.id, Mutual { loop_id, limit, bindings });
         for (binding, plan) in block.bindings.iter().zip(&mutual.plans) {
             let node = self.lower(plan)?;
@@ -72,7 +72,7 @@ impl Lowering<'_> {
     pub(crate) fn general(&mut self, recursion: &RecursionNode, base: NodeId) -> Result<NodeId> {
         let (id, loop_id) = (recursion.id, self.builder.next_loop());
         let bindings = HashMap::from([(id, State::default())]);
-        self.mutuals.insert(id, Mutual { loop_id, limit: None, bindings });
+        self.mutuals.insert(id, Mutual { loop_id, limit: recursion.limit.map(limited), bindings });
         let step = self.lower(&recursion.step)?;
         let all = self.union_of(vec![base, step], recursion.variable())?;
         if self.builder.node(all).scope != [loop_id] {

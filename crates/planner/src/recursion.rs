@@ -8,9 +8,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, Join, JoinType, LogicalPlan};
-use refrain_plan::{Exchange, FusedJoin, LoopHead, LoopKind, Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
-use refrain_sql::{RecursionNode, Result, SqlError, WorkTable};
+use datafusion_physical_expr::expressions::Literal;
+use refrain_plan::{
+    Exchange, FusedJoin, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId, Operator, Projected, Properties, RecursionLimit,
+    RowFunction, Step,
+};
+use refrain_sql::{Limit, RecursionKey, RecursionNode, Result, SqlError, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::conforming;
@@ -47,10 +52,15 @@ impl Lowering<'_> {
         let base = if recursion.distinct { self.canonical(base) } else { base };
         let Some(path) = path_to(&recursion.step, recursion.id) else { return self.without_step(recursion, base) };
         if check_path(recursion, &path)? == Form::General {
+            if recursion.key.is_some() {
+                return Err(refuse::in_keyed_recursion(&recursion.name));
+            }
             return self.general(recursion, base);
         }
 
-        let append_only = self.sides_append_only(&path)? && self.builder.node(base).properties.append_only;
+        // A key's row is replaced, whatever its inputs do; and without iterations nothing could be limited.
+        let grows = recursion.key.is_none() && recursion.limit.is_none();
+        let append_only = self.sides_append_only(&path)? && grows && self.builder.node(base).properties.append_only;
         let mut start = self.start(&variable, &path)?;
         let whole = start.done == path.len();
         if whole {
@@ -58,14 +68,17 @@ impl Lowering<'_> {
             start.stage.steps.extend(closing.steps);
         }
         let stage = simplified(std::mem::take(&mut start.stage), self.stage_width(&variable, start.join.as_ref()));
-        let kind = match (recursion.distinct, append_only) {
-            (false, _) => LoopKind::Bag,
-            (true, true) => LoopKind::MonotoneSet,
-            (true, false) => LoopKind::Set,
+        let kind = match (&recursion.key, recursion.distinct, append_only) {
+            (Some(key), ..) => LoopKind::Keyed(loop_key(key)),
+            (None, false, _) => LoopKind::Bag,
+            (None, true, true) => LoopKind::MonotoneSet,
+            (None, true, false) => LoopKind::Set,
         };
         let width = self.stage_width(&variable, start.join.as_ref());
         let join = start.join.as_ref().map(|(join, _)| join);
-        let division = Division::of(&variable, join, whole.then(|| stage.column_sources(width)), |column| {
+        let all = (0..variable.fields().len()).collect::<Vec<_>>();
+        let together = recursion.key.as_ref().map_or(&all, |key| &key.columns);
+        let division = Division::of(together, join, whole.then(|| stage.column_sources(width)), |column| {
             self.builder.has_one_value(base, column)
         });
         let head = self.head(recursion, base, kind, append_only, start.join, (stage, division));
@@ -85,12 +98,24 @@ impl Lowering<'_> {
         }
         match step {
             LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
-                let node = if recursion.distinct { self.builder.distinct(base) } else { base };
+                let node = match &recursion.key {
+                    Some(key) => self.without_rounds(recursion, base, key),
+                    None if recursion.distinct => self.builder.distinct(base),
+                    None => base,
+                };
                 self.recursions.insert(recursion.id, node);
                 Ok(node)
             }
             _ => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("recursive query \"{}\" lost its reference", recursion.name))),
         }
+    }
+
+    /// A keyed recursion of its base alone: one row for each key of it.
+    fn without_rounds(&mut self, recursion: &RecursionNode, base: NodeId, key: &RecursionKey) -> NodeId {
+        let nothing = Step::Filter(Arc::new(Literal::new(ScalarValue::from(false))));
+        let division = Division { partition: key.columns.clone(), stays: true };
+        let kind = LoopKind::Keyed(loop_key(key));
+        self.head(recursion, base, kind, false, None, (RowFunction { steps: vec![nothing] }, division))
     }
 
     /// Rows of a set: equal values are equal rows.
@@ -219,6 +244,7 @@ impl Lowering<'_> {
             join: join.map(|(join, _)| join),
             stage,
             feedback: None,
+            limit: recursion.limit.map(limited),
         };
         self.builder.add(Node { operator: Operator::LoopHead(head), inputs, schema: variable, scope: Vec::new(), properties })
     }
@@ -245,6 +271,20 @@ impl Lowering<'_> {
         let last = self.builder.conform(last?, recursion.variable());
         Ok(if recursion.distinct { self.canonical(last) } else { last })
     }
+}
+
+/// The limit as a plan has it.
+pub(crate) fn limited(Limit { iterations, fails }: Limit) -> RecursionLimit {
+    RecursionLimit { iterations, fails }
+}
+
+fn loop_key(key: &RecursionKey) -> LoopKey {
+    let winner = match key.winner {
+        refrain_sql::KeyWinner::Latest => KeyWinner::Latest,
+        refrain_sql::KeyWinner::Least(column) => KeyWinner::Least(column),
+        refrain_sql::KeyWinner::Greatest(column) => KeyWinner::Greatest(column),
+    };
+    LoopKey { columns: key.columns.clone(), winner }
 }
 
 /// The nodes from a plan down to the scan of a work table.

@@ -96,3 +96,11 @@ pub(crate) fn in_recursion(name: &str, what: &str) -> SqlError {
     SqlError::unsupported(format!("{what} over the reference of recursive query \"{name}\" to itself is not supported"))
         .with_hint("Between the reference and the top of the recursive term, use WHERE, expressions and inner joins.")
 }
+
+/// The error for a recursive term that a keyed recursion cannot have.
+pub(crate) fn in_keyed_recursion(name: &str) -> SqlError {
+    SqlError::unsupported(format!(
+        "UNION or a join that keeps rows without a partner in the recursive term of query \"{name}\" is not supported with USING KEY"
+    ))
+    .with_hint("WITH MUTUALLY RECURSIVE name (column type, …) AS (…) with GROUP BY can do it.")
+}

@@ -164,9 +164,9 @@ Loop #1: r (a, b), set: iterations kept, rows may go [distinct]
 #[test]
 fn append_only_inputs_make_a_monotone_loop() {
     check(
-        "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM log UNION SELECT e.src, r.b FROM log e JOIN r ON r.a = e.dst) SELECT a FROM r WHERE b = 3",
+        "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM log UNION SELECT e.src, r.b FROM log e JOIN r ON r.a = e.dst) SELECT a FROM r WHERE a + b = 3",
         "
-Map #2: filter b = 3, then project a [append-only]
+Map #2: filter a + b = 3, then project a [append-only]
   Loop #1: r (a, b), monotone set: append-only inputs, no iterations kept [append-only, distinct]
     starts from
       Source #0: log (src, dst) [append-only] → workers by (dst)
@@ -175,7 +175,7 @@ Map #2: filter b = 3, then project a [append-only]
     then project src as a, b
     goes round without an exchange, on workers by (b)",
     );
-    let kind = |sql: &str| plan(sql).loop_heads().next().unwrap().1.kind;
+    let kind = |sql: &str| plan(sql).loop_heads().next().unwrap().1.kind.clone();
     let of = |base: &str, other: &str| {
         let sql = format!(
             "WITH RECURSIVE r(a) AS (SELECT src FROM {base} UNION SELECT dst FROM r JOIN {other} o ON r.a = o.src) SELECT * FROM r"
@@ -188,12 +188,106 @@ Map #2: filter b = 3, then project a [append-only]
     assert_eq!(grouped, LoopKind::Set);
 }
 
+/// From either end, a closure begins with the rows that the condition is on; and so does a keyed recursion, in a column of its key.
+#[test]
+fn a_condition_moves_into_a_recursion() {
+    let right = "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM edges UNION SELECT r.a, e.dst FROM r JOIN edges e ON r.b = e.src)";
+    let left = "WITH RECURSIVE r(a, b) AS (SELECT src, dst FROM edges UNION SELECT e.src, r.b FROM edges e JOIN r ON e.dst = r.a)";
+    for closure in [right, left] {
+        check(
+            &format!("{closure} SELECT b FROM r WHERE a = 7"),
+            "
+Map #3: project b
+  Loop #2: r (a, b), set: iterations kept, rows may go [distinct]
+    starts from
+      Map #1: filter src = 7 → workers by (dst)
+        Source #0: edges (src, dst)
+    joins r.b = other.src, in the loop's own row store
+      Source #0, as above → workers by (src)
+    then project a, dst as b
+    goes round to workers by (b)",
+        );
+        check(
+            &format!("{closure} SELECT a FROM r WHERE b = 7"),
+            "
+Map #3: project a
+  Loop #2: r (a, b), set: iterations kept, rows may go [distinct]
+    starts from
+      Map #1: filter dst = 7 → workers by (src)
+        Source #0: edges (src, dst)
+    joins r.a = other.dst, in the loop's own row store
+      Source #0, as above → workers by (dst)
+    then project src as a, b
+    goes round to workers by (a)",
+        );
+        // Whoever reads all of it computes it once for all.
+        let shared = plan(&format!("{closure} SELECT x.a FROM r x JOIN r y ON x.b = y.b WHERE x.a = 7"));
+        assert_eq!(shared.loop_heads().count(), 1, "{closure}");
+        let apart = plan(&format!("{closure} SELECT x.a FROM r x JOIN r y ON x.b = y.b WHERE x.a = 7 AND y.a = 8"));
+        assert_eq!(apart.loop_heads().count(), 2, "{closure}");
+    }
+    check(
+        "WITH RECURSIVE d(a, b, cost) USING KEY (a, b, min(cost)) AS (SELECT src, dst, 1 FROM edges
+         UNION SELECT d.a, e.dst, d.cost + 1 FROM d JOIN edges e ON e.src = d.b) SELECT b, cost FROM d WHERE a = 7 AND cost > 2",
+        "
+Map #3: filter cost > 2, then project b, cost
+  Loop #2: d (a, b, cost), one row by (a, b), the row of least cost: iterations kept, rows may go [distinct]
+    starts from
+      Map #1: filter src = 7, then project src as a, dst as b, 1 as cost → workers by (b)
+        Source #0: edges (src, dst)
+    joins d.b = other.src, in the loop's own row store
+      Source #0, as above → workers by (src)
+    then project a, dst as b, cost + 1 as cost
+    goes round to workers by (b)",
+    );
+}
+
+#[test]
+fn a_keyed_recursion_is_a_loop_with_one_row_for_each_key() {
+    check(
+        "WITH RECURSIVE d(node, cost) USING KEY (node, min(cost)) AS (SELECT 1, 0
+         UNION SELECT e.dst, d.cost + 1 FROM d JOIN edges e ON e.src = d.node) SELECT node, cost FROM d",
+        "
+Loop #3: d (node, cost), one row by (node), the row of least cost: iterations kept, rows may go [distinct]
+  starts from
+    Map #1: project 1 as node, 0 as cost [append-only] → workers by (node)
+      Constant #0: 1 row [append-only, distinct]
+  joins d.node = other.src, in the loop's own row store
+    Source #2: edges (src, dst) → workers by (src)
+  then project dst as node, cost + 1 as cost
+  goes round to workers by (node)",
+    );
+    assert_eq!(
+        error(
+            "WITH RECURSIVE d(a) USING KEY (a) AS (SELECT 1 UNION SELECT e.dst FROM d LEFT JOIN edges e ON e.src = d.a) SELECT * FROM d"
+        ),
+        "0A000: UNION or a join that keeps rows without a partner in the recursive term of query \"d\" is not supported with USING KEY"
+    );
+}
+
+#[test]
+fn a_limited_recursion_keeps_iterations() {
+    let head = |limit: &str, union: &str| {
+        let sql = format!("WITH RECURSIVE {limit} r(a) AS (SELECT src FROM log {union} SELECT a + 1 FROM r) SELECT * FROM r");
+        explain(&plan(&sql)).lines().next().map(str::to_owned).unwrap()
+    };
+    assert_eq!(head("", "UNION"), "Loop #1: r (a), monotone set: append-only inputs, no iterations kept [append-only, distinct]");
+    assert_eq!(
+        head("(RETURN AT RECURSION LIMIT 5)", "UNION"),
+        "Loop #1: r (a), set: iterations kept, rows may go, at most 5 iterations, then it returns [distinct]"
+    );
+    assert_eq!(
+        head("(RECURSION LIMIT 5)", "UNION ALL"),
+        "Loop #1: r (a), bag: derivations counted by iteration, at most 5 iterations, then it fails"
+    );
+}
+
 #[test]
 fn union_all_is_a_bag() {
     check(
         "WITH RECURSIVE t(n) AS (SELECT 1::bigint UNION ALL SELECT n + 1 FROM t) SELECT n FROM t",
         "
-Loop #2: t (n), bag: derivations counted, no iterations kept [append-only]
+Loop #2: t (n), bag: derivations counted by iteration [append-only]
   starts from
     Map #1: project 1 as n [append-only] → workers by (n)
       Constant #0: 1 row [append-only, distinct]

@@ -29,7 +29,7 @@ pub use error::{Result, SqlError};
 pub use optimize::{optimize_query, optimize_view};
 pub use parser::parse;
 pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate};
-pub use recursion::{Binding, Limit, MutualBlock, MutualNode, RecursionNode};
+pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};
 pub use source::{RelationSource, WorkTable};
 pub use statement::Statement;
 pub use types::SqlType;

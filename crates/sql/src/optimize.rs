@@ -23,6 +23,7 @@ use crate::bind::errors::from_datafusion;
 use crate::error::{Result, SqlError};
 
 mod constants;
+mod restrict;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +41,7 @@ pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
         .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
     let bound = Arc::clone(plan.schema());
     let plan = analyze(plan)?;
-    let plan = Optimizer::with_rules(view_rules()).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)?;
+    let plan = optimize(&Optimizer::with_rules(view_rules()), plan, &context)?;
     keep_types(plan, &bound)
 }
 
@@ -55,8 +56,19 @@ pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut rules = Optimizer::new().rules;
     // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-    let plan = Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)?;
+    let plan = optimize(&Optimizer::with_rules(rules), plan, &context)?;
     keep_types(plan, &bound)
+}
+
+/// Runs the rules, and again where a condition has moved into a recursion: it goes on from there, perhaps into another one.
+fn optimize(rules: &Optimizer, plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan> {
+    let run = |plan| rules.optimize(plan, context, |_, _| {}).map_err(from_datafusion);
+    let mut plan = run(plan)?;
+    for _ in 0..PASSES_MAX {
+        let Some(restricted) = restrict::restrict(&plan).map_err(from_datafusion)? else { break };
+        plan = run(restricted)?;
+    }
+    Ok(plan)
 }
 
 /// Coerces types: operands, arguments and the branches of unions get the types that they have in common. Doing it twice changes nothing.

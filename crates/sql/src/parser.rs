@@ -10,6 +10,7 @@ mod reserved;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod using_key;
 mod view;
 
 use datafusion_sql::sqlparser::ast::{self, Ident, ObjectName, ObjectNamePart};
@@ -97,7 +98,7 @@ impl<'a> Parser<'a> {
         let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
         let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect::<Vec<_>>();
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
-        let tokens = mutually::rewritten(tokens)?;
+        let tokens = using_key::rewritten(mutually::rewritten(tokens)?)?;
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }

@@ -11,6 +11,7 @@
 //! # Known limitation
 //! A recursive query cannot refer to columns of a query around it (LATERAL).
 
+mod key;
 mod mutual;
 mod node;
 mod references;
@@ -18,7 +19,7 @@ mod references;
 mod tests;
 mod types;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -27,13 +28,15 @@ use datafusion_expr::{Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetOperator, SetQuantifier, VisitMut, VisitorMut, With};
 
 pub use mutual::{Binding, Limit, MutualBlock, MutualNode};
-pub use node::RecursionNode;
+use node::Form;
+pub use node::{KeyWinner, RecursionKey, RecursionNode};
 use references::{Place, References};
 
 use crate::bind::context::Context;
 use crate::bind::normalize::column_name;
 use crate::bind::{plan_normalized, rename, storable};
 use crate::error::{Result, SqlError, code};
+use crate::parser::using_key::{self, UsingKey};
 use crate::parser::{fold, mutually};
 use crate::source::{PlanSource, WorkTable};
 
@@ -73,22 +76,31 @@ impl VisitorMut for RecursionPlanner<'_, '_> {
 impl RecursionPlanner<'_, '_> {
     /// Plans the recursions of a WITH clause. Afterwards it is not recursive any more, and visiting it again changes nothing.
     fn with(&mut self, with: &mut With) -> Result<()> {
-        let mutual = mutually::take_mark(with);
+        let mark = mutually::take_mark(with);
+        let keys = using_key::take_keys(with)?;
         let names = with.cte_tables.iter().map(|c| fold(&c.alias.name)).collect::<Vec<_>>();
         let mut seen = BTreeSet::new();
         if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
             return Err(SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{twice}\" specified more than once")));
         }
+        let mut keys = names.iter().cloned().zip(keys).filter_map(|(name, key)| Some((name, key?))).collect::<BTreeMap<_, _>>();
         let recursive = std::mem::replace(&mut with.recursive, false);
-        if let Some(limit) = mutual {
-            return self.mutual(with, limit);
+        if mark.mutually {
+            if !keys.is_empty() {
+                return Err(SqlError::unsupported("USING KEY in WITH MUTUALLY RECURSIVE is not supported"));
+            }
+            return self.mutual(with, mark.limit);
         }
         if recursive {
             order_by_dependency(&mut with.cte_tables)?;
         }
         for cte in &mut with.cte_tables {
-            if recursive && references::names(&mut cte.query).contains(&fold(&cte.alias.name)) {
-                self.recursive(cte)?;
+            let name = fold(&cte.alias.name);
+            let key = keys.remove(&name);
+            if recursive && references::names(&mut cte.query).contains(&name) {
+                self.recursive(cte, key, mark.limit)?;
+            } else if key.is_some() {
+                return Err(SqlError::syntax("WITH query is not recursive"));
             } else if let ControlFlow::Break(error) = cte.query.visit(self) {
                 return Err(error);
             }
@@ -98,7 +110,7 @@ impl RecursionPlanner<'_, '_> {
     }
 
     /// Plans one recursive query and puts a name in the place of its definition.
-    fn recursive(&mut self, cte: &mut Cte) -> Result<()> {
+    fn recursive(&mut self, cte: &mut Cte, key: Option<UsingKey>, limit: Option<Limit>) -> Result<()> {
         let name = fold(&cte.alias.name);
         let id = self.context.next_recursion();
         let work_name = format!("__refrain_work_{id}");
@@ -107,10 +119,14 @@ impl RecursionPlanner<'_, '_> {
             return Err(error);
         }
         let distinct = !matches!(*cte.query.body, SetExpr::SetOperation { set_quantifier: SetQuantifier::All, .. });
+        if key.is_some() && !distinct {
+            return Err(SqlError::unsupported("UNION ALL with USING KEY is not supported")
+                .with_hint("Write UNION: a key has one row in either case."));
+        }
         let SetExpr::SetOperation { left, right, .. } = *cte.query.body.clone() else { unreachable!("the form was checked") };
         let base = storable(plan_normalized(self.context, self.term(&cte.query, *left)?)?)?;
         let step = self.term(&cte.query, *right)?;
-        let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct };
+        let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct, key, limit };
         let plan = recursion.plan(base, &step, &cte.alias.columns)?;
 
         let placed = format!("__refrain_recursion_{id}");
@@ -212,6 +228,8 @@ struct Recursion<'a, 'b> {
     name: &'a str,
     work_name: String,
     distinct: bool,
+    key: Option<UsingKey>,
+    limit: Option<Limit>,
 }
 
 impl Recursion<'_, '_> {
@@ -228,7 +246,9 @@ impl Recursion<'_, '_> {
                 let names = variable.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
                 let base = rename(types::cast_columns(base, &variable)?, &names)?;
                 let step = rename(types::cast_columns(planned, &variable)?, &names)?;
-                let node = RecursionNode::new(self.id, self.name.to_owned(), self.distinct, &variable, base, step)?;
+                let key = self.key.as_ref().map(|key| key::resolved(key, &variable)).transpose()?;
+                let form = Form { distinct: self.distinct, key, limit: self.limit };
+                let node = RecursionNode::new(self.id, self.name.to_owned(), form, &variable, base, step)?;
                 return Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
             }
             variable = widened;

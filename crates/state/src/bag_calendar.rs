@@ -1,8 +1,12 @@
-//! The rows of a bag recursion (`UNION ALL`): how often each is derived, without iterations.
+//! The rows of a bag recursion (`UNION ALL`): how often each iteration derives each row.
 //!
-//! The loop is linear, so a row's released weight is all that later changes of the other side need. What is still to be released
-//! is kept by row, with the lowest iteration at which it was seen: whatever arrives for a row before its release is added up, so
-//! that a retraction catches up with what it retracts and both vanish.
+//! The loop is linear, so released weights are all that later changes of the other side need. What is still to be released is added up
+//! by row and iteration, lowest iteration first, so that a retraction catches up with what it retracts and both vanish.
+//!
+//! Rows are told apart by their iterations, or they could keep themselves alive: a bag is not the only one that its recursion maps to
+//! itself where rows can derive themselves round a cycle, and only the one that begins with the base is the right one.
+//!
+//! Layout: the iteration is one more word behind the packed row.
 
 use refrain_types::{Iteration, Weight};
 
@@ -17,12 +21,14 @@ use crate::key::KeyOf;
 struct Entry {
     released: Weight,
     pending: Weight,
-    iteration: Iteration,
+    /// Whether the calendar holds it.
+    touched: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct BagCalendar {
+    /// Words of a row, and one.
     words: usize,
     rows: Vec<u64>,
     entries: Vec<Entry>,
@@ -33,6 +39,7 @@ pub struct BagCalendar {
     pending: usize,
     live: usize,
     changes: Option<ChangeList>,
+    scratch: Vec<u64>,
 }
 
 impl BagCalendar {
@@ -40,15 +47,16 @@ impl BagCalendar {
     #[must_use]
     pub fn new(words: usize, key: Option<KeyOf>) -> Self {
         Self {
-            words,
+            words: words + 1,
             rows: Vec::new(),
             entries: Vec::new(),
-            index: HashIndex::new(words == 1),
+            index: HashIndex::new(false),
             chain: key.map(KeyChain::new),
             calendar: Calendar::default(),
             pending: 0,
             live: 0,
             changes: None,
+            scratch: Vec::new(),
         }
     }
 
@@ -68,7 +76,13 @@ impl BagCalendar {
     #[inline]
     #[must_use]
     pub fn row(&self, id: u32) -> &[u64] {
-        &self.rows[words_of(id, self.words)]
+        let words = words_of(id, self.words);
+        &self.rows[words.start..words.end - 1]
+    }
+
+    #[inline]
+    fn iteration(&self, id: u32) -> Iteration {
+        iteration_of(&self.rows[words_of(id, self.words)])
     }
 
     /// Bytes of memory.
@@ -90,36 +104,34 @@ impl BagCalendar {
             self.forget();
         }
         let mut result = Ok(());
-        for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
-            self.index.reserve(1);
-            let id = self.intern(row);
+        for ((row, iteration), weight) in rows.chunks_exact(self.words - 1).zip(iterations).zip(weights) {
+            let id = self.intern(row, *iteration);
             let entry = &mut self.entries[id as usize];
             let Some(pending) = entry.pending.checked_add(*weight) else {
                 result = Err(WeightOverflow);
                 continue;
             };
-            if entry.pending == 0 {
-                self.pending += 1;
-                entry.iteration = *iteration;
-                self.calendar.touch(*iteration, id);
-            } else if *iteration < entry.iteration {
-                entry.iteration = *iteration;
+            self.pending = self.pending + usize::from(pending != 0) - usize::from(entry.pending != 0);
+            entry.pending = pending;
+            if !std::mem::replace(&mut entry.touched, true) {
                 self.calendar.touch(*iteration, id);
             }
-            entry.pending = pending;
-            self.pending -= usize::from(pending == 0);
         }
         result
     }
 
-    fn intern(&mut self, row: &[u64]) -> u32 {
+    fn intern(&mut self, row: &[u64], iteration: Iteration) -> u32 {
         let id = u32::try_from(self.entries.len()).expect("a loop of one worker holds fewer than 2^32 rows");
         assert!(id != NO_ROW, "a loop of one worker holds fewer than 2^32 rows");
-        let (rows, words) = (&self.rows, self.words);
-        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(row);
+        self.scratch.push(u64::from(iteration));
+        self.index.reserve(1);
+        let (rows, words, full) = (&self.rows, self.words, self.scratch.as_slice());
+        let (id, inserted) = self.index.find_or_insert(row_key(full), id, |other| &rows[words_of(other, words)] == full);
         if inserted {
-            self.rows.extend_from_slice(row);
-            self.entries.push(Entry { released: 0, pending: 0, iteration: 0 });
+            self.rows.extend_from_slice(full);
+            self.entries.push(Entry { released: 0, pending: 0, touched: false });
         }
         id
     }
@@ -137,15 +149,16 @@ impl BagCalendar {
         self.calendar.take_lowest(limit, ids)
     }
 
-    /// Releases a row: the weight that is new, 0 if there is nothing to release at this iteration.
+    /// Releases a row: the weight that is new, 0 if there is nothing to release.
     ///
     /// # Errors
     /// When the row's released weight overflows; the row stays as it was.
     #[inline]
-    pub fn release(&mut self, iteration: Iteration, id: u32) -> Result<Weight, WeightOverflow> {
+    pub fn release(&mut self, id: u32) -> Result<Weight, WeightOverflow> {
         let keep = self.chain.is_some();
         let entry = &mut self.entries[id as usize];
-        if entry.pending == 0 || entry.iteration != iteration {
+        entry.touched = false;
+        if entry.pending == 0 {
             return Ok(0);
         }
         let weight = std::mem::take(&mut entry.pending);
@@ -161,18 +174,19 @@ impl BagCalendar {
         Ok(weight)
     }
 
-    /// Calls `found` with each released row of `key`, its weight not 0. Needs a key.
+    /// Calls `found` with each released row of `key`, the iteration that derives it, and its weight, which is not 0.
     ///
     /// # Panics
     /// When the bag was made without a key.
-    pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Weight)) {
+    pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Iteration, Weight)) {
         let chain = self.chain.as_mut().expect("the bag was made with a key");
         chain.follow(&self.rows, self.words);
         let mut id = chain.first(key, &self.rows, self.words);
         while id != NO_ROW {
             let released = self.entries[id as usize].released;
             if released != 0 {
-                found(&self.rows[words_of(id, self.words)], released);
+                let full = &self.rows[words_of(id, self.words)];
+                found(&full[..self.words - 1], iteration_of(full), released);
             }
             id = chain.next(id);
         }
@@ -185,14 +199,14 @@ impl BagCalendar {
         {
             return;
         }
-        let mut fresh = Self::new(self.words, None);
+        let mut fresh = Self::new(self.words - 1, None);
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();
         }
         for (id, entry) in self.entries.iter().enumerate().filter(|(_, e)| e.released != 0) {
-            fresh.index.reserve(1);
-            let copy = fresh.intern(&self.rows[id * self.words..][..self.words]);
+            let full = &self.rows[id * self.words..][..self.words];
+            let copy = fresh.intern(&full[..self.words - 1], iteration_of(full));
             fresh.entries[copy as usize].released = entry.released;
         }
         fresh.live = self.live;
@@ -201,40 +215,38 @@ impl BagCalendar {
     }
 
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
-    /// that are still to be released, with their iterations.
+    /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
         let listed = self.changes.replace(ChangeList::default());
-        let changes = match listed {
+        let (full, changes) = match listed {
             Some(changes) if !full => (false, changes.into_consolidated()),
             _ => (true, self.with(|entry| entry.released)),
         };
-        let mut released = Captured { full: changes.0, ..Captured::default() };
-        for (id, _, weight) in changes.1 {
-            released.rows.extend_from_slice(self.row(id));
-            released.weights.push(weight);
+        (self.captured(full, changes), self.captured(true, self.with(|entry| entry.pending)))
+    }
+
+    fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
+        let mut captured = Captured { full, ..Captured::default() };
+        for (id, _, weight) in changes {
+            captured.rows.extend_from_slice(self.row(id));
+            captured.iterations.push(self.iteration(id));
+            captured.weights.push(weight);
         }
-        let mut pending = Captured { full: true, ..Captured::default() };
-        for (id, iteration, weight) in self.with(|entry| entry.pending) {
-            pending.rows.extend_from_slice(self.row(id));
-            pending.weights.push(weight);
-            pending.iterations.push(iteration);
-        }
-        (released, pending)
+        captured
     }
 
     fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Vec<(u32, Iteration, Weight)> {
         let ids = 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits");
-        ids.map(|id| (id, self.entries[id as usize].iteration, weight(&self.entries[id as usize]))).filter(|x| x.2 != 0).collect()
+        ids.map(|id| (id, 0, weight(&self.entries[id as usize]))).filter(|x| x.2 != 0).collect()
     }
 
     /// Adds captured released rows; pending ones are given to [`Self::arrive`] afterwards.
     ///
     /// # Errors
     /// When a weight overflows: the state is not one that was captured.
-    pub fn restore(&mut self, rows: &[u64], weights: &[Weight]) -> Result<(), WeightOverflow> {
-        for (row, weight) in rows.chunks_exact(self.words).zip(weights) {
-            self.index.reserve(1);
-            let id = self.intern(row);
+    pub fn restore(&mut self, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        for ((row, iteration), weight) in rows.chunks_exact(self.words - 1).zip(iterations).zip(weights) {
+            let id = self.intern(row, *iteration);
             let released = &mut self.entries[id as usize].released;
             let before = *released;
             *released = before.checked_add(*weight).ok_or(WeightOverflow)?;
@@ -248,6 +260,10 @@ impl BagCalendar {
     pub fn list_changes(&mut self) {
         self.changes = Some(ChangeList::default());
     }
+}
+
+fn iteration_of(full: &[u64]) -> Iteration {
+    full.last().map_or(0, |word| Iteration::try_from(*word).expect("the word was an iteration"))
 }
 
 #[cfg(test)]

@@ -13,13 +13,17 @@ pub mod calendar;
 pub mod capture;
 pub mod chain;
 pub mod codec;
+mod derivations;
 pub mod dictionary;
+mod domain;
 pub mod exact_float;
 pub mod hash;
 pub mod index;
 pub mod key;
+pub mod keyed_history;
 pub mod layout;
 pub mod monotone_set;
+pub mod order;
 mod prefetch;
 pub mod set_history;
 
@@ -30,6 +34,8 @@ pub use codec::{decode_batch, decode_batch_for_disk, decode_column, encode_batch
 pub use dictionary::Dictionary;
 pub use hash::{hash_bytes, hash_word, hash_words};
 pub use key::KeyOf;
+pub use keyed_history::{KeyedChange, KeyedHistory, Winner};
 pub use layout::{NullTest, Repack, RowLayout};
 pub use monotone_set::MonotoneSet;
+pub use order::RowOrder;
 pub use set_history::{RowChange, SetHistory};

@@ -6,8 +6,7 @@
 //! still differ later, the row is touched again. The model of these rules is in the property test, which compares with
 //! recomputation.
 //!
-//! Layout: a row's first deriving iteration and its weight are inline, further ones in an overflow list, the emitted iteration
-//! beside them.
+//! The emitted iteration stands beside a row's derivations.
 //!
 //! Invariant: where first deriving and emitted iteration of a row differ, the calendar holds the row at the earlier of the two or
 //! before. So the calendar need not be stored: [`SetHistory::restore`] finds it again.
@@ -18,9 +17,9 @@ use crate::arrangement::{WeightOverflow, row_key, words_of};
 use crate::calendar::Calendar;
 use crate::capture::{Captured, ChangeList};
 use crate::chain::KeyChain;
+use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
-use crate::prefetch;
 
 /// No iteration.
 pub const NEVER: Iteration = Iteration::MAX;
@@ -30,22 +29,12 @@ pub const ITERATION_MAX: Iteration = Iteration::MAX - 2;
 
 const BLOCK: usize = 32;
 
+/// What is remembered of a row beside its derivations.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// An iteration that derives the row, if `weight` is not 0.
-    iteration: Iteration,
-    more: u32,
-    weight: Weight,
+struct State {
     emitted: Iteration,
     /// The iteration at which the calendar already holds the row, plus 1.
     mark: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Further {
-    iteration: Iteration,
-    next: u32,
-    weight: Weight,
 }
 
 /// What the release of a row says.
@@ -71,14 +60,12 @@ pub enum RowChange {
 pub struct SetHistory {
     words: usize,
     rows: Vec<u64>,
-    entries: Vec<Entry>,
-    further: Vec<Further>,
-    free: u32,
+    derivations: Derivations<State>,
     index: HashIndex,
     chain: Option<KeyChain>,
     calendar: Calendar,
     live: usize,
-    derivations: Option<ChangeList>,
+    derived: Option<ChangeList>,
     emissions: Option<ChangeList>,
 }
 
@@ -89,14 +76,12 @@ impl SetHistory {
         Self {
             words,
             rows: Vec::new(),
-            entries: Vec::new(),
-            further: Vec::new(),
-            free: NO_ROW,
+            derivations: Derivations::new(),
             index: HashIndex::new(words == 1),
             chain: key.map(KeyChain::new),
             calendar: Calendar::default(),
             live: 0,
-            derivations: None,
+            derived: None,
             emissions: None,
         }
     }
@@ -124,8 +109,7 @@ impl SetHistory {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.rows.capacity() * 8
-            + self.entries.capacity() * size_of::<Entry>()
-            + self.further.capacity() * size_of::<Further>()
+            + self.derivations.size_bytes()
             + self.index.size_bytes()
             + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
             + self.calendar.size_bytes()
@@ -150,7 +134,7 @@ impl SetHistory {
             }
             for (row, id) in rows.chunks_exact(self.words).zip(&mut ids) {
                 *id = self.intern(row);
-                prefetch::read(&self.entries, *id as usize);
+                self.derivations.prefetch(*id);
             }
             for ((id, iteration), weight) in ids.iter().zip(iterations).zip(weights) {
                 result = result.and(self.derive(*id, *iteration, *weight));
@@ -161,21 +145,20 @@ impl SetHistory {
 
     #[inline]
     fn intern(&mut self, row: &[u64]) -> u32 {
-        let id = u32::try_from(self.entries.len()).expect("a loop of one worker holds fewer than 2^32 rows");
-        assert!(id != NO_ROW, "a loop of one worker holds fewer than 2^32 rows");
+        let id = self.derivations.next_id();
         let (rows, words) = (&self.rows, self.words);
         let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
         if inserted {
             self.rows.extend_from_slice(row);
-            self.entries.push(Entry { iteration: 0, more: NO_ROW, weight: 0, emitted: NEVER, mark: 0 });
+            self.derivations.push(State { emitted: NEVER, mark: 0 });
         }
         id
     }
 
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        self.add(id, iteration, weight)?;
-        if let Some(changes) = &mut self.derivations {
+        self.derivations.add(id, iteration, weight)?;
+        if let Some(changes) = &mut self.derived {
             changes.push(id, iteration, weight);
         }
         self.touch(iteration, id);
@@ -184,121 +167,20 @@ impl SetHistory {
 
     #[inline]
     fn touch(&mut self, iteration: Iteration, id: u32) {
-        let mark = &mut self.entries[id as usize].mark;
+        let mark = &mut self.derivations.beside_mut(id).mark;
         if *mark != iteration + 1 {
             *mark = iteration + 1;
             self.calendar.touch(iteration, id);
         }
     }
 
-    #[inline]
-    fn add(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        let entry = &mut self.entries[id as usize];
-        if entry.weight == 0 && entry.more == NO_ROW {
-            entry.iteration = iteration;
-            entry.weight = weight;
-            return Ok(());
-        }
-        if entry.weight != 0 && entry.iteration == iteration {
-            entry.weight = entry.weight.checked_add(weight).ok_or(WeightOverflow)?;
-            return Ok(());
-        }
-        self.add_further(id, iteration, weight)
-    }
-
-    fn add_further(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        let mut before = NO_ROW;
-        let mut at = self.entries[id as usize].more;
-        while at != NO_ROW {
-            let further = &mut self.further[at as usize];
-            if further.iteration == iteration {
-                further.weight = further.weight.checked_add(weight).ok_or(WeightOverflow)?;
-                if further.weight == 0 {
-                    let next = std::mem::replace(&mut further.next, self.free);
-                    self.free = at;
-                    match before {
-                        NO_ROW => self.entries[id as usize].more = next,
-                        before => self.further[before as usize].next = next,
-                    }
-                }
-                return Ok(());
-            }
-            before = at;
-            at = further.next;
-        }
-        let entry = &mut self.entries[id as usize];
-        if entry.weight == 0 {
-            entry.iteration = iteration;
-            entry.weight = weight;
-            return Ok(());
-        }
-        let further = Further { iteration, next: entry.more, weight };
-        if self.free == NO_ROW {
-            entry.more = u32::try_from(self.further.len()).expect("a loop of one worker holds fewer than 2^32 derivations");
-            self.further.push(further);
-        } else {
-            entry.more = self.free;
-            let slot = &mut self.further[self.free as usize];
-            self.free = std::mem::replace(slot, further).next;
-        }
-        Ok(())
-    }
-
-    /// The first iteration whose running weight is positive.
-    #[inline]
-    fn first(&self, id: u32) -> Iteration {
-        let entry = &self.entries[id as usize];
-        let mut first = if entry.weight > 0 { entry.iteration } else { NEVER };
-        if entry.more == NO_ROW {
-            return first;
-        }
-        let mut negative = entry.weight < 0;
-        let mut at = entry.more;
-        while at != NO_ROW {
-            let further = &self.further[at as usize];
-            if further.weight > 0 {
-                first = first.min(further.iteration);
-            } else {
-                negative = true;
-            }
-            at = further.next;
-        }
-        if negative { self.first_by_running_weight(id) } else { first }
-    }
-
-    #[cold]
-    fn first_by_running_weight(&self, id: u32) -> Iteration {
-        let mut all = self.derivations_of(id).collect::<Vec<_>>();
-        all.sort_unstable();
-        let mut running = 0i128;
-        for (iteration, weight) in all {
-            running += i128::from(weight);
-            if running > 0 {
-                return iteration;
-            }
-        }
-        NEVER
-    }
-
-    fn derivations_of(&self, id: u32) -> impl Iterator<Item = (Iteration, Weight)> + '_ {
-        let entry = &self.entries[id as usize];
-        let inline = (entry.weight != 0).then_some((entry.iteration, entry.weight));
-        let mut at = entry.more;
-        let further = std::iter::from_fn(move || {
-            let further = self.further.get(at as usize).filter(|_| at != NO_ROW)?;
-            at = further.next;
-            Some((further.iteration, further.weight))
-        });
-        inline.into_iter().chain(further)
-    }
-
     /// Takes up to `limit` rows of the lowest iteration out of the calendar. Each must then be given to [`Self::release`].
     pub fn take_lowest(&mut self, limit: usize, ids: &mut Vec<u32>) -> Option<Iteration> {
         let iteration = self.calendar.take_lowest(limit, ids)?;
         for id in ids.iter() {
-            let entry = &mut self.entries[*id as usize];
-            if entry.mark == iteration + 1 {
-                entry.mark = 0;
+            let mark = &mut self.derivations.beside_mut(*id).mark;
+            if *mark == iteration + 1 {
+                *mark = 0;
             }
         }
         Some(iteration)
@@ -307,8 +189,8 @@ impl SetHistory {
     /// Compares where a row should be emitted with where it is, and makes it so as far as `iteration`.
     #[inline]
     pub fn release(&mut self, iteration: Iteration, id: u32) -> RowChange {
-        let first = self.first(id);
-        let emitted = self.entries[id as usize].emitted;
+        let first = self.derivations.first(id);
+        let emitted = self.derivations.beside(id).emitted;
         if first == emitted {
             return RowChange::None;
         }
@@ -334,7 +216,7 @@ impl SetHistory {
 
     #[inline]
     fn emit(&mut self, id: u32, at: Iteration) {
-        let before = std::mem::replace(&mut self.entries[id as usize].emitted, at);
+        let before = std::mem::replace(&mut self.derivations.beside_mut(id).emitted, at);
         if let Some(changes) = &mut self.emissions {
             if before != NEVER {
                 changes.push(id, before, -1);
@@ -354,7 +236,7 @@ impl SetHistory {
         chain.follow(&self.rows, self.words);
         let mut id = chain.first(key, &self.rows, self.words);
         while id != NO_ROW {
-            let emitted = self.entries[id as usize].emitted;
+            let emitted = self.derivations.beside(id).emitted;
             if emitted != NEVER {
                 found(&self.rows[words_of(id, self.words)], emitted);
             }
@@ -364,12 +246,12 @@ impl SetHistory {
 
     /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
-        let dead = self.entries.len() - self.live;
+        let dead = self.derivations.len() - self.live;
         let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty());
         if dead < 4096
-            || dead * 2 < self.entries.len()
+            || dead * 2 < self.derivations.len()
             || !self.calendar.is_empty()
-            || listed(&self.derivations)
+            || listed(&self.derived)
             || listed(&self.emissions)
         {
             return;
@@ -379,20 +261,20 @@ impl SetHistory {
         if let Some(chain) = &mut fresh.chain {
             chain.clear();
         }
-        for id in 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits") {
-            let entry = &self.entries[id as usize];
-            if entry.emitted == NEVER && entry.weight == 0 && entry.more == NO_ROW {
+        for id in self.derivations.ids() {
+            let emitted = self.derivations.beside(id).emitted;
+            if emitted == NEVER && self.derivations.is_underived(id) {
                 continue;
             }
             fresh.index.reserve(1);
             let copy = fresh.intern(self.row(id));
-            for (iteration, weight) in self.derivations_of(id) {
-                fresh.add(copy, iteration, weight).expect("each derivation is added once");
+            for (iteration, weight) in self.derivations.of(id) {
+                fresh.derivations.add(copy, iteration, weight).expect("each derivation is added once");
             }
-            fresh.entries[copy as usize].emitted = entry.emitted;
+            fresh.derivations.beside_mut(copy).emitted = emitted;
         }
         fresh.live = self.live;
-        fresh.derivations = self.derivations.take();
+        fresh.derived = self.derived.take();
         fresh.emissions = self.emissions.take();
         *self = fresh;
     }
@@ -400,14 +282,15 @@ impl SetHistory {
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let derivations = self.derivations.replace(ChangeList::default());
+        let derivations = self.derived.replace(ChangeList::default());
         let emissions = self.emissions.replace(ChangeList::default());
         if let (Some(derivations), Some(emissions), false) = (derivations, emissions, full) {
             return (self.captured(false, derivations.into_consolidated()), self.captured(false, emissions.into_consolidated()));
         }
-        let ids = 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits");
-        let derivations = ids.clone().flat_map(|id| self.derivations_of(id).map(move |(i, w)| (id, i, w))).collect();
-        let emissions = ids.filter_map(|id| Some(self.entries[id as usize].emitted).filter(|e| *e != NEVER).map(|e| (id, e, 1)));
+        let ids = self.derivations.ids();
+        let derivations = ids.clone().flat_map(|id| self.derivations.of(id).map(move |(i, w)| (id, i, w))).collect();
+        let emitted = |id| Some(self.derivations.beside(id).emitted).filter(|e| *e != NEVER);
+        let emissions = ids.filter_map(|id| emitted(id).map(|e| (id, e, 1)));
         (self.captured(true, derivations), self.captured(true, emissions.collect()))
     }
 
@@ -436,7 +319,7 @@ impl SetHistory {
             for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
                 self.index.reserve(1);
                 let id = self.intern(row);
-                self.add(id, *iteration, *weight)?;
+                self.derivations.add(id, *iteration, *weight)?;
             }
             return Ok(());
         }
@@ -448,7 +331,7 @@ impl SetHistory {
                 }
                 self.index.reserve(1);
                 let id = self.intern(row);
-                let emitted = &mut self.entries[id as usize].emitted;
+                let emitted = &mut self.derivations.beside_mut(id).emitted;
                 let (before, after) = if wanted == 1 { (NEVER, *iteration) } else { (*iteration, NEVER) };
                 if *emitted != before {
                     return Err(WeightOverflow);
@@ -461,14 +344,14 @@ impl SetHistory {
 
     /// All parts are back: finds the calendar again, and lists changes from now on.
     pub fn restored(&mut self) {
-        for id in 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits") {
-            let (first, emitted) = (self.first(id), self.entries[id as usize].emitted);
+        for id in self.derivations.ids() {
+            let (first, emitted) = (self.derivations.first(id), self.derivations.beside(id).emitted);
             self.live += usize::from(emitted != NEVER);
             if first != emitted {
                 self.touch(first.min(emitted), id);
             }
         }
-        self.derivations = Some(ChangeList::default());
+        self.derived = Some(ChangeList::default());
         self.emissions = Some(ChangeList::default());
     }
 }

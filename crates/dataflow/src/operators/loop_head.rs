@@ -25,14 +25,16 @@ use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, LoopHead};
+use refrain_state::set_history::NEVER;
 use refrain_state::{KeyOf, RowLayout, hash_words};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
-use refrain_types::{Delta, ErrorRow, SqlState, Tick, Weight};
+use refrain_types::{Delta, ErrorRow, Iteration, SqlState, Tick, Weight};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
+use super::growth::Growth;
 use super::stage::{Packed, Side, Stage};
 use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output};
 use crate::control::LoopGauge;
@@ -90,6 +92,7 @@ struct Head {
     stays: bool,
     target: KeyOf,
     released: Released,
+    growth: Option<Growth>,
     derived: Packed,
     local: Packed,
     /// Derived rows for other workers, or for the rest of the body.
@@ -130,7 +133,7 @@ impl Head {
             body: Outstanding::of(&context.control, Some(index), 1),
             physical: physical_schema(&schema),
             partition: head.partition.clone(),
-            rows: LoopRows::new(head.kind, layout.words(), other.as_ref().map(|o| o.variable_key().clone())),
+            rows: LoopRows::new(&head.kind, &schema, other.as_ref().map(|o| o.variable_key().clone()), &context.control.dictionary),
             other,
             stage,
             stage_physical: physical_schema(stage_schema),
@@ -139,6 +142,7 @@ impl Head {
             target: KeyOf::new(&layout, &head.partition, &exchange),
             target_key: vec![0; exchange.words()],
             released: Released::default(),
+            growth: head.limit.map(|limit| Growth::new(context, limit, &head.name, &schema)),
             derived: Packed::default(),
             local: Packed::default(),
             outgoing: (0..context.peers).map(|_| Packed::default()).collect(),
@@ -155,6 +159,11 @@ impl Head {
 
     fn gauge(&self) -> &LoopGauge {
         &self.context.control.loops[self.index]
+    }
+
+    /// The iteration whose rows do not go on.
+    fn last(&self) -> Iteration {
+        self.growth.as_ref().map_or(NEVER, Growth::last)
     }
 
     fn overflowed(&mut self, weight: Weight) {
@@ -175,10 +184,11 @@ impl Head {
     /// Changes of the other side of the join.
     fn take_other(&mut self, mut delta: Delta) {
         self.errors.append(&mut delta.errors);
+        let last = self.last();
         for start in (0..delta.num_rows()).step_by(RELEASE_ROWS) {
             let part = delta.slice(start, RELEASE_ROWS.min(delta.num_rows() - start));
             let other = self.other.as_mut().expect("only a head with a join has this input");
-            other.take(&part, &mut self.rows, &mut self.stage, &mut self.errors);
+            other.take(&part, (&mut self.rows, last), &mut self.stage, &mut self.errors);
             if self.stage.len() > 0 {
                 self.pass_on();
             }
@@ -216,15 +226,20 @@ impl Head {
     /// One round: releases some rows of the lowest iteration and derives what follows from them. Returns the fuel it took.
     fn round(&mut self) -> usize {
         let mut weight_overflow = false;
-        let Some(iteration) = self.rows.release(RELEASE_ROWS, &mut self.ids, &mut self.released, &mut weight_overflow) else {
+        let limits = (RELEASE_ROWS, self.last());
+        let Some(iteration) = self.rows.release(limits, &mut self.ids, &mut self.released, &mut weight_overflow) else {
             return 0;
         };
         if weight_overflow {
             self.overflowed(1);
         }
         self.gauge().iteration.store(u64::from(iteration), Ordering::Relaxed);
-        let emitted = &self.released.emitted;
         let words = self.layout.words();
+        if let Some(growth) = self.growth.as_ref().filter(|growth| growth.fails()) {
+            let over = self.released.over.rows.chunks_exact(words).zip(&self.released.over.weights);
+            self.errors.extend(over.map(|(row, weight)| (growth.error(row), *weight)));
+        }
+        let emitted = &self.released.emitted;
         match &mut self.other {
             Some(other) => other.probe(emitted, &mut self.stage, words, &mut self.errors),
             None => {

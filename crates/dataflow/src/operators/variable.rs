@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
-use refrain_plan::{Exchange, RecursionLimit, Variable};
+use refrain_plan::{Exchange, Variable};
 use refrain_state::set_history::ITERATION_MAX;
 use refrain_state::{Arrangement, Changed, RowLayout};
 use refrain_types::errors::Errors;
@@ -27,6 +27,7 @@ use timely::dataflow::operators::Feedback;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
+use super::growth::Growth;
 use super::loop_head::{Capabilities, FeedbackHandle};
 use super::stage::Packed;
 use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
@@ -62,31 +63,27 @@ struct Head {
 
 /// What does not go round any more.
 struct Limit {
-    iterations: u32,
-    /// The rows that would have gone round once too often, where that is an error, and the error of each. It has no sample of the rows:
-    /// what was said must be taken back word for word by whichever workers come after a restore.
-    over: Option<(Arrangement, ErrorRow)>,
+    growth: Growth,
+    /// The rows that would have gone round once too often, where that is an error.
+    over: Option<Arrangement>,
 }
 
 impl Limit {
-    fn new(limit: RecursionLimit, name: &str, operator: OperatorId, words: usize) -> Self {
-        let over = limit.fails.then(|| {
-            let message = format!("recursive query \"{name}\" did not end within {} iterations", limit.iterations);
-            (Arrangement::new(words, true, None), ErrorRow { operator, code: SqlState::PROGRAM_LIMIT_EXCEEDED, message })
-        });
-        Self { iterations: limit.iterations, over }
+    fn new(growth: Growth, words: usize) -> Self {
+        let over = growth.fails().then(|| Arrangement::new(words, true, None));
+        Self { growth, over }
     }
 
     /// Takes a row that would go round once too often. A row counts while its weight is not 0, whatever its sign: then the iteration
     /// after the last would change something.
-    fn take(&mut self, row: &[u64], weight: Weight, errors: &mut Errors) {
-        let Some((over, error)) = &mut self.over else { return };
+    fn take(&mut self, row: &[u64], weight: Weight, operator: OperatorId, errors: &mut Errors) {
+        let Some(over) = &mut self.over else { return };
         match over.add(row, weight) {
             Ok(Changed { before, after, .. }) => {
                 let change = Weight::from(after != 0) - Weight::from(before != 0);
-                errors.extend((change != 0).then(|| (error.clone(), change)));
+                errors.extend((change != 0).then(|| (self.growth.error(row), change)));
             }
-            Err(_) => errors.push(overflow(error.operator, weight)),
+            Err(_) => errors.push(overflow(operator, weight)),
         }
     }
 }
@@ -116,8 +113,8 @@ impl Head {
         packed.extend_from_delta(&self.layout, delta);
         for (i, row) in packed.rows.chunks_exact(self.layout.words()).enumerate() {
             let (iteration, weight) = (packed.iterations[i], packed.weights[i]);
-            if let Some(limit) = self.limit.as_mut().filter(|limit| iteration + 1 >= limit.iterations) {
-                limit.take(row, weight, &mut self.errors);
+            if let Some(limit) = self.limit.as_mut().filter(|limit| iteration >= limit.growth.last()) {
+                limit.take(row, weight, self.context.operator, &mut self.errors);
             } else if iteration >= ITERATION_MAX {
                 let message = "iteration of a recursive query out of range".to_owned();
                 let code = SqlState::PROGRAM_LIMIT_EXCEEDED;
@@ -157,7 +154,7 @@ impl Head {
             }
         });
         restore_part(&context, Part::Log, placement, &schema, |delta| self.log.push(delta));
-        if let Some((over, _)) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
+        if let Some(over) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
             // Their errors were said before.
             restore_part(&context, Part::Rows, placement, &schema, |delta| {
                 let mut packed = Vec::new();
@@ -176,7 +173,7 @@ impl Head {
 impl Stateful for Head {
     fn capture(&mut self, full: bool) -> Vec<Captured> {
         let operator = self.context.operator;
-        let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|(over, _)| over.capture(full));
+        let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|over| over.capture(full));
         let waiting = self.waiting.captured();
         let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
         let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
@@ -189,7 +186,7 @@ impl Stateful for Head {
     }
 
     fn rest(&mut self) {
-        if let Some((over, _)) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
+        if let Some(over) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
             over.compact();
         }
     }
@@ -221,7 +218,7 @@ pub(crate) fn variable<'scope>(
         schema: Arc::clone(schema),
         physical: physical_schema(schema),
         waiting: Waiting::new(layout.words()),
-        limit: variable.limit.map(|limit| Limit::new(limit, &variable.name, context.operator, layout.words())),
+        limit: variable.limit.map(|limit| Limit::new(Growth::new(context, limit, &variable.name, schema), layout.words())),
         layout,
         packed: Packed::default(),
         errors: Vec::new(),

@@ -4,5 +4,6 @@
 mod aggregate;
 mod general;
 mod harness;
+mod keyed;
 mod plans;
 mod recursion;

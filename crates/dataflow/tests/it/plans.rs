@@ -55,6 +55,7 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
     let fused = shape != Shape::Join;
     let partition = match shape {
         Shape::Fused | Shape::FusedThenMap => vec![1],
+        Shape::Join if matches!(kind, LoopKind::Keyed(_)) => vec![1],
         Shape::Join => vec![0, 1],
         Shape::Stays => vec![0],
     };
@@ -76,6 +77,7 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
             Shape::Fused | Shape::Stays => None,
             Shape::FusedThenMap | Shape::Join => Some(3),
         },
+        limit: None,
     };
     let has_body = head.feedback.is_some();
     let mut inputs = vec![(0, Exchange::Hash(partition))];

@@ -43,7 +43,7 @@ fn paths_of(edges: &Rows) -> Rows {
     out
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     kind: LoopKind,
     shape: Shape,
@@ -52,7 +52,7 @@ struct Run {
 }
 
 fn run(run: Run) {
-    let plan = closure(run.kind, run.shape);
+    let plan = closure(run.kind.clone(), run.shape);
     let graph = Graph { deletes: run.kind != LoopKind::MonotoneSet, acyclic: run.kind == LoopKind::Bag };
     let wanted = if run.kind == LoopKind::Bag { paths_of } else { closure_of };
     survive(&plan, graph, (run.workers, run.seed), wanted, &format!("{run:?}"));
@@ -64,7 +64,7 @@ fn closure_equals_recomputation_under_changes_cuts_and_restarts() {
         for shape in SHAPES {
             for workers in [1, 2, 3] {
                 for seed in 0..4 {
-                    run(Run { kind, shape, workers, seed });
+                    run(Run { kind: kind.clone(), shape, workers, seed });
                 }
             }
         }
@@ -93,7 +93,7 @@ fn deleting_the_only_outside_support_empties_the_cycle() {
 fn a_restored_loop_derives_through_what_it_knew_before() {
     for kind in [LoopKind::Set, LoopKind::MonotoneSet, LoopKind::Bag] {
         for shape in SHAPES {
-            let plan = closure(kind, shape);
+            let plan = closure(kind.clone(), shape);
             let mut restored = Restored::default();
             {
                 let mut harness = Harness::start(&plan, 2, None);

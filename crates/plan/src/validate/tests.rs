@@ -33,6 +33,7 @@ fn closure() -> StreamPlan {
         join: Some(FusedJoin { variable_keys: vec![1], other_keys: vec![0], nulls_meet: false, other_append_only: false }),
         stage: RowFunction::columns(&both, &[0, 3]),
         feedback: None,
+        limit: None,
     };
     let source = Operator::Source { relation: RelationId(7), name: "edges".into(), columns: vec![0, 1] };
     let count = AggregateCall { function: AggregateFunction::Count, argument: None, result: DataType::Int64 };

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use datafusion_expr::Operator as Comparison;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal};
@@ -24,21 +23,22 @@ pub(super) struct Division {
 }
 
 impl Division {
+    /// `together` are columns that rows of the loop have to meet by, all of them unless it is keyed: it is divided by some of them.
     /// `sources` are those of the stage's columns where the stage is the whole body; `has_one_value` tells which columns of the base
     /// are the same in all rows, and divide nothing.
     pub fn of(
-        variable: &SchemaRef,
+        together: &[usize],
         join: Option<&FusedJoin>,
         sources: Option<Vec<Option<usize>>>,
         has_one_value: impl Fn(usize) -> bool,
     ) -> Self {
-        let all = 0..variable.fields().len();
-        let by_key = join.map_or_else(|| all.clone().collect(), |join| join.variable_keys.clone());
+        let by_join = join.map(|join| join.variable_keys.clone()).filter(|by| by.iter().all(|column| together.contains(column)));
+        let by_key = by_join.unwrap_or_else(|| together.to_vec());
         let taken_over = |column: usize| sources.as_ref().is_some_and(|sources| sources[column] == Some(column));
         if !by_key.is_empty() && by_key.iter().all(|column| taken_over(*column)) {
             return Self { partition: by_key, stays: true };
         }
-        let kept = all.filter(|column| taken_over(*column) && !has_one_value(*column)).collect::<Vec<_>>();
+        let kept = together.iter().copied().filter(|column| taken_over(*column) && !has_one_value(*column)).collect::<Vec<_>>();
         if kept.is_empty() { Self { partition: by_key, stays: false } } else { Self { partition: kept, stays: true } }
     }
 }

@@ -1,5 +1,5 @@
-//! `WITH MUTUALLY RECURSIVE [([RETURN AT | ERROR AT] RECURSION LIMIT n)]`, which sqlparser does not know: among the tokens it is turned
-//! into `WITH RECURSIVE`, with a first query whose name is a mark. [`take_mark`] takes it out of the syntax tree again.
+//! `WITH [MUTUALLY] RECURSIVE [([RETURN AT | ERROR AT] RECURSION LIMIT n)]`, of which sqlparser knows `WITH RECURSIVE`: among the tokens
+//! it is turned into that, with a first query whose name is a mark. [`take_mark`] takes it out of the syntax tree again.
 
 use std::iter::Peekable;
 
@@ -10,7 +10,16 @@ use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::{fold, unexpected};
 use crate::error::{Result, SqlError, code};
 
-const MARK: &str = "__refrain_mutually";
+const MARK: &str = "__refrain_recursion";
+
+/// What stands between `WITH` and the first query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// `MUTUALLY`
+    pub mutually: bool,
+    /// The recursion limit.
+    pub limit: Option<Limit>,
+}
 
 /// How often the bindings of a recursion may be worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +32,7 @@ pub struct Limit {
 
 /// The tokens as sqlparser knows them.
 pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
-    if !tokens.iter().any(|token| is_word(token, "mutually")) {
+    if !tokens.iter().any(|token| is_word(token, "mutually") || is_word(token, "limit")) {
         return Ok(tokens);
     }
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -31,19 +40,20 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>
     while let Some(token) = rest.0.next() {
         let after_with = out.iter().rev().find(|t| !is_space(t)).is_some_and(|before| is_word(before, "with"));
         // Without RECURSIVE it is a name: `WITH mutually AS (…)`.
-        let recursive = if after_with && is_word(&token, "mutually") { rest.next_if(|t| is_word(t, "recursive")) } else { None };
-        let Some(recursive) = recursive else {
-            out.push(token);
-            continue;
-        };
-        let mark = match rest.limit()? {
-            None => MARK.to_owned(),
-            Some(limit) => format!("{MARK}_{}_{}", if limit.fails { "error" } else { "return" }, limit.iterations),
-        };
+        let behind = if after_with && is_word(&token, "mutually") { rest.next_if(|t| is_word(t, "recursive")) } else { None };
+        let mutually = behind.is_some();
+        let recursive = behind.unwrap_or(token);
         let span = recursive.span;
+        let may_limit = mutually || (after_with && is_word(&recursive, "recursive"));
         out.push(recursive);
-        let mark = Tokenizer::new(&PostgreSqlDialect {}, &format!(" {mark} AS (SELECT 1), ")).tokenize();
-        let mark = mark.map_err(|e| SqlError::syntax(e.message))?;
+        let limit = if may_limit { rest.limit()? } else { None };
+        if !mutually && limit.is_none() {
+            continue;
+        }
+        let limit =
+            limit.map_or_else(|| "0".to_owned(), |l| format!("{}_{}", if l.fails { "error" } else { "return" }, l.iterations));
+        let mark = format!(" {MARK}_{}_{limit} AS (SELECT 1), ", if mutually { "mutual" } else { "single" });
+        let mark = Tokenizer::new(&PostgreSqlDialect {}, &mark).tokenize().map_err(|e| SqlError::syntax(e.message))?;
         out.extend(mark.into_iter().map(|token| TokenWithSpan { token, span }));
     }
     Ok(out)
@@ -93,21 +103,20 @@ impl Rest {
     }
 }
 
-fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }
 
-fn is_space(token: &TokenWithSpan) -> bool {
+pub(super) fn is_space(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_))
 }
 
-/// Takes the mark out of a WITH clause: `None` if it is not there, else the limit.
-pub(crate) fn take_mark(with: &mut With) -> Option<Option<Limit>> {
-    let name = with.cte_tables.first().map(|cte| fold(&cte.alias.name))?;
-    let rest = name.strip_prefix(MARK)?;
+/// Takes the mark out of a WITH clause.
+pub(crate) fn take_mark(with: &mut With) -> Mark {
+    let name = with.cte_tables.first().map(|cte| fold(&cte.alias.name)).unwrap_or_default();
+    let Some(rest) = name.strip_prefix(MARK).and_then(|rest| rest.strip_prefix('_')) else { return Mark::default() };
     with.cte_tables.remove(0);
-    let limit = |word: &str, fails: bool| {
-        rest.strip_prefix(word).and_then(|n| n.parse().ok()).map(|iterations| Limit { iterations, fails })
-    };
-    Some(limit("_error_", true).or_else(|| limit("_return_", false)))
+    let (kind, limit) = rest.split_once('_').unwrap_or((rest, ""));
+    let limit = limit.split_once('_').and_then(|(then, n)| Some(Limit { iterations: n.parse().ok()?, fails: then == "error" }));
+    Mark { mutually: kind == "mutual", limit }
 }

@@ -129,7 +129,7 @@ fn errors_say_where() {
 /// `WITH MUTUALLY RECURSIVE` becomes what sqlparser knows, wherever it stands, and a name stays a name.
 #[test]
 fn mutual_recursion_is_a_mark_on_recursive() {
-    use super::mutually::{Limit, take_mark};
+    use super::mutually::{Limit, Mark, take_mark};
     let marks = |sql: &str| {
         let Statement::Query(mut query) = one(sql) else { panic!("{sql}") };
         let with = query.with.as_mut().expect("there is a WITH clause");
@@ -139,20 +139,24 @@ fn mutual_recursion_is_a_mark_on_recursive() {
     };
     let names = || "a b".to_owned();
     let bindings = "a (x int) AS (SELECT 1), b (y text) AS (SELECT y FROM b) SELECT 1";
-    assert_eq!(marks(&format!("WITH MUTUALLY RECURSIVE {bindings}")), (Some(None), true, names()));
-    let limit = |iterations, fails| Some(Some(Limit { iterations, fails }));
+    let (mutual, none) = (Mark { mutually: true, limit: None }, Mark::default());
+    assert_eq!(marks(&format!("WITH MUTUALLY RECURSIVE {bindings}")), (mutual, true, names()));
+    let limit = |iterations, fails| Some(Limit { iterations, fails });
     for (options, mark) in [
         ("(RECURSION LIMIT 7)", limit(7, true)),
         ("(error at recursion limit = 1)", limit(1, true)),
         ("( RETURN AT RECURSION LIMIT 4294967295 ) -- all of them\n", limit(u32::MAX, false)),
     ] {
-        assert_eq!(marks(&format!("with mutually /* both */ recursive {options} {bindings}")), (mark, true, names()));
+        let mutual = Mark { mutually: true, limit: mark };
+        assert_eq!(marks(&format!("with mutually /* both */ recursive {options} {bindings}")), (mutual, true, names()));
+        let single = Mark { mutually: false, limit: mark };
+        assert_eq!(marks(&format!("with recursive {options} {bindings}")), (single, true, names()));
     }
     assert_eq!(
         marks("WITH mutually AS (SELECT 1), recursive AS (SELECT 2) SELECT 1"),
-        (None, false, "mutually recursive".to_owned())
+        (none, false, "mutually recursive".to_owned())
     );
-    assert_eq!(marks("WITH RECURSIVE mutually AS (SELECT 1) SELECT 1"), (None, true, "mutually".to_owned()));
+    assert_eq!(marks("WITH RECURSIVE mutually AS (SELECT 1) SELECT 1 LIMIT 1"), (none, true, "mutually".to_owned()));
     assert_eq!(
         error("WITH MUTUALLY RECURSIVE (RECURSION LIMIT x) a (x int) AS (SELECT 1) SELECT 1"),
         "42601: syntax error at or near \"x\" at 1:42"
@@ -162,6 +166,35 @@ fn mutual_recursion_is_a_mark_on_recursive() {
         error("WITH MUTUALLY RECURSIVE (RECURSION LIMIT 4294967296) a (x int) AS (SELECT 1) SELECT 1"),
         "22023: recursion limit 4294967296 is not between 1 and 4294967295 at 1:42"
     );
+}
+
+/// `USING KEY` becomes a query in front of the one that it belongs to; elsewhere the words are names.
+#[test]
+fn a_key_is_a_mark_on_its_query() {
+    use super::using_key::{UsingKey, take_keys};
+    let keys = |sql: &str| {
+        let Statement::Query(mut query) = one(sql) else { panic!("{sql}") };
+        let with = query.with.as_mut().expect("there is a WITH clause");
+        let keys = take_keys(with).expect("the clauses are right");
+        with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()).zip(keys).collect::<Vec<_>>()
+    };
+    let key = |columns: &[&str], function: Option<(&str, &str)>| {
+        let columns = columns.iter().map(|c| (*c).to_owned()).collect();
+        Some(UsingKey { columns, function: function.map(|(f, c)| (f.to_owned(), c.to_owned())) })
+    };
+    assert_eq!(
+        keys(
+            "WITH RECURSIVE a(x, y) USING KEY (x, min(y)) AS (SELECT 1, 2), b AS (SELECT 1), c using /* the */ key ( \"X\" ) as (SELECT 3)
+             SELECT count(*) FROM a JOIN b USING (key)"
+        ),
+        [
+            ("a".to_owned(), key(&["x"], Some(("min", "y")))),
+            ("b".to_owned(), None),
+            ("c".to_owned(), key(&["X"], None)),
+        ]
+    );
+    assert_eq!(error("WITH a USING KEY (x) (SELECT 1) SELECT 1"), "42601: syntax error at or near \"USING\" at 1:8");
+    assert_eq!(error("SELECT 1 FROM (VALUES (1)) USING KEY (x) AS (SELECT 1)"), "42601: syntax error at or near \"AS\" at 1:28");
 }
 
 #[test]

@@ -11,6 +11,27 @@ use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use crate::bind::errors::from_datafusion;
 use crate::error::Result;
+use crate::parser::mutually::Limit;
+
+/// `USING KEY`: one row for each key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecursionKey {
+    /// The columns of the key.
+    pub columns: Vec<usize>,
+    /// Which row a key has.
+    pub winner: KeyWinner,
+}
+
+/// Which of the rows that are derived for a key it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyWinner {
+    /// The one that was derived last.
+    Latest,
+    /// The one with the least value in this column.
+    Least(usize),
+    /// The one with the greatest value in this column.
+    Greatest(usize),
+}
 
 /// A recursive query: the least collection that holds the base and whatever the step derives from it.
 ///
@@ -24,6 +45,10 @@ pub struct RecursionNode {
     pub name: String,
     /// `UNION`, not `UNION ALL`.
     pub distinct: bool,
+    /// `USING KEY`, which goes with `UNION`.
+    pub key: Option<RecursionKey>,
+    /// How often it may go round.
+    pub limit: Option<Limit>,
     /// The rows to begin with.
     pub base: LogicalPlan,
     /// The rows that follow from rows.
@@ -31,17 +56,29 @@ pub struct RecursionNode {
     schema: DFSchemaRef,
 }
 
+/// What is said of a recursion beside its terms.
+pub(super) struct Form {
+    pub distinct: bool,
+    pub key: Option<RecursionKey>,
+    pub limit: Option<Limit>,
+}
+
 impl RecursionNode {
     pub(super) fn new(
         id: usize,
         name: String,
-        distinct: bool,
+        Form { distinct, key, limit }: Form,
         variable: &SchemaRef,
         base: LogicalPlan,
         step: LogicalPlan,
     ) -> Result<Self> {
         let schema = DFSchema::try_from(Schema::clone(variable)).map_err(from_datafusion)?;
-        Ok(Self { id, name, distinct, base, step, schema: Arc::new(schema) })
+        Ok(Self { id, name, distinct, key, limit, base, step, schema: Arc::new(schema) })
+    }
+
+    /// The same recursion with other terms, whose work table has this number.
+    pub(crate) fn with_terms(&self, id: usize, base: LogicalPlan, step: LogicalPlan) -> Self {
+        Self { id, base, step, ..self.clone() }
     }
 
     /// The columns.
@@ -78,7 +115,8 @@ impl UserDefinedLogicalNodeCore for RecursionNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recursion: {} {}", self.name, if self.distinct { "UNION" } else { "UNION ALL" })
+        let key = if self.key.is_some() { " USING KEY" } else { "" };
+        write!(f, "Recursion: {}{key} {}", self.name, if self.distinct { "UNION" } else { "UNION ALL" })
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DataFusionResult<Self> {
@@ -97,7 +135,9 @@ impl UserDefinedLogicalNodeCore for RecursionNode {
 
 impl PartialEq for RecursionNode {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && self.distinct == other.distinct && self.base == other.base && self.step == other.step
+        (self.id, self.distinct, &self.key, self.limit) == (other.id, other.distinct, &other.key, other.limit)
+            && self.base == other.base
+            && self.step == other.step
     }
 }
 
@@ -105,7 +145,7 @@ impl Eq for RecursionNode {}
 
 impl Hash for RecursionNode {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id, self.distinct).hash(state);
+        (self.id, self.distinct, &self.key, self.limit).hash(state);
         self.base.hash(state);
         self.step.hash(state);
     }

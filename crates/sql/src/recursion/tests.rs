@@ -60,7 +60,7 @@ const CLOSURE: &str =
 fn a_recursive_query_is_one_node_wherever_it_stands() {
     for sql in [
         format!("{CLOSURE} SELECT * FROM r"),
-        format!("SELECT * FROM ({CLOSURE} SELECT * FROM r) x WHERE x.a > 3"),
+        format!("SELECT * FROM ({CLOSURE} SELECT * FROM r) x WHERE x.a > x.b"),
         format!("SELECT src FROM edges WHERE src IN ({CLOSURE} SELECT b FROM r)"),
         format!("WITH c AS ({CLOSURE} SELECT * FROM r) SELECT count(*) FROM c"),
         format!("{CLOSURE} SELECT r.a FROM r JOIN edges ON r.b = edges.src GROUP BY r.a"),

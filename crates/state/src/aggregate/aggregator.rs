@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, i256};
-use refrain_types::physical::{fixed_width_bits, is_coded};
+use refrain_types::physical::is_coded;
 use refrain_types::{SqlState, Weight};
 
 use super::accumulator::{Accumulator, DecimalSum, FloatSum, State, TextKey, add_weight};
 use super::cell::{Cell, cell_column, for_each_value};
 use crate::Dictionary;
+use crate::domain::Domain;
 
 /// Why a group has no result: SQLSTATE and message.
 pub type Failure = (SqlState, String);
@@ -48,64 +49,6 @@ pub struct Aggregator {
     domain: Option<Domain>,
     result: DataType,
     dictionary: Arc<Dictionary>,
-}
-
-/// How the bits of a value are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Domain {
-    /// A whole number, or anything that is ordered as one, of so many bits.
-    Signed(u32),
-    Unsigned,
-    Float32,
-    Float64,
-    /// An unscaled decimal of this scale.
-    Decimal(i8),
-    Code,
-}
-
-impl Domain {
-    fn of(data_type: &DataType) -> Option<Self> {
-        use DataType as D;
-        Some(match data_type {
-            D::Boolean | D::UInt8 | D::UInt16 | D::UInt32 | D::UInt64 => Self::Unsigned,
-            D::Float32 => Self::Float32,
-            D::Float64 => Self::Float64,
-            D::Decimal128(_, scale) => Self::Decimal(*scale),
-            D::Interval(_) => return None,
-            other if is_coded(other) => Self::Code,
-            other => Self::Signed(fixed_width_bits(other)?),
-        })
-    }
-
-    /// The value as a number that is ordered as the values are. NaN is the greatest float, −0 the one before 0.
-    fn number(self, bits: u128) -> i128 {
-        let signed = |width: u32| ((bits as i128) << (128 - width)) >> (128 - width);
-        match self {
-            Self::Signed(width) => signed(width),
-            Self::Float32 => flip(signed(32), u128::from(u32::MAX >> 1)),
-            Self::Float64 => flip(signed(64), u128::from(u64::MAX >> 1)),
-            Self::Decimal(_) | Self::Unsigned | Self::Code => bits as i128,
-        }
-    }
-
-    /// The inverse of [`Self::number`].
-    fn bits(self, number: i128) -> u128 {
-        match self {
-            Self::Signed(width) => number as u128 & (u128::MAX >> (128 - width)),
-            Self::Float32 => flip(number, u128::from(u32::MAX >> 1)) as u128 & u128::from(u32::MAX),
-            Self::Float64 => flip(number, u128::from(u64::MAX >> 1)) as u128 & u128::from(u64::MAX),
-            Self::Decimal(_) | Self::Unsigned | Self::Code => number as u128,
-        }
-    }
-
-    fn float(self, bits: u128) -> f64 {
-        if self == Self::Float32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits as u64) }
-    }
-}
-
-/// Negative floats are ordered by their bits downwards: the bits but for the sign are turned over.
-fn flip(number: i128, magnitude: u128) -> i128 {
-    if number < 0 { number ^ magnitude as i128 } else { number }
 }
 
 /// How many words the sums are that an accumulator of this aggregate is made of, `None` where it is not a few sums: where it keeps

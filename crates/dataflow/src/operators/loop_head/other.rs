@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, FusedJoin};
 use refrain_state::{Arrangement, KeyOf, NullTest, RowLayout};
 use refrain_types::errors::Errors;
-use refrain_types::{Delta, OperatorId};
+use refrain_types::{Delta, Iteration, OperatorId};
 
 use super::rows::LoopRows;
 use crate::operators::Context;
@@ -92,8 +92,9 @@ impl Other {
         }
     }
 
-    /// Takes in changes of the other side: pairs them with the rows that the body has seen, then remembers them.
-    pub fn take(&mut self, delta: &Delta, loop_rows: &mut LoopRows, stage: &mut Stage, errors: &mut Errors) {
+    /// Takes in changes of the other side: pairs them with the rows that the body has seen, which are those below the iteration `last`,
+    /// then remembers them.
+    pub fn take(&mut self, delta: &Delta, (loop_rows, last): (&mut LoopRows, Iteration), stage: &mut Stage, errors: &mut Errors) {
         let (words, key_words) = (self.layout.words(), self.key.words());
         self.packed.clear();
         self.layout.pack_batch(&delta.rows, &mut self.packed);
@@ -109,7 +110,7 @@ impl Other {
                 let key = &mut self.keys[..key_words];
                 self.key.extract(row, key);
                 let operator = self.operator;
-                loop_rows.matches(key, |found, iteration, found_weight| match weight.checked_mul(found_weight) {
+                loop_rows.matches(key, last, |found, iteration, found_weight| match weight.checked_mul(found_weight) {
                     Some(product) => stage.push(found, row, iteration, product),
                     None => errors.push(overflow(operator, weight.signum() * found_weight.signum())),
                 });

@@ -1,8 +1,14 @@
-//! The rows of a loop, whatever its kind: one face over the three stores.
+//! The rows of a loop, whatever its kind: one face over the four stores.
 
-use refrain_plan::LoopKind;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use refrain_plan::{KeyWinner, LoopKey, LoopKind};
 use refrain_state::set_history::ITERATION_MAX;
-use refrain_state::{BagCalendar, KeyOf, MonotoneSet, RowChange, SetHistory, WeightOverflow};
+use refrain_state::{
+    BagCalendar, Dictionary, KeyOf, KeyedChange, KeyedHistory, MonotoneSet, RowChange, RowLayout, RowOrder, SetHistory,
+    WeightOverflow, Winner,
+};
 use refrain_types::{Iteration, Weight};
 
 use crate::operators::stage::Packed;
@@ -12,6 +18,7 @@ pub(super) enum LoopRows {
     Set(SetHistory),
     Monotone(MonotoneSet),
     Bag(BagCalendar),
+    Keyed(KeyedHistory),
 }
 
 /// What was released: rows for the body, with the iteration at which they are emitted, and rows that leave the loop.
@@ -19,14 +26,21 @@ pub(super) enum LoopRows {
 pub(super) struct Released {
     pub emitted: Packed,
     pub leaving: Packed,
+    /// Rows of the last iteration that there is, with the iteration at which they are emitted: they do not go on.
+    pub over: Packed,
+    /// What keys say, on its way to `emitted`.
+    changes: Vec<KeyedChange>,
 }
 
 impl LoopRows {
-    pub fn new(kind: LoopKind, words: usize, key: Option<KeyOf>) -> Self {
+    /// Rows of the loop variable; `key` is that of the fused join.
+    pub fn new(kind: &LoopKind, variable: &Schema, key: Option<KeyOf>, dictionary: &Arc<Dictionary>) -> Self {
+        let words = RowLayout::of_schema(variable).words();
         match kind {
             LoopKind::Set => Self::Set(SetHistory::new(words, key)),
             LoopKind::MonotoneSet => Self::Monotone(MonotoneSet::new(words, key)),
             LoopKind::Bag => Self::Bag(BagCalendar::new(words, key)),
+            LoopKind::Keyed(of) => Self::Keyed(keyed(of, variable, key, dictionary)),
         }
     }
 
@@ -44,6 +58,7 @@ impl LoopRows {
                 Ok(())
             }
             Self::Bag(bag) => bag.arrive(&rows.rows, &rows.iterations, &rows.weights),
+            Self::Keyed(keyed) => keyed.arrive(&rows.rows, &rows.iterations, &rows.weights),
         }
     }
 
@@ -53,6 +68,7 @@ impl LoopRows {
             Self::Set(set) => set.calendar().len(),
             Self::Monotone(set) => set.unreleased(),
             Self::Bag(bag) => bag.pending(),
+            Self::Keyed(keyed) => keyed.calendar().len(),
         }
     }
 
@@ -62,18 +78,26 @@ impl LoopRows {
             Self::Set(set) => set.calendar().lowest(),
             Self::Monotone(set) => (set.unreleased() > 0).then_some(0),
             Self::Bag(bag) => bag.lowest(),
+            Self::Keyed(keyed) => keyed.calendar().lowest(),
         }
     }
 
-    /// Releases up to `limit` rows of the lowest iteration. `emitted` is replaced, `leaving` is added to. `None` means that nothing
-    /// is left; the flag is raised when a weight overflowed.
-    pub fn release(&mut self, limit: usize, ids: &mut Vec<u32>, out: &mut Released, overflow: &mut bool) -> Option<Iteration> {
+    /// Releases up to `limit` rows of the lowest iteration; those of the iteration `last` do not go on. `emitted` and `over` are
+    /// replaced, `leaving` is added to. `None` means that nothing is left; the flag is raised when a weight overflowed.
+    pub fn release(
+        &mut self,
+        (limit, last): (usize, Iteration),
+        ids: &mut Vec<u32>,
+        out: &mut Released,
+        overflow: &mut bool,
+    ) -> Option<Iteration> {
         out.emitted.clear();
+        out.over.clear();
         match self {
             Self::Set(set) => {
                 let iteration = set.take_lowest(limit, ids)?;
                 for id in ids.iter() {
-                    release_row(set, iteration, *id, out);
+                    release_row(set, (iteration, last), *id, out);
                 }
                 Some(iteration)
             }
@@ -95,10 +119,11 @@ impl LoopRows {
             Self::Bag(bag) => {
                 let iteration = bag.take_lowest(limit, ids)?;
                 for id in ids.iter() {
-                    match bag.release(iteration, *id) {
+                    match bag.release(*id) {
                         Ok(0) => {}
                         Ok(weight) => {
-                            out.emitted.push(bag.row(*id), iteration, weight);
+                            let to = if iteration < last { &mut out.emitted } else { &mut out.over };
+                            to.push(bag.row(*id), iteration, weight);
                             out.leaving.push(bag.row(*id), 0, weight);
                         }
                         Err(WeightOverflow) => *overflow = true,
@@ -106,15 +131,38 @@ impl LoopRows {
                 }
                 Some(iteration)
             }
+            Self::Keyed(keyed) => {
+                let iteration = keyed.take_lowest(limit, ids)?;
+                for id in ids.iter() {
+                    let [before, now] = keyed.release(iteration, *id, &mut out.changes);
+                    for (row, weight) in [(before, -1), (now, 1)] {
+                        if let Some(row) = row {
+                            out.leaving.push(keyed.row(row), 0, weight);
+                        }
+                    }
+                }
+                for KeyedChange { id, iteration, weight } in out.changes.drain(..) {
+                    let to = if iteration < last { &mut out.emitted } else { &mut out.over };
+                    to.push(keyed.row(id), iteration, weight);
+                }
+                Some(iteration)
+            }
         }
     }
 
-    /// Calls `found` with the rows of `key` that the body has seen, their iterations and weights.
-    pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Iteration, Weight)) {
+    /// Calls `found` with the rows of `key` that the body has seen, their iterations and weights. It does not see those of the
+    /// iteration `last`.
+    pub fn matches(&mut self, key: &[u64], last: Iteration, mut found: impl FnMut(&[u64], Iteration, Weight)) {
+        let mut seen = |row: &[u64], iteration, weight| {
+            if iteration < last {
+                found(row, iteration, weight);
+            }
+        };
         match self {
-            Self::Set(set) => set.matches(key, |row, iteration| found(row, iteration, 1)),
-            Self::Monotone(set) => set.matches(key, |row| found(row, 0, 1)),
-            Self::Bag(bag) => bag.matches(key, |row, weight| found(row, 0, weight)),
+            Self::Set(set) => set.matches(key, |row, iteration| seen(row, iteration, 1)),
+            Self::Monotone(set) => set.matches(key, |row| seen(row, 0, 1)),
+            Self::Bag(bag) => bag.matches(key, seen),
+            Self::Keyed(keyed) => keyed.matches(key, |row, iteration| seen(row, iteration, 1)),
         }
     }
 
@@ -123,6 +171,10 @@ impl LoopRows {
         match self {
             Self::Set(set) => {
                 let (derivations, emissions) = set.capture(full);
+                [(Part::Derivations, derivations), (Part::Emissions, emissions)]
+            }
+            Self::Keyed(keyed) => {
+                let (derivations, emissions) = keyed.capture(full);
                 [(Part::Derivations, derivations), (Part::Emissions, emissions)]
             }
             Self::Monotone(set) => {
@@ -147,6 +199,14 @@ impl LoopRows {
                 }
                 set.restored();
             }
+            Self::Keyed(keyed) => {
+                for (is_derivations, name) in [(true, Part::Derivations), (false, Part::Emissions)] {
+                    for rows in part(name) {
+                        keyed.restore(is_derivations, &rows.rows, &rows.iterations, &rows.weights)?;
+                    }
+                }
+                keyed.restored()?;
+            }
             Self::Monotone(set) => {
                 let all = |rows: Vec<Packed>| rows.into_iter().flat_map(|p| p.rows).collect::<Vec<_>>();
                 let (rows, frontier) = (all(part(Part::Rows)), all(part(Part::Frontier)));
@@ -154,7 +214,7 @@ impl LoopRows {
             }
             Self::Bag(bag) => {
                 for rows in part(Part::Rows) {
-                    bag.restore(&rows.rows, &rows.weights)?;
+                    bag.restore(&rows.rows, &rows.iterations, &rows.weights)?;
                 }
                 bag.list_changes();
                 for rows in part(Part::Frontier) {
@@ -171,25 +231,45 @@ impl LoopRows {
             Self::Set(set) => set.compact(),
             Self::Monotone(_) => {}
             Self::Bag(bag) => bag.compact(),
+            Self::Keyed(keyed) => keyed.compact(),
         }
     }
 }
 
+fn keyed(of: &LoopKey, variable: &Schema, join_key: Option<KeyOf>, dictionary: &Arc<Dictionary>) -> KeyedHistory {
+    let layout = RowLayout::of_schema(variable);
+    let types = of.columns.iter().map(|c| (variable.field(*c).data_type().clone(), variable.field(*c).is_nullable()));
+    let key = KeyOf::new(&layout, &of.columns, &RowLayout::of_types(&types.collect::<Vec<_>>()));
+    let (decides, winner) = match of.winner {
+        KeyWinner::Latest => (None, Winner::Latest),
+        KeyWinner::Least(column) => (Some((column, false)), Winner::First),
+        KeyWinner::Greatest(column) => (Some((column, true)), Winner::First),
+    };
+    let others = (0..variable.fields().len()).filter(|c| !of.columns.contains(c) && decides.is_none_or(|(column, _)| column != *c));
+    let by = decides.into_iter().chain(others.map(|column| (column, false))).collect::<Vec<_>>();
+    KeyedHistory::new(layout.words(), key, RowOrder::new(variable, &by, dictionary), winner, join_key)
+}
+
 #[inline]
-fn release_row(set: &mut SetHistory, iteration: Iteration, id: u32, out: &mut Released) {
-    match set.release(iteration, id) {
+fn release_row(set: &mut SetHistory, (iteration, last): (Iteration, Iteration), id: u32, out: &mut Released) {
+    let change = set.release(iteration, id);
+    let mut emit = |at: Iteration, weight| {
+        let to = if at < last { &mut out.emitted } else { &mut out.over };
+        to.push(set.row(id), at, weight);
+    };
+    match change {
         RowChange::None => {}
         RowChange::Appears(at) => {
-            out.emitted.push(set.row(id), at, 1);
+            emit(at, 1);
             out.leaving.push(set.row(id), 0, 1);
         }
         RowChange::Disappears(at) => {
-            out.emitted.push(set.row(id), at, -1);
+            emit(at, -1);
             out.leaving.push(set.row(id), 0, -1);
         }
         RowChange::Moves { from, to } => {
-            out.emitted.push(set.row(id), from, -1);
-            out.emitted.push(set.row(id), to, 1);
+            emit(from, -1);
+            emit(to, 1);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The `refrain` binary from outside: what goes to which stream, exit codes, and that a store outlives its process.
 
+mod examples;
 mod kill;
 mod scripts;
 mod slt;

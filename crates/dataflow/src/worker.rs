@@ -21,6 +21,9 @@ use crate::render::{Rendered, render};
 use crate::restore::slice_of_worker;
 use crate::time::Time;
 
+/// How long a worker without work polls before it parks. Waking a parked thread takes about as long.
+const IDLE_SPIN: Duration = Duration::from_micros(50);
+
 /// What every worker is told, in one order.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -121,18 +124,24 @@ struct Dataflow {
 }
 
 impl Worker {
-    /// A worker on the calling thread, which is the one that must step it. Waits until all workers of `seats` have come.
+    /// A worker on the calling thread, which is the one that must step it. Waits until all workers of `seats` have come. Without work it
+    /// polls for a short while before it parks, unless there are more workers than cores: what it waits for is then for others to do.
     ///
     /// # Panics
     /// When the seat is one of a cluster.
     #[must_use]
     pub fn new(seat: Seat, commands: Arc<CommandLog>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let allocator = match seat.0 {
             AllocatorBuilder::Thread(_) => Allocator::Thread(OneThread::default()),
             AllocatorBuilder::Process(process) => Allocator::Process(process.build()),
             AllocatorBuilder::Tcp(_) => unreachable!("seats are made for one process"),
         };
-        let timely = timely::worker::Worker::new(WorkerConfig::default(), allocator, None);
+        let idle_spin = if allocator.peers() <= cores { IDLE_SPIN } else { Duration::ZERO };
+        // Without a time to begin with, timely takes it that there is always something to do, and no worker ever parks.
+        #[expect(clippy::disallowed_methods, reason = "nothing that is computed depends on it")]
+        let start = std::time::Instant::now();
+        let timely = timely::worker::Worker::new(WorkerConfig::default().idle_spin(idle_spin), allocator, Some(start));
         commands.enlist();
         Self { timely, commands, dataflows: BTreeMap::new() }
     }

@@ -1,6 +1,7 @@
 //! The `refrain` binary from outside: what goes to which stream, exit codes, and that a store outlives its process.
 
 mod examples;
+mod idle;
 mod kill;
 mod scripts;
 mod slt;

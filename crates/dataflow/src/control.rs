@@ -14,7 +14,7 @@ use std::thread::Thread;
 
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
-use refrain_types::{DataflowId, Delta, Tick};
+use refrain_types::{DataflowId, Delta, Iteration, Tick};
 
 use crate::part::{Captured, Restored};
 
@@ -30,6 +30,8 @@ pub struct Control {
     pub restored: Option<Restored>,
     /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
     pub loops: Vec<LoopGauge>,
+    /// How many rows each node of the plan has given out. A union gives what its inputs do.
+    pub given: Vec<AtomicU64>,
     workers: usize,
     events: Arc<dyn Events>,
     /// Number of the order that stands; workers compare it with the last one that they took.
@@ -115,6 +117,43 @@ pub struct LoopGauge {
     pub log_bytes: AtomicI64,
     /// Rows on the edges of the loop's body: sent and not yet worked off.
     pub outstanding: AtomicI64,
+    /// Rows that the loop's rows and the first stage of its body gave, before it is known which of them are new.
+    pub derived: AtomicU64,
+    /// Rows that were released, by iteration.
+    pub released: Histogram,
+}
+
+/// Counts by iteration: each of the first has its own, after that they double.
+#[derive(Debug)]
+pub struct Histogram([AtomicU64; BUCKETS]);
+
+const SINGLE: u32 = 32;
+const BUCKETS: usize = SINGLE as usize + 27;
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; BUCKETS])
+    }
+}
+
+impl Histogram {
+    pub(crate) fn add(&self, iteration: Iteration, rows: usize) {
+        let bucket = if iteration < SINGLE { iteration } else { SINGLE + iteration.ilog2() - SINGLE.ilog2() };
+        self.0[bucket as usize].fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// The counts that are not 0, each with the first and the last iteration that it is of.
+    pub fn counts(&self) -> impl Iterator<Item = (Iteration, Iteration, u64)> + '_ {
+        let bounds = (0..).zip(&self.0).map(|(bucket, count)| match u32::checked_sub(bucket, SINGLE) {
+            None => (bucket, bucket, count),
+            Some(doubled) => {
+                let first = u64::from(SINGLE) << doubled;
+                let last = u32::try_from(2 * first - 1).unwrap_or(u32::MAX);
+                (u32::try_from(first).unwrap_or(u32::MAX), last, count)
+            }
+        });
+        bounds.map(|(first, last, count)| (first, last, count.load(Ordering::Relaxed))).filter(|(.., count)| *count > 0)
+    }
 }
 
 impl LoopGauge {
@@ -145,6 +184,7 @@ impl Control {
         restored: Option<Restored>,
     ) -> Arc<Self> {
         let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
+        let given = plan.nodes.iter().map(|_| AtomicU64::new(0)).collect();
         let first = restored.as_ref().map_or(0, |r| r.tick.0);
         Arc::new(Self {
             id,
@@ -152,6 +192,7 @@ impl Control {
             dictionary,
             restored,
             loops,
+            given,
             workers,
             events,
             sequence: AtomicU64::new(0),
@@ -160,6 +201,11 @@ impl Control {
             dead: AtomicBool::new(false),
             state: Mutex::default(),
         })
+    }
+
+    /// Counts rows that a node gave out.
+    pub(crate) fn give(&self, node: NodeId, rows: usize) {
+        self.given[node].fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     /// Number of workers.

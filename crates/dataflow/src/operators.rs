@@ -18,7 +18,7 @@ use timely::progress::Antichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
-use refrain_plan::Exchange;
+use refrain_plan::{Exchange, NodeId};
 
 use crate::control::Control;
 use crate::parcel::{ByKey, Parcel, Parcels, ToAll};
@@ -59,24 +59,33 @@ pub(crate) struct Context {
     pub outstanding: Outstanding,
 }
 
-/// Counts the rows on the edges of a loop's body, at all workers: sent and not yet worked off. While they are many the loop's head
-/// releases nothing, so neither memory nor the time to a cut grows with the size of an iteration. Outside loops it counts nothing.
+/// Counts the rows that an operator gives, and those on the edges of a loop's body, at all workers: sent and not yet worked off. While
+/// these are many the loop's head releases nothing, so neither memory nor the time to a cut grows with the size of an iteration.
 #[derive(Clone)]
 pub(crate) struct Outstanding {
-    of: Option<(Arc<Control>, usize)>,
+    control: Arc<Control>,
+    /// The node whose rows are counted, if they are.
+    node: Option<NodeId>,
+    /// The loop that the operator stands in.
+    index: Option<usize>,
     /// How many operators read the edge that the operator puts rows on.
     readers: usize,
 }
 
 impl Outstanding {
     /// Of the loop with this number, if any, for an operator whose rows so many others read.
-    pub fn of(control: &Arc<Control>, index: Option<usize>, readers: usize) -> Self {
-        Self { of: index.map(|index| (Arc::clone(control), index)), readers }
+    pub fn of(control: &Arc<Control>, node: Option<NodeId>, index: Option<usize>, readers: usize) -> Self {
+        Self { control: Arc::clone(control), node, index, readers }
     }
 
-    /// Rows were put on an edge inside the loop.
+    /// Rows are put on the operator's edge.
     #[inline]
     pub fn sent(&self, rows: usize) {
+        if let Some(node) = self.node
+            && rows != 0
+        {
+            self.control.give(node, rows);
+        }
         self.add(i64::try_from(rows * self.readers).expect("a delta has far fewer rows"));
     }
 
@@ -87,10 +96,10 @@ impl Outstanding {
     }
 
     fn add(&self, rows: i64) {
-        if let Some((control, index)) = &self.of
+        if let Some(index) = self.index
             && rows != 0
         {
-            control.loops[*index].outstanding.fetch_add(rows, Ordering::Relaxed);
+            self.control.loops[index].outstanding.fetch_add(rows, Ordering::Relaxed);
         }
     }
 }

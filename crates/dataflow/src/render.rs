@@ -79,7 +79,7 @@ impl<'scope> Renderer<'scope> {
     /// The count of rows on the edges of the loop that a node stands in.
     fn outstanding(&self, plan: &StreamPlan, id: NodeId) -> Outstanding {
         let index = plan.node(id).scope.last().map(|inner| self.loops[inner]);
-        Outstanding::of(&self.control, index, plan.readers_inside(id))
+        Outstanding::of(&self.control, Some(id), index, plan.readers_inside(id))
     }
 
     fn edge(&self, id: NodeId) -> Edge<'scope> {
@@ -174,7 +174,7 @@ impl<'scope> Renderer<'scope> {
             Operator::Variable(binding) => self.variable(plan, &context, node, binding),
             Operator::Negate => negate::negate(&context, self.edge(node.inputs[0].0), &node.schema),
             Operator::Enter => scope::enter(&context, self.edge(node.inputs[0].0), &node.schema),
-            Operator::Leave => self.leave(plan, node.inputs[0].0),
+            Operator::Leave => self.leave(plan, &context, node.inputs[0].0),
             Operator::LoopBody => self.bodies.remove(&node.inputs[0].0).expect("a loop has one body, which has one start"),
         }
     }
@@ -192,10 +192,10 @@ impl<'scope> Renderer<'scope> {
     }
 
     /// What leaves a loop at `input`. The first to leave takes the errors of the loop's variables along.
-    fn leave(&mut self, plan: &StreamPlan, input: NodeId) -> Edge<'scope> {
+    fn leave(&mut self, plan: &StreamPlan, context: &Context, input: NodeId) -> Edge<'scope> {
         let from = plan.node(input);
         let inner = from.scope.last().expect("what leaves a loop stands in one");
-        let rows = scope::leave(self.outstanding(plan, input), self.edge(input), &from.schema, from.scope.len());
+        let rows = scope::leave(context, self.outstanding(plan, input), self.edge(input), &from.schema, from.scope.len());
         let errors = self.errors.remove(inner).unwrap_or_default();
         if errors.is_empty() { rows } else { self.scope.concatenate::<_, Parcel>(errors.into_iter().chain([rows])) }
     }

@@ -232,6 +232,7 @@ impl Dataflow {
             let source = self.rendered.sources.iter_mut().find(|(id, _, _)| id == node);
             let (_, columns, handle) = source.expect("feeds are for sources of the plan");
             let mut slice = slice_of_worker(delta, worker, peers);
+            self.control.give(*node, slice.num_rows());
             if !slice.is_empty() {
                 slice.rows = slice.rows.project(columns).expect("the source reads columns of its relation");
                 slice.iterations = None;

@@ -20,7 +20,22 @@ use crate::{
 /// The text of a plan, one line for each row of EXPLAIN's result.
 #[must_use]
 pub fn explain(plan: &StreamPlan) -> String {
-    let mut explain = Explain { plan, text: String::new(), written: BTreeSet::new() };
+    explain_with(plan, &|_| Measured::default())
+}
+
+/// What was measured of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Follows what the node is.
+    pub beside: String,
+    /// A line of its own below it.
+    pub below: Option<String>,
+}
+
+/// The text of a plan with what was measured of each node.
+#[must_use]
+pub fn explain_with(plan: &StreamPlan, measured: &dyn Fn(NodeId) -> Measured) -> String {
+    let mut explain = Explain { plan, measured, text: String::new(), written: BTreeSet::new() };
     explain.node(plan.root, 0, "");
     explain.text.truncate(explain.text.trim_end().len());
     explain.text
@@ -28,6 +43,7 @@ pub fn explain(plan: &StreamPlan) -> String {
 
 struct Explain<'a> {
     plan: &'a StreamPlan,
+    measured: &'a dyn Fn(NodeId) -> Measured,
     text: String,
     written: BTreeSet<NodeId>,
 }
@@ -45,7 +61,11 @@ impl Explain<'_> {
         }
         let what = describe(self.plan, node);
         let separator = if what.is_empty() { "" } else { ": " };
-        self.line(depth, &format!("{name} #{id}{separator}{what}{}{exchange}", properties(node)));
+        let Measured { beside, below } = (self.measured)(id);
+        self.line(depth, &format!("{name} #{id}{separator}{what}{}{exchange}{beside}", properties(node)));
+        if let Some(below) = below {
+            self.line(depth + 1, &below);
+        }
         match &node.operator {
             Operator::LoopHead(head) => self.loop_block(node, head, depth + 1),
             // The head is above: what is inside its loop is written in its block.

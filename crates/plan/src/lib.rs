@@ -13,7 +13,7 @@ pub mod fingerprint;
 pub mod node;
 pub mod validate;
 
-pub use explain::explain;
+pub use explain::{Measured, explain, explain_with};
 pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{

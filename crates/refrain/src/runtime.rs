@@ -19,7 +19,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use refrain_dataflow::{Command, CommandLog};
+use refrain_dataflow::{Command, CommandLog, Control};
 use refrain_plan::StreamPlan;
 use refrain_state::Dictionary;
 use refrain_types::{DataflowId, Environment, Epoch, RelationId};
@@ -138,6 +138,11 @@ impl Runtime {
                 break;
             }
         }
+    }
+
+    /// The control of a view's dataflow, if it runs.
+    pub fn control(&self, dataflow: DataflowId) -> Option<Arc<Control>> {
+        self.schedule().views.get(&dataflow).map(|view| Arc::clone(&view.control))
     }
 
     /// What the loops are doing.

@@ -1,5 +1,6 @@
 //! What each kind of statement does, one file per kind.
 
+mod analyze;
 pub(crate) mod copy;
 pub(crate) mod ddl;
 pub(crate) mod dml;
@@ -31,6 +32,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
             Ok(Outcome::done("CHECKPOINT"))
         }
         Statement::Explain(inner) => explain::explain(session, &inner).await,
+        Statement::Analyze(what) => analyze::analyze(session, &what).await,
         Statement::Show(show) => show::show(session, &show),
         Statement::Set { name, value } => set::set(session, &name, value.as_deref()),
         Statement::Reset(name) => set::reset(session, name.as_deref()),

@@ -21,7 +21,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Token
 
 use crate::catalog::{ColumnDefinition, RelationKind};
 use crate::error::{Result, SqlError, code};
-use crate::statement::{CreateTable, Drop, Statement};
+use crate::statement::{Analyze, CreateTable, Drop, Statement};
 use crate::types::SqlType;
 
 /// Nested parentheses and operators that a statement may have.
@@ -210,10 +210,22 @@ impl<'a> Parser<'a> {
         Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
     }
 
+    /// `EXPLAIN ANALYZE query | MATERIALIZED VIEW name`
+    fn analyze(&mut self) -> Result<Statement> {
+        if self.words(&["materialized", "view"]) {
+            return Ok(Statement::Analyze(Analyze::View(self.relation()?)));
+        }
+        match self.statement()? {
+            Statement::Query(query) => Ok(Statement::Analyze(Analyze::Query(query))),
+            _ => Err(SqlError::unsupported("EXPLAIN ANALYZE of this statement is not supported")
+                .with_hint("It explains a query, or MATERIALIZED VIEW name.")),
+        }
+    }
+
     fn explain(&mut self) -> Result<Statement> {
         self.expect_word("explain")?;
-        if self.peek_word("analyze") {
-            return Err(SqlError::unsupported("EXPLAIN ANALYZE is not supported"));
+        if self.word("analyze") {
+            return self.analyze();
         }
         self.word("verbose");
         if self.peek() == Token::LParen && !matches!(self.inner.peek_nth_token(1).token, Token::Word(w) if is_query_word(&w.value))

@@ -33,6 +33,8 @@ pub enum Statement {
     Checkpoint,
     /// `EXPLAIN` of a query or of a statement that holds one.
     Explain(Box<Statement>),
+    /// `EXPLAIN ANALYZE`.
+    Analyze(Analyze),
     /// `SHOW`
     Show(Show),
     /// `SET name = value`; `None` is `DEFAULT`.
@@ -200,4 +202,13 @@ pub enum Show {
     Setting(String),
     /// `SHOW ALL`
     All,
+}
+
+/// What `EXPLAIN ANALYZE` explains.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Analyze {
+    /// A query, which is run once.
+    Query(Box<ast::Query>),
+    /// A materialized view of this name, with what it has done since it was started.
+    View(String),
 }

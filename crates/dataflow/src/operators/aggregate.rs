@@ -53,6 +53,7 @@ pub(crate) fn aggregate<'scope>(
     let mut builder = OperatorBuilder::new("Aggregate".into(), input.scope());
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
+    let outstanding = context.outstanding.clone();
     builder.build(move |mut initial| {
         let speaks_first = groups.borrow().speaks_first();
         let mut speaking: Option<Capability<Time>> = initial.pop().filter(|_| speaks_first);
@@ -72,7 +73,10 @@ pub(crate) fn aggregate<'scope>(
             });
             if let Some(capability) = speaking.take_if(|c| !frontiers[0].less_equal(c.time())) {
                 let mut session = out.session_with_builder(&capability);
-                groups.flush(|delta| session.give_container(&mut delta.into()));
+                groups.flush(|delta| {
+                    outstanding.sent(delta.num_rows());
+                    session.give_container(&mut delta.into());
+                });
             }
         }
     });

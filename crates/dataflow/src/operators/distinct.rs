@@ -94,11 +94,13 @@ pub(crate) fn distinct<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
+    let outstanding = context.outstanding.clone();
     builder.build(move |_| {
         move |_| {
             let mut out = out.activate();
             inbox(&mut |capability, delta| {
                 let delta = state.borrow_mut().step(delta);
+                outstanding.sent(delta.num_rows());
                 if !delta.is_empty() {
                     out.session_with_builder(&capability).give_container(&mut delta.into());
                 }

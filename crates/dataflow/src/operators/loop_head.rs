@@ -130,7 +130,7 @@ impl Head {
         assert!(!direct || *stage.layout() == layout, "what goes straight round has the columns of the loop variable");
         Self {
             index,
-            body: Outstanding::of(&context.control, Some(index), 1),
+            body: Outstanding::of(&context.control, None, Some(index), 1),
             physical: physical_schema(&schema),
             partition: head.partition.clone(),
             rows: LoopRows::new(&head.kind, &schema, other.as_ref().map(|o| o.variable_key().clone()), &context.control.dictionary),
@@ -249,6 +249,7 @@ impl Head {
             }
         }
         let fuel = FUEL_OF_A_LAP + emitted.len() + self.stage.len();
+        self.gauge().released.add(iteration, emitted.len());
         self.pass_on();
         fuel
     }
@@ -256,6 +257,7 @@ impl Head {
     /// Sends what the stage derived on its way: rows of this worker arrive at once.
     fn pass_on(&mut self) {
         self.stage.drain_packed(&mut self.derived, &mut self.errors);
+        self.gauge().derived.fetch_add(self.derived.len() as u64, Ordering::Relaxed);
         route(&mut Routing {
             direct: self.direct,
             worker: self.context.worker,
@@ -574,6 +576,7 @@ fn flush(head: &mut Head, outlets: &mut Outlets, capabilities: &Capabilities, th
     let leaving = &mut head.released.leaving;
     if (!leaving.is_empty() && leaving.len() >= threshold) || !head.errors.is_empty() {
         let mut delta = leaving.to_delta(&head.layout, &head.physical);
+        head.context.outstanding.sent(delta.num_rows());
         delta.errors = std::mem::take(&mut head.errors);
         leaving.clear();
         let leave = capabilities.leave.as_ref().expect("what leaves came under a capability");

@@ -19,6 +19,7 @@ pub(crate) fn enter<'scope>(context: &Context, input: Edge<'scope>, schema: &arr
 
 /// Rows of `input`, which stands in the loop at `depth`, outside it. `inside` counts the rows on the edges of that loop.
 pub(crate) fn leave<'scope>(
+    context: &Context,
     inside: Outstanding,
     input: Edge<'scope>,
     schema: &arrow::datatypes::SchemaRef,
@@ -28,11 +29,13 @@ pub(crate) fn leave<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, &Exchange::Stay, schema, &[Path::leave(depth)]);
     builder.set_notify_for(0, FrontierInterest::Never);
+    let outstanding = context.outstanding.clone();
     builder.build(move |_| {
         move |_| {
             let mut out = out.activate();
             inbox(&mut |message, delta| {
                 inside.done(delta.num_rows());
+                outstanding.sent(delta.num_rows());
                 let time = message.least().expect("messages of a dataflow carry a stamp").at_iteration(depth, 0);
                 let delta = Delta { iterations: None, ..delta };
                 out.session_with_builder(&message.delayed(&time, 0)).give_container(&mut delta.into());

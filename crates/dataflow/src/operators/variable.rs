@@ -322,6 +322,7 @@ fn release(
         head.packed.clear();
         head.waiting.take_lowest(FLUSH_ROWS, &mut head.packed);
         head.gauge().iteration.store(u64::from(lowest), Ordering::Relaxed);
+        head.gauge().released.add(lowest, head.packed.len());
         fuel = fuel.saturating_sub(head.packed.len());
         let delta = head.packed.to_delta(&head.layout, &head.physical);
         head.context.outstanding.sent(delta.num_rows());

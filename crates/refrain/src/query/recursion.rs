@@ -85,7 +85,7 @@ async fn run(shared: &Arc<Shared>, database: &Database, node: &LogicalPlan, read
         (id, snapshot.chunks.clone())
     };
     let inputs = plan.sources().map(|(_, id)| input(id)).collect();
-    let deltas = shared.runtime.run_once(Arc::clone(&plan), inputs).await?;
+    let deltas = shared.runtime.run_once(Arc::clone(&plan), inputs).await?.rows;
     let errors = deltas.iter().flat_map(|d| d.errors.iter().cloned()).collect::<Vec<_>>();
     if let Some(error) = Error::of_rows(recursion.name, &errors) {
         return Err(error);

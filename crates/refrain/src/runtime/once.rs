@@ -30,6 +30,14 @@ impl Events for OnceEvents {
     }
 }
 
+/// What a dataflow has computed once.
+pub(crate) struct Once {
+    /// Its rows and errors.
+    pub rows: Vec<Arc<Delta>>,
+    /// What it did for them.
+    pub control: Arc<Control>,
+}
+
 /// Drops the dataflow when the statement ends, however it ends.
 struct Guard<'a> {
     runtime: &'a Runtime,
@@ -52,7 +60,7 @@ impl Schedule {
 
 impl Runtime {
     /// Runs `plan` over these rows until it is settled. Dropping the future ends the computation.
-    pub async fn run_once(&self, plan: Arc<StreamPlan>, inputs: BTreeMap<RelationId, Vec<Arc<Delta>>>) -> Result<Vec<Arc<Delta>>> {
+    pub async fn run_once(&self, plan: Arc<StreamPlan>, inputs: BTreeMap<RelationId, Vec<Arc<Delta>>>) -> Result<Once> {
         self.check_alive()?;
         let id = self.schedule().id_for_once();
         let (sender, ended) = oneshot::channel();
@@ -66,10 +74,11 @@ impl Runtime {
         let outputs = self.threads.until_failure(ended).await?;
         let physical = refrain_types::physical::physical_schema(plan.schema());
         let outputs = outputs.into_iter().map(Arc::new).collect::<Vec<_>>();
+        let control = Arc::clone(&guard.control);
         if outputs.iter().any(|d| d.has_retractions()) {
-            return Ok(consolidate(&physical, &outputs).into_iter().map(Arc::new).collect());
+            return Ok(Once { rows: consolidate(&physical, &outputs).into_iter().map(Arc::new).collect(), control });
         }
-        Ok(outputs)
+        Ok(Once { rows: outputs, control })
     }
 }
 

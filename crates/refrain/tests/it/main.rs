@@ -1,5 +1,6 @@
 //! The facade from outside: statements through sessions, over stores in memory and on disk.
 
+mod analyze;
 mod dml;
 mod errors;
 mod faces;

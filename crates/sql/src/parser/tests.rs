@@ -118,7 +118,7 @@ fn errors_say_where() {
         ("ALTER TABLE t ADD COLUMN x int", "0A000: ALTER TABLE is not supported at 1:1"),
         ("CREATE INDEX i ON t (a)", "0A000: CREATE INDEX is not supported at 1:1"),
         ("BEGIN", "0A000: BEGIN is not supported at 1:1"),
-        ("EXPLAIN ANALYZE SELECT 1", "0A000: EXPLAIN ANALYZE is not supported"),
+        ("EXPLAIN ANALYZE INSERT INTO t VALUES (1)", "0A000: EXPLAIN ANALYZE of this statement is not supported"),
         ("INSERT INTO t VALUES (1) RETURNING a", "0A000: INSERT … RETURNING is not supported"),
         ("SELECT * FROM t WHERE 'unclosed", "42601: unterminated quoted string at or near \"'unclosed\" at 1:23"),
     ] {

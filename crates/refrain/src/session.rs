@@ -168,7 +168,7 @@ impl Session {
     pub async fn subscribe(&self, sql: &str) -> Result<Subscription> {
         let is_statement = sql.trim_start().get(..9).is_some_and(|word| word.eq_ignore_ascii_case("subscribe"));
         let text = if is_statement { sql.to_owned() } else { format!("SUBSCRIBE {sql}") };
-        match refrain_sql::parse(&text)?.pop() {
+        match self.with_recursion_limit(refrain_sql::parse(&text)?.pop())? {
             Some((Statement::Subscribe(statement), _)) => self.limited(subscribe::subscribe(self, &statement)).await,
             _ => Err(Error::statement("42601", "not a name, nor a query in parentheses")),
         }
@@ -240,7 +240,19 @@ impl Session {
 
     async fn run(&self, statement: Statement, text: &str) -> Result<Outcome> {
         self.shared().check_alive()?;
-        self.limited(statements::run(self, statement, text)).await
+        let limited = self.with_recursion_limit(Some((statement, text.to_owned())))?;
+        let (statement, text) = limited.expect("a statement stays one");
+        self.limited(statements::run(self, statement, &text)).await
+    }
+
+    /// A statement with the session's recursion limit, written where the statement says none: so the limit is in the definition of a
+    /// view, and in the log.
+    fn with_recursion_limit(&self, parsed: Option<(Statement, String)>) -> Result<Option<(Statement, String)>> {
+        let Some((limit, (_, text))) = self.settings().recursion_limit.zip(parsed.as_ref()) else { return Ok(parsed) };
+        match refrain_sql::parser::with_recursion_limit(text, limit)? {
+            Some(text) => Ok(refrain_sql::parse(&text)?.pop()),
+            None => Ok(parsed),
+        }
     }
 
     /// Ends a future when the session is cancelled or the statement takes too long. Dropping it must be enough to end it.

@@ -22,6 +22,8 @@ enum Kind {
     Duration,
     /// A whole number of milliseconds, at least this.
     Milliseconds(u64),
+    /// A whole number of 32 bits.
+    Number,
     /// Anything.
     Text,
 }
@@ -85,6 +87,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "strict",
         "Whether a SELECT waits for views to settle or reads what they have.",
     ),
+    define(
+        "recursion_limit",
+        Scope::Session,
+        Kind::Number,
+        "0",
+        "The recursion limit that the recursions of a statement get where they have none; 0 is no limit.",
+    ),
     define("statement_timeout", Scope::Session, Kind::Duration, "0", "Longest time that a statement may take; 0 is no limit."),
     define("timezone", Scope::Session, Kind::Choice(&["utc", "UTC", "Etc/UTC", "etc/utc"]), "UTC", "The time zone; always UTC."),
 ];
@@ -120,6 +129,7 @@ impl Definition {
                 })?;
                 Ok(show_duration(duration))
             }
+            Kind::Number => Ok(value.trim().parse::<u32>().map_err(|_| invalid())?.to_string()),
             Kind::Milliseconds(min) => {
                 let number = value.trim().parse::<u64>().map_err(|_| invalid())?;
                 if number < min {
@@ -178,13 +188,20 @@ pub(crate) struct SessionSettings {
     pub reads_eager: bool,
     /// `None`: no limit.
     pub statement_timeout: Option<Duration>,
+    /// How often recursions may go round; `None`: no limit.
+    pub recursion_limit: Option<u32>,
 }
 
 impl SessionSettings {
     /// From the values of a session.
     pub fn of(values: &Values) -> Self {
         let timeout = parse_duration(values.named("statement_timeout")).expect("a value is checked when it is set");
-        Self { reads_eager: values.named("reads") == "eager", statement_timeout: Some(timeout).filter(|t| !t.is_zero()) }
+        let limit = values.named("recursion_limit").parse().expect("a value is checked when it is set");
+        Self {
+            reads_eager: values.named("reads") == "eager",
+            statement_timeout: Some(timeout).filter(|t| !t.is_zero()),
+            recursion_limit: Some(limit).filter(|limit| *limit > 0),
+        }
     }
 }
 

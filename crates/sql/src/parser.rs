@@ -24,6 +24,8 @@ use crate::error::{Result, SqlError, code};
 use crate::statement::{Analyze, CreateTable, Drop, Statement};
 use crate::types::SqlType;
 
+pub use mutually::with_recursion_limit;
+
 /// Nested parentheses and operators that a statement may have.
 const NESTING_MAX: usize = 200;
 
@@ -96,7 +98,7 @@ impl<'a> Parser<'a> {
     fn new(sql: &'a str) -> Result<Self> {
         static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
         let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
-        let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect::<Vec<_>>();
+        let lines = line_starts(sql);
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
         let tokens = using_key::rewritten(mutually::rewritten(tokens)?)?;
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
@@ -351,6 +353,11 @@ impl<'a> Parser<'a> {
         let text = &self.sql[start..self.offset()];
         text.trim_end().trim_end_matches(';').trim_end().to_owned()
     }
+}
+
+/// Byte offset of the start of each line.
+fn line_starts(sql: &str) -> Vec<usize> {
+    std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect()
 }
 
 fn byte_offset(sql: &str, lines: &[usize], location: Location) -> usize {

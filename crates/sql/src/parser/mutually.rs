@@ -7,7 +7,7 @@ use datafusion_sql::sqlparser::ast::With;
 use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::{fold, unexpected};
+use super::{byte_offset, fold, line_starts, unexpected};
 use crate::error::{Result, SqlError, code};
 
 const MARK: &str = "__refrain_recursion";
@@ -57,6 +57,28 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>
         out.extend(mark.into_iter().map(|token| TokenWithSpan { token, span }));
     }
     Ok(out)
+}
+
+/// The text of a statement with this limit in each of its recursions that has none; `None` if there is no such. Recursions fail at it.
+///
+/// # Errors
+/// When the text has no tokens.
+pub fn with_recursion_limit(sql: &str, iterations: u32) -> Result<Option<String>> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
+    let tokens = tokens.map_err(|e| SqlError::syntax(e.message))?;
+    let tokens = tokens.iter().filter(|token| !is_space(token)).collect::<Vec<_>>();
+    let unlimited = (1..tokens.len()).filter(|i| {
+        let before = if is_word(tokens[i - 1], "mutually") { i.checked_sub(2) } else { Some(i - 1) };
+        let begins = before.is_some_and(|before| is_word(tokens[before], "with")) && is_word(tokens[*i], "recursive");
+        begins && tokens.get(i + 1).is_some_and(|next| next.token != Token::LParen)
+    });
+    let ends = unlimited.map(|i| tokens[i].span.end).collect::<Vec<_>>();
+    let lines = line_starts(sql);
+    let mut text = sql.to_owned();
+    for end in ends.iter().rev() {
+        text.insert_str(byte_offset(sql, &lines, *end), &format!(" (ERROR AT RECURSION LIMIT {iterations})"));
+    }
+    Ok((!ends.is_empty()).then_some(text))
 }
 
 /// The tokens that are left.

@@ -207,3 +207,18 @@ fn a_recursive_view_is_a_query_of_its_name() {
     assert!(matches!(one("CREATE RECURSIVE MATERIALIZED VIEW v (a) AS SELECT 1"), Statement::CreateMaterializedView(_)));
     assert_eq!(error("CREATE RECURSIVE VIEW v AS SELECT 1"), "42601: syntax error at or near \"AS\" at 1:25");
 }
+
+#[test]
+fn a_limit_is_written_into_recursions_that_have_none() {
+    let limited = |sql: &str| super::with_recursion_limit(sql, 7).expect("it can be read");
+    assert_eq!(limited("SELECT 'WITH RECURSIVE t' FROM recursive"), None);
+    assert_eq!(limited("WITH RECURSIVE (RETURN AT RECURSION LIMIT 3) t AS (SELECT 1) SELECT 1"), None);
+    assert_eq!(
+        limited("CREATE VIEW v AS -- ü\nWITH recursive t AS (WITH MUTUALLY /* x */ RECURSIVE u (a int) AS (SELECT 1) SELECT 1) SELECT 1"),
+        Some(
+            "CREATE VIEW v AS -- ü\nWITH recursive (ERROR AT RECURSION LIMIT 7) t AS (WITH MUTUALLY /* x */ RECURSIVE (ERROR AT RECURSION \
+             LIMIT 7) u (a int) AS (SELECT 1) SELECT 1) SELECT 1"
+                .to_owned()
+        )
+    );
+}

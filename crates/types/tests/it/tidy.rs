@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("refrain-slt", &["refrain"]),
+    ("refrain-sim", &["refrain"]),
     ("refrain-cli", &["refrain", "refrain-slt"]),
 ];
 

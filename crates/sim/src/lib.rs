@@ -1,0 +1,37 @@
+//! Random recursive queries over random changing graphs, held against an oracle that works everything out anew.
+//!
+//! A seed gives a [`Case`]: tables, a view with a recursion of some [`Shape`], and a schedule of changes, looks, checkpoints and restarts.
+//! [`run`] works out what each look has to show ([`answer`]), puts an engine through the schedule, and compares. A case whose
+//! recursion does not end is discarded before the engine sees it. A [`Failure`] prints the statements that lead to it, as few as were
+//! found.
+//!
+//! The test of this crate runs as many cases as a test may. By hand there is time for more, from any seed on:
+//!
+//! ```sh
+//! REFRAIN_SIM_CASES=100000 REFRAIN_SIM_SEED=1 cargo test --release --workspace --test it -- --nocapture cases_show
+//! ```
+//!
+//! Deliberately not here: errors of expressions, and recursions that have to be stopped. Every case has an answer.
+#![warn(missing_docs)]
+
+mod case;
+mod expression;
+mod failure;
+mod generate;
+mod oracle;
+mod query;
+mod random;
+mod run;
+mod shrink;
+mod sql;
+mod subject;
+mod totals;
+mod value;
+
+pub use case::{Case, Shape};
+pub use failure::{Failure, Problem, ProblemKind};
+pub use generate::case;
+pub use oracle::{Stop, answer};
+pub use run::{Ended, Outcome, run};
+pub use subject::Events;
+pub use totals::Totals;

@@ -1,0 +1,138 @@
+//! What a query has to give: everything is worked out anew from the rows of the tables, in the plainest way there is.
+//!
+//! `WITH RECURSIVE` is PostgreSQL's algorithm with a working table. `WITH MUTUALLY RECURSIVE` begins with empty bindings and works them
+//! out in their order, again and again, until an iteration changes nothing or the limit is reached. Rows are a bag, sorted where it
+//! is compared. There is nothing here that is maintained, indexed or shared, and nothing of the engine.
+
+use std::fmt;
+
+use crate::query::{Linear, Mutual, Recursion, Recursive, Table};
+use crate::value::Row;
+
+mod expression;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use expression::{holds, value};
+
+/// Iterations of a `WITH RECURSIVE` after which it is taken to be endless.
+const LINEAR_ITERATIONS_MAX: usize = 2_000;
+/// Iterations of a `WITH MUTUALLY RECURSIVE` after which it is taken to be endless.
+const MUTUAL_ITERATIONS_MAX: usize = 320;
+/// Rows of one relation that are too many.
+const ROWS_MAX: usize = 1_500;
+/// Pairs of rows that are looked at for one answer, in joins and subqueries, that are too many.
+const PAIRS_MAX: usize = 1_500_000;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stop {
+    /// The recursion does not end within the iterations that it is given.
+    Endless,
+    /// There are too many rows to go on.
+    TooLarge,
+    /// A number is out of the range of `int`.
+    OutOfRange,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Endless => "endless",
+            Self::TooLarge => "too large",
+            Self::OutOfRange => "out of range",
+        })
+    }
+}
+
+/// The rows of a query over tables with these rows, sorted.
+///
+/// # Errors
+/// When it has no answer within the bounds.
+pub fn answer(recursive: &Recursive, tables: &[Table], contents: &[Vec<Row>]) -> Result<Vec<Row>, Stop> {
+    let widths = recursive.recursion.types().iter().map(|types| types.len()).collect::<Vec<_>>();
+    let bindings = vec![Vec::new(); widths.len()];
+    let mut scope = Scope { tables, contents, widths, bindings, pairs_left: PAIRS_MAX };
+    match &recursive.recursion {
+        Recursion::Linear(bindings) => {
+            for (number, binding) in bindings.iter().enumerate() {
+                scope.bindings[number] = scope.linear(number, binding)?;
+            }
+        }
+        Recursion::Mutual(bindings, limit) => scope.mutual(bindings, *limit)?,
+    }
+    scope.query(&recursive.query).map(sorted)
+}
+
+/// What a query sees.
+struct Scope<'a> {
+    tables: &'a [Table],
+    contents: &'a [Vec<Row>],
+    /// Columns of each binding.
+    widths: Vec<usize>,
+    bindings: Vec<Vec<Row>>,
+    pairs_left: usize,
+}
+
+impl Scope<'_> {
+    /// The working table is what the last iteration found, and all that the next one sees.
+    fn linear(&mut self, number: usize, binding: &Linear) -> Result<Vec<Row>, Stop> {
+        let base = self.query(&binding.base)?;
+        let mut working = if binding.all { base } else { distinct(base) };
+        let mut result = working.clone();
+        for _ in 0..LINEAR_ITERATIONS_MAX {
+            if working.is_empty() {
+                return Ok(result);
+            }
+            self.bindings[number] = working;
+            let found = self.query(&binding.step)?;
+            working = if binding.all {
+                found
+            } else {
+                distinct(found).into_iter().filter(|row| !result.contains(row)).collect()
+            };
+            result.extend(working.iter().cloned());
+            bounded(&result)?;
+        }
+        Err(Stop::Endless)
+    }
+
+    fn mutual(&mut self, bindings: &[Mutual], limit: Option<usize>) -> Result<(), Stop> {
+        for _ in 0..limit.unwrap_or(MUTUAL_ITERATIONS_MAX) {
+            let mut changed = false;
+            for (number, binding) in bindings.iter().enumerate() {
+                let rows = self.query(&binding.query).map(sorted)?;
+                changed |= rows != self.bindings[number];
+                self.bindings[number] = rows;
+            }
+            if !changed {
+                return Ok(());
+            }
+        }
+        if limit.is_some() { Ok(()) } else { Err(Stop::Endless) }
+    }
+
+    /// Takes note of pairs of rows that will be looked at.
+    fn spend(&mut self, pairs: usize) -> Result<(), Stop> {
+        self.pairs_left = self.pairs_left.checked_sub(pairs).ok_or(Stop::TooLarge)?;
+        Ok(())
+    }
+}
+
+fn bounded(rows: &[Row]) -> Result<(), Stop> {
+    if rows.len() > ROWS_MAX { Err(Stop::TooLarge) } else { Ok(()) }
+}
+
+/// A bag in its order.
+pub(crate) fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.sort();
+    rows
+}
+
+/// Each row once.
+fn distinct(rows: Vec<Row>) -> Vec<Row> {
+    let mut rows = sorted(rows);
+    rows.dedup();
+    rows
+}

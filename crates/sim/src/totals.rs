@@ -1,0 +1,66 @@
+//! What came of many cases, counted by shape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::case::Shape;
+use crate::oracle::Stop;
+use crate::run::{Ended, Outcome};
+use crate::subject::Events;
+
+/// Counts of outcomes.
+#[derive(Clone, Default, Debug)]
+pub struct Totals {
+    shapes: BTreeMap<Shape, Count>,
+    events: Events,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Count {
+    compared: usize,
+    looks: usize,
+    discarded: BTreeMap<Stop, usize>,
+}
+
+impl Totals {
+    /// Counts an outcome.
+    pub fn add(&mut self, outcome: &Outcome) {
+        let count = self.shapes.entry(outcome.shape).or_default();
+        match &outcome.ended {
+            Ended::Discarded(stop) => *count.discarded.entry(*stop).or_default() += 1,
+            Ended::Compared { looks, events } => {
+                count.compared += 1;
+                count.looks += looks;
+                self.events.checkpoints += events.checkpoints;
+                self.events.in_flight += events.in_flight;
+                self.events.restarts += events.restarts;
+            }
+        }
+    }
+
+    /// Cases of this shape that were compared.
+    #[must_use]
+    pub fn compared(&self, shape: Shape) -> usize {
+        self.shapes.get(&shape).map_or(0, |count| count.compared)
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut compared, mut looks, mut discarded) = (0, 0, 0);
+        for (shape, count) in &self.shapes {
+            let stops = count.discarded.iter().map(|(stop, n)| format!(", {n} {stop}")).collect::<String>();
+            let dropped = count.discarded.values().sum::<usize>();
+            writeln!(f, "{shape:<12} {:>6} compared, {:>7} looks, {dropped:>5} discarded{stops}", count.compared, count.looks)?;
+            compared += count.compared;
+            looks += count.looks;
+            discarded += dropped;
+        }
+        let Events { checkpoints, in_flight, restarts } = self.events;
+        write!(
+            f,
+            "total: {compared} cases compared at {looks} looks, {discarded} discarded; {checkpoints} checkpoints, {in_flight} of them in \
+             the middle of a recursion; {restarts} restarts"
+        )
+    }
+}

@@ -4,7 +4,7 @@
 //! that do not are found by the oracle, and the case is discarded.
 
 use crate::case::{Case, Shape, Store};
-use crate::query::{Column, Function, Output, Query, Relation, Table};
+use crate::query::{Column, Function, Output, Query, Relation, Select, Table};
 use crate::random::Random;
 use crate::value::{Row, Type, Value};
 
@@ -115,14 +115,19 @@ impl Generator {
         }
     }
 
+    /// The types of the columns of all that a SELECT lists in FROM.
+    fn input_types(&self, select: &Select) -> Vec<Type> {
+        let joined = select.joins.iter().map(|join| &join.relation);
+        std::iter::once(&select.from).chain(joined).flat_map(|relation| self.types(relation)).collect()
+    }
+
     fn query_types(&self, query: &Query) -> Vec<Type> {
         let select = match query {
             Query::Values(types, _) => return types.clone(),
             Query::Set(_, left, _) => return self.query_types(left),
             Query::Select(select) => select,
         };
-        let joined = select.joins.iter().map(|join| &join.relation);
-        let input = std::iter::once(&select.from).chain(joined).flat_map(|relation| self.types(relation)).collect::<Vec<_>>();
+        let input = self.input_types(select);
         match &select.output {
             Output::Rows { columns, .. } => columns.iter().map(|column| column.data_type(&input)).collect(),
             Output::Groups { keys, aggregates, .. } => {

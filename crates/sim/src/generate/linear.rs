@@ -50,15 +50,14 @@ impl Generator {
             }
             _ => self.chain(reference, types),
         };
-        // What stands first in FROM comes first in the rows.
-        let first = self.types(&select.from);
+        let seen = self.input_types(&select);
         if form == 4 {
             let other = self.table();
-            select.conditions.push(self.membership(&first, other, true, false));
+            select.conditions.push(self.membership(&seen, other, true, false));
         }
         if self.random.percent(8) {
             let other = self.table();
-            select.conditions.push(self.membership(&first, other, false, true));
+            select.conditions.push(self.membership(&seen, other, false, true));
         }
         if let Output::Rows { distinct, .. } = &mut select.output {
             *distinct = self.random.percent(7);

@@ -136,8 +136,8 @@ impl Generator {
             1 => {
                 let relations = if self.random.percent(60) { vec![self.table()] } else { self.relations(number) };
                 let mut select = self.inner(relations, types);
-                let first = self.types(&select.from);
-                select.conditions.push(self.membership(&first, other, true, false));
+                let seen = self.input_types(&select);
+                select.conditions.push(self.membership(&seen, other, true, false));
                 united(vec![Query::Select(select)], true)
             }
             2 => {

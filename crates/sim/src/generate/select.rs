@@ -110,7 +110,7 @@ impl Generator {
             }
             4 => {
                 let mut select = self.inner(vec![table], wanted);
-                let (types, other) = (self.types(&select.from), self.table());
+                let (types, other) = (self.input_types(&select), self.table());
                 let negated = self.random.percent(60);
                 select.conditions.push(self.membership(&types, other, negated, false));
                 Query::Select(select)

@@ -31,6 +31,10 @@ pub(crate) fn predicate(condition: &Predicate, names: &[String]) -> String {
     };
     match condition {
         Predicate::True => "TRUE".to_owned(),
+        // Without parentheses, the parser takes all that follows, AND and OR included, for the right side.
+        Predicate::Compare(comparison @ (Comparison::Distinct | Comparison::NotDistinct), a, b) => {
+            format!("({} {} {})", text(a), symbol(*comparison), text(b))
+        }
         Predicate::Compare(comparison, a, b) => format!("{} {} {}", text(a), symbol(*comparison), text(b)),
         Predicate::IsNull(a) => format!("{} IS NULL", text(a)),
         Predicate::IsNotNull(a) => format!("{} IS NOT NULL", text(a)),

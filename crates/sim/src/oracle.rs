@@ -87,11 +87,7 @@ impl Scope<'_> {
             }
             self.bindings[number] = working;
             let found = self.query(&binding.step)?;
-            working = if binding.all {
-                found
-            } else {
-                distinct(found).into_iter().filter(|row| !result.contains(row)).collect()
-            };
+            working = if binding.all { found } else { distinct(found).into_iter().filter(|row| !result.contains(row)).collect() };
             result.extend(working.iter().cloned());
             bounded(&result)?;
         }

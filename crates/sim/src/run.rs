@@ -114,9 +114,10 @@ async fn steps(case: &Case, expected: &[Option<Bag>], at: &AtomicUsize) -> Resul
                     subject.delete(&case.tables[*table], &rows).await.map_err(failed)?;
                 }
             }
+            Step::Insert(table, rows) => subject.insert(&case.tables[*table], rows).await.map_err(failed)?,
             Step::Checkpoint { wait } => subject.checkpoint(*wait).await.map_err(failed)?,
             Step::Restart(workers, end) => subject.restart(*workers, *end).await.map_err(failed)?,
-            Step::CreateView | Step::Insert(..) | Step::DeleteWhere(..) | Step::Update(..) => {
+            Step::CreateView | Step::DeleteWhere(..) | Step::Update(..) => {
                 subject.execute(&case.step_text(step)).await.map_err(failed)?;
             }
         }

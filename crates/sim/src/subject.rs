@@ -77,6 +77,11 @@ impl Subject {
         &self.engine.as_ref().expect("a subject is open between calls").1
     }
 
+    /// Inserts rows, as a program does.
+    pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), Error> {
+        self.session().insert(&table.name, batch(table, rows)).await.map(drop)
+    }
+
     /// Runs a statement.
     pub(crate) async fn execute(&self, sql: &str) -> Result<Outcome, Error> {
         self.session().execute(sql).await
@@ -118,20 +123,12 @@ impl Subject {
     pub(crate) async fn restart(&mut self, workers: usize, end: End) -> Result<(), Error> {
         let (engine, session) = self.engine.take().expect("a subject is open between calls");
         drop(session);
-        let running = self.checkpoint.take();
-        match end {
-            End::Closed => {
-                engine.close().await?;
-                if let Some(running) = running {
-                    // It may have come to its end or not.
-                    let _ = running.await;
-                }
-            }
-            End::Dropped => {
-                if let Some(running) = running {
-                    running.abort();
-                }
-            }
+        // Nobody waits any longer for a checkpoint that is cut off.
+        if let Some(running) = self.checkpoint.take() {
+            running.abort();
+        }
+        if end == End::Closed {
+            engine.close().await?;
         }
         drop(engine);
         self.events.restarts += 1;

@@ -3,9 +3,7 @@
 use super::Generator;
 use crate::case::Shape;
 use crate::expression::{Expr, Predicate};
-use crate::query::{
-    Aggregate, Function, JoinKind, Mutual, Output, Query, Recursion, Recursive, Relation, Select, SetOperation,
-};
+use crate::query::{Aggregate, Function, JoinKind, Mutual, Output, Query, Recursion, Recursive, Relation, Select, SetOperation};
 use crate::value::Type;
 
 /// Bindings of a block, without the clock.

@@ -59,7 +59,8 @@ impl Generator {
     fn summary(&mut self, binding: usize, types: &[Type]) -> Query {
         let mut select = self.whole(binding);
         let argument = self.leaf(types, Type::Int);
-        let functions = [Function::CountRows, Function::Count, Function::Sum, Function::Min, Function::Max, Function::CountDistinct];
+        let functions =
+            [Function::CountRows, Function::Count, Function::Sum, Function::Min, Function::Max, Function::CountDistinct];
         let function = *self.random.pick(&functions);
         let mut aggregates = vec![Aggregate { function, argument: argument.clone() }];
         if function != Function::CountDistinct && self.random.percent(50) {

@@ -64,7 +64,7 @@ impl Generator {
         if self.random.percent(if durable { 30 } else { 5 }) {
             steps.push(Step::Checkpoint { wait: self.random.percent(50) });
         }
-        if self.random.percent(55) {
+        if self.random.percent(40) {
             steps.push(Step::Look);
         }
         if durable && self.random.percent(14) {

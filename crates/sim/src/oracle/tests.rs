@@ -111,8 +111,14 @@ fn outer_joins_and_aggregates_know_null() {
     let aggregates = [Function::CountRows, Function::Count, Function::Sum, Function::Min].map(call).to_vec();
     let groups = |keys: Vec<Expr>, having| Output::Groups { keys, aggregates: aggregates.clone(), having };
     let all = scan(Relation::Binding(0), groups(Vec::new(), Predicate::True));
-    assert_eq!(answer(&mutual(vec![own.clone()], None, all.clone()), &edges(), &[Vec::new()]), Ok(rows(&[[Some(0), Some(0), NULL, NULL]])));
-    assert_eq!(answer(&mutual(vec![own.clone()], None, all), &edges(), &contents), Ok(rows(&[[Some(2), Some(1), Some(2), Some(2)]])));
+    assert_eq!(
+        answer(&mutual(vec![own.clone()], None, all.clone()), &edges(), &[Vec::new()]),
+        Ok(rows(&[[Some(0), Some(0), NULL, NULL]]))
+    );
+    assert_eq!(
+        answer(&mutual(vec![own.clone()], None, all), &edges(), &contents),
+        Ok(rows(&[[Some(2), Some(1), Some(2), Some(2)]]))
+    );
     let having = Predicate::Compare(Comparison::Less, Expr::Column(2), Expr::int(1));
     let some = scan(Relation::Binding(0), groups(vec![Expr::Column(0)], having));
     assert_eq!(answer(&mutual(vec![own], None, some), &edges(), &contents), Ok(rows(&[[Some(2), Some(1), Some(0), NULL, NULL]])));
@@ -122,12 +128,7 @@ fn outer_joins_and_aggregates_know_null() {
 fn not_in_is_unknown_beside_a_null() {
     let query = |negated| {
         let condition = Condition::In { negated, value: Expr::Column(0), relation: Relation::Table(0), column: 1 };
-        Query::Select(Select {
-            from: Relation::Table(0),
-            joins: Vec::new(),
-            conditions: vec![condition],
-            output: columns(&[0]),
-        })
+        Query::Select(Select { from: Relation::Table(0), joins: Vec::new(), conditions: vec![condition], output: columns(&[0]) })
     };
     let own = || vec![scan(Relation::Table(0), columns(&[0]))];
     let contents = [rows(&[[Some(1), Some(2)], [Some(2), NULL], [NULL, Some(3)]])];

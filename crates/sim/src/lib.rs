@@ -8,7 +8,7 @@
 //! The test of this crate runs as many cases as a test may. By hand there is time for more, from any seed on:
 //!
 //! ```sh
-//! REFRAIN_SIM_CASES=100000 REFRAIN_SIM_SEED=1 cargo test --release --workspace --test it -- --nocapture cases_show
+//! REFRAIN_SIM_CASES=100000 REFRAIN_SIM_SEED=1 cargo test --release --workspace --test sim -- --nocapture
 //! ```
 //!
 //! Deliberately not here: errors of expressions, and recursions that have to be stopped. Every case has an answer.

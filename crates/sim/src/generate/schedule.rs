@@ -17,13 +17,12 @@ impl Generator {
         if !filled_before {
             steps.push(Step::CreateView);
         }
-        for table in 0..self.tables.len() {
+        for (table, there) in contents.iter_mut().enumerate() {
             let count = self.random.below(if table == 0 { 12 } else { 6 });
-            let rows = (0..count).map(|_| self.row(table)).collect::<Vec<_>>();
+            *there = (0..count).map(|_| self.row(table)).collect();
             let one_by_one = self.random.percent(25);
-            let batches = rows.chunks(if one_by_one { 1 } else { count.max(1) });
+            let batches = there.chunks(if one_by_one { 1 } else { count.max(1) });
             steps.extend(batches.map(|rows| Step::Insert(table, rows.to_vec())));
-            contents[table] = rows;
         }
         if filled_before {
             steps.push(Step::CreateView);

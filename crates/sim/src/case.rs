@@ -25,17 +25,19 @@ pub enum Shape {
     Negation,
     /// A block that returns at a limit, whether it would end or not.
     Limited,
+    /// `WITH RECURSIVE … USING KEY`.
+    Keyed,
 }
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Self; 7] =
-        [Self::Linear, Self::Counting, Self::NonLinear, Self::Mutual, Self::Aggregate, Self::Negation, Self::Limited];
+    pub const ALL: [Self; 8] =
+        [Self::Linear, Self::Counting, Self::NonLinear, Self::Mutual, Self::Aggregate, Self::Negation, Self::Limited, Self::Keyed];
 
     /// Whether a recursion of this shape ends over any data. Of the others the engine must not see data over which they are endless, not
     /// even in passing.
     pub(crate) fn always_ends(self) -> bool {
-        self == Self::Linear
+        matches!(self, Self::Linear | Self::Keyed)
     }
 }
 
@@ -49,6 +51,7 @@ impl fmt::Display for Shape {
             Self::Aggregate => "aggregate",
             Self::Negation => "negation",
             Self::Limited => "limited",
+            Self::Keyed => "keyed",
         })
     }
 }

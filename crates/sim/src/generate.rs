@@ -16,13 +16,14 @@ mod schedule;
 mod select;
 
 /// How often each shape comes, of a hundred.
-const SHAPES: [(Shape, usize); 7] = [
-    (Shape::Linear, 26),
+const SHAPES: [(Shape, usize); 8] = [
+    (Shape::Linear, 22),
+    (Shape::Keyed, 12),
     (Shape::Counting, 14),
     (Shape::NonLinear, 10),
-    (Shape::Mutual, 15),
-    (Shape::Aggregate, 13),
-    (Shape::Negation, 13),
+    (Shape::Mutual, 12),
+    (Shape::Aggregate, 11),
+    (Shape::Negation, 10),
     (Shape::Limited, 9),
 ];
 
@@ -42,6 +43,7 @@ pub fn case(seed: u64) -> Case {
     let view = match shape {
         Shape::Linear => generator.linear(),
         Shape::Counting => generator.counting(),
+        Shape::Keyed => generator.keyed(),
         _ => generator.mutual(shape),
     };
     let random = &mut generator.random;

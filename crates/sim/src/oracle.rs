@@ -4,10 +4,11 @@
 //! out in their order, again and again, until an iteration changes nothing or the limit is reached. Rows are a bag, sorted where it
 //! is compared. There is nothing here that is maintained, indexed or shared, and nothing of the engine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::query::{Linear, Mutual, Recursion, Recursive, Table};
-use crate::value::Row;
+use crate::query::{Function, Key, Linear, Mutual, Recursion, Recursive, Table};
+use crate::value::{Row, Value};
 
 mod expression;
 mod select;
@@ -57,7 +58,10 @@ pub fn answer(recursive: &Recursive, tables: &[Table], contents: &[Vec<Row>]) ->
     match &recursive.recursion {
         Recursion::Linear(bindings) => {
             for (number, binding) in bindings.iter().enumerate() {
-                scope.bindings[number] = scope.linear(number, binding)?;
+                scope.bindings[number] = match binding.key {
+                    None => scope.linear(number, binding)?,
+                    Some(key) => scope.keyed(number, binding, key)?,
+                };
             }
         }
         Recursion::Mutual(bindings, limit) => scope.mutual(bindings, *limit)?,
@@ -94,6 +98,34 @@ impl Scope<'_> {
         Err(Stop::Endless)
     }
 
+    /// One row for each key. A row that is found takes its key from another one if it comes before it, or, without a function, if it is
+    /// another; of several that do in one iteration, the first. The next iteration sees the rows that took their keys.
+    fn keyed(&mut self, number: usize, binding: &Linear, key: Key) -> Result<Vec<Row>, Stop> {
+        let mut holders = BTreeMap::<Row, Row>::new();
+        let mut found = self.query(&binding.base)?;
+        for _ in 0..LINEAR_ITERATIONS_MAX {
+            let mut taken = BTreeMap::<Row, Row>::new();
+            for row in found {
+                let of = row[..key.columns].to_vec();
+                let wins = holders.get(&of).is_none_or(|holder| match key.function {
+                    Some(_) => key.order(&row) < key.order(holder),
+                    None => row != *holder,
+                });
+                if wins && taken.get(&of).is_none_or(|other| key.order(&row) < key.order(other)) {
+                    taken.insert(of, row);
+                }
+            }
+            if taken.is_empty() {
+                return Ok(holders.into_values().collect());
+            }
+            self.bindings[number] = taken.values().cloned().collect();
+            holders.extend(taken);
+            bounded(&self.bindings[number])?;
+            found = self.query(&binding.step)?;
+        }
+        Err(Stop::Endless)
+    }
+
     fn mutual(&mut self, bindings: &[Mutual], limit: Option<usize>) -> Result<(), Stop> {
         for _ in 0..limit.unwrap_or(MUTUAL_ITERATIONS_MAX) {
             let mut changed = false;
@@ -113,6 +145,19 @@ impl Scope<'_> {
     fn spend(&mut self, pairs: usize) -> Result<(), Stop> {
         self.pairs_left = self.pairs_left.checked_sub(pairs).ok_or(Stop::TooLarge)?;
         Ok(())
+    }
+}
+
+impl Key {
+    /// What decides between rows of one key, the least first: the column of the function, then the others as they stand. NULL is last.
+    fn order(self, row: &Row) -> Vec<(bool, i64, &'static str)> {
+        let rank = |(at, value): (usize, &Value)| match value {
+            Value::Null => (true, 0, ""),
+            Value::Int(number) if at == self.columns && self.function == Some(Function::Max) => (false, -number, ""),
+            Value::Int(number) => (false, *number, ""),
+            Value::Text(text) => (false, 0, *text),
+        };
+        row.iter().enumerate().skip(self.columns).map(rank).collect()
     }
 }
 

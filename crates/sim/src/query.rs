@@ -213,6 +213,17 @@ pub struct Linear {
     pub step: Query,
     /// UNION ALL.
     pub all: bool,
+    /// USING KEY, which goes with UNION.
+    pub key: Option<Key>,
+}
+
+/// The key of a recursion that keeps one row for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// How many of the first columns it has.
+    pub columns: usize,
+    /// `min` or `max` of the column behind them; without, the latest row has the key.
+    pub function: Option<Function>,
 }
 
 /// A binding of `WITH MUTUALLY RECURSIVE`.

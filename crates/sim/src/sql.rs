@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::query::{
-    Aggregate, Condition, Function, Join, JoinKind, Linear, Mutual, Output, Query, Recursion, Recursive, Relation, Select,
+    Aggregate, Condition, Function, Join, JoinKind, Key, Linear, Mutual, Output, Query, Recursion, Recursive, Relation, Select,
     SetOperation, Table,
 };
 use crate::value::Type;
@@ -47,12 +47,22 @@ struct Writer<'a> {
     aliases: Cell<usize>,
 }
 
+fn key_text(key: Key) -> String {
+    let columns = (0..key.columns).map(column_name);
+    let function = key.function.map(|f| {
+        let name = if f == Function::Min { "min" } else { "max" };
+        format!("{name}({})", column_name(key.columns))
+    });
+    format!(" USING KEY ({})", columns.chain(function).collect::<Vec<_>>().join(", "))
+}
+
 impl Writer<'_> {
     fn linear(&self, number: usize, binding: &Linear) -> String {
         let columns = (0..binding.types.len()).map(column_name).collect::<Vec<_>>().join(", ");
         let union = if binding.all { "UNION ALL" } else { "UNION" };
         let (base, step) = (self.term(&binding.base), self.term(&binding.step));
-        format!("{}({columns}) AS ({base} {union} {step})", binding_name(number))
+        let key = binding.key.map_or_else(String::new, key_text);
+        format!("{}({columns}){key} AS ({base} {union} {step})", binding_name(number))
     }
 
     fn mutual(&self, number: usize, binding: &Mutual) -> String {

@@ -2,7 +2,7 @@
 
 use super::Generator;
 use crate::expression::{Comparison, Expr, Predicate};
-use crate::query::{Condition, Join, JoinKind, Linear, Output, Query, Recursion, Recursive, Relation, Select};
+use crate::query::{Condition, Function, Join, JoinKind, Key, Linear, Output, Query, Recursion, Recursive, Relation, Select};
 use crate::value::Type;
 
 impl Generator {
@@ -22,7 +22,7 @@ impl Generator {
         };
         self.bindings.push(types.clone());
         let step = self.set_step(Relation::Binding(number), &types);
-        Linear { types, base, step: Query::Select(step), all: false }
+        Linear { types, base, step: Query::Select(step), all: false, key: None }
     }
 
     /// One to three columns, mostly numbers.
@@ -122,8 +122,46 @@ impl Generator {
             }
             (base, step)
         };
-        let linear = Linear { types, base, step: Query::Select(step), all: true };
+        let linear = Linear { types, base, step: Query::Select(step), all: true, key: None };
         Recursive { recursion: Recursion::Linear(vec![linear]), query: self.outer_query() }
+    }
+
+    /// With USING KEY: a value among a few for each key, which only gets better; or the latest, with a counter that ends it.
+    pub(super) fn keyed(&mut self) -> Recursive {
+        let columns = 1 + usize::from(self.random.percent(35));
+        let mut types = vec![Type::Int; columns + 1];
+        if self.random.percent(35) {
+            types.push(if self.random.percent(50) { Type::Text } else { Type::Int });
+        }
+        let function = *self.random.pick(&[Some(Function::Min), Some(Function::Min), Some(Function::Max), None]);
+        let base = self.base(&types);
+        let reference = Relation::Binding(0);
+        let (base, step) = if function.is_some() {
+            self.bindings.push(types.clone());
+            let step = if self.random.percent(60) { self.keyed_step(reference, &types) } else { self.chain(reference, &types) };
+            (base, step)
+        } else {
+            types.push(Type::Int);
+            self.bindings.push(types.clone());
+            (with_column(base, Expr::int(0)), self.counted_step(reference, &types))
+        };
+        let key = Some(Key { columns, function });
+        let linear = Linear { types, base, step: Query::Select(step), all: false, key };
+        Recursive { recursion: Recursion::Linear(vec![linear]), query: self.outer_query() }
+    }
+
+    /// As shortest paths have it: the last column of the key goes along an edge, the others stay; what is behind is made of both.
+    fn keyed_step(&mut self, reference: Relation, types: &[Type]) -> Select {
+        let edge = Relation::Table(0);
+        let width = types.len();
+        let all = [self.types(&reference), self.types(&edge)].concat();
+        let at = if width > 2 && types[1] == Type::Int && self.random.percent(40) { 1 } else { 0 };
+        let mut columns = self.columns(&all, types);
+        columns[..=at].clone_from_slice(&(0..=at).map(Expr::Column).collect::<Vec<_>>());
+        columns[at] = Expr::Column(width + 1);
+        let joins =
+            vec![Join { kind: JoinKind::Inner, relation: edge, on: Predicate::equal(Expr::Column(at), Expr::Column(width)) }];
+        Select { from: reference, joins, conditions: Vec::new(), output: Output::Rows { columns, distinct: false } }
     }
 
     /// A step whose last column counts up to a bound.

@@ -39,7 +39,7 @@ fn joined(left: Relation, right: Relation, kind: JoinKind, (a, b): (usize, usize
 fn closure(all: bool) -> Recursive {
     let base = scan(Relation::Table(0), columns(&[0, 1]));
     let step = joined(Relation::Binding(0), Relation::Table(0), JoinKind::Inner, (1, 2), columns(&[0, 3]));
-    let linear = Linear { types: vec![Type::Int; 2], base, step, all };
+    let linear = Linear { types: vec![Type::Int; 2], base, step, all, key: None };
     Recursive { recursion: Recursion::Linear(vec![linear]), query: scan(Relation::Binding(0), columns(&[0, 1])) }
 }
 

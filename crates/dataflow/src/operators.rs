@@ -21,7 +21,7 @@ use timely::scheduling::Activator;
 use refrain_plan::{Exchange, NodeId};
 
 use crate::control::Control;
-use crate::parcel::{ByKey, Parcel, Parcels, ToAll};
+use crate::parcel::{ByKey, Parcel, Parcels, ToTarget, copies};
 use crate::part::Captured;
 use crate::time::{Path, Time};
 
@@ -158,8 +158,29 @@ pub(crate) fn connect<'scope>(
             let pact = DistributorPact(move |peers| ByKey::new(&schema, &columns, peers));
             inbox(builder.new_input_connection(stream, pact, paths))
         }
-        Exchange::Broadcast => inbox(builder.new_input_connection(stream, DistributorPact(|_| ToAll), paths)),
+        Exchange::Broadcast => inbox(builder.new_input_connection(to_all(stream), DistributorPact(|_| ToTarget), paths)),
     }
+}
+
+/// Copies of every delta, one for each worker.
+fn to_all(input: Edge<'_>) -> Edge<'_> {
+    let peers = input.scope().peers();
+    let mut builder = OperatorBuilder::new("Copies".into(), input.scope());
+    let (mut out, stream) = output(&mut builder);
+    let mut inbox = inbox(builder.new_input_connection(input, Pipeline, [(0, Antichain::from_elem(Path::default()))]));
+    builder.set_notify_for(0, FrontierInterest::Never);
+    builder.build(move |_| {
+        move |_| {
+            let mut out = out.activate();
+            inbox(&mut |capability, delta| {
+                let mut session = out.session_with_builder(&capability);
+                for mut parcel in copies(delta, peers) {
+                    session.give_container(&mut parcel);
+                }
+            });
+        }
+    });
+    stream
 }
 
 /// A stateless operator: gives what `each` makes of every delta, if it is anything.

@@ -115,18 +115,25 @@ impl Distributor<Parcel> for ByKey {
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
 }
 
-/// Sends every row to every worker, and each error to one.
+/// Sends each parcel to the worker that it is for.
 #[derive(Debug)]
-pub struct ToAll;
+pub struct ToTarget;
 
-impl Distributor<Parcel> for ToAll {
+/// The same rows for every worker, and each error for one. A distributor must not do this: timely counts records where they are sent
+/// and where they are taken in, and with more taken in than sent it believes that others have arrived, too.
+pub fn copies(mut delta: Delta, peers: usize) -> impl Iterator<Item = Parcel> {
+    let mut errors = std::mem::take(&mut delta.errors);
+    (0..peers).map(move |target| {
+        let delta = Delta { errors: std::mem::take(&mut errors), ..delta.clone() };
+        Parcel { delta: Some(delta), target: Some(target) }
+    })
+}
+
+impl Distributor<Parcel> for ToTarget {
     fn partition<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, parcel: &mut Parcel, stamp: &Stamp<T>, pushers: &mut [P]) {
-        let Some(mut delta) = parcel.delta.take() else { return };
-        let mut errors = std::mem::take(&mut delta.errors);
-        for pusher in pushers {
-            let errors = std::mem::take(&mut errors);
-            Message::push_at(&mut Delta { errors, ..delta.clone() }.into(), stamp.clone(), pusher);
-        }
+        let Some(delta) = parcel.delta.take() else { return };
+        let target = parcel.target.expect("whoever sends it has said for whom it is");
+        Message::push_at(&mut delta.into(), stamp.clone(), &mut pushers[target]);
     }
 
     fn flush<T: Clone, P: Push<Message<T, Parcel>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}

@@ -162,7 +162,7 @@ pub struct LoopHead {
     /// takes over from the row it is derived from; else the fused join's key, else all.
     pub partition: Vec<usize>,
     /// Whether a derived row belongs to the worker that derives it, so that no rows are exchanged: the stage is the whole body and
-    /// takes the columns of `partition` over. The other side of a fused join is then broadcast, unless it is partitioned alike. Known as
+    /// takes the columns of `partition` over. The other side of a fused join is broadcast unless the loop is divided by the join's key. Known as
     /// a decomposable recursion (Wolfson and Silberschatz, "Distributed Processing of Logic Programs", SIGMOD 1988).
     pub stays: bool,
     /// The join at the start of the body, fused with the head so that both share one row store.

@@ -28,7 +28,7 @@ pub fn validate(plan: &StreamPlan) -> Result<(), String> {
         holds("its columns are what its operator makes", schema_fits(plan, node))?;
         holds("its keys are columns of one type on both sides, and its inputs are exchanged by them", keys_fit(plan, node))?;
         holds(
-            "a side is broadcast only to a loop whose rows stay, and those take the columns of its partition over",
+            "only the other side of a loop's join is broadcast, and rows that stay take the columns of its partition over",
             stays_fits(plan, id, node),
         )?;
         holds("its iterations are kept where they are limited", limit_fits(node))?;
@@ -141,13 +141,13 @@ fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
     }
 }
 
-/// A loop that stays takes the columns of its partition over; only there a side may be broadcast.
+/// A loop that stays takes the columns of its partition over; only the other side of a loop's join may be broadcast.
 fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
-    let broadcast = node.inputs.iter().any(|(_, exchange)| *exchange == Exchange::Broadcast);
-    let Operator::LoopHead(head) = &node.operator else { return !broadcast };
+    let broadcast = |i: usize| node.inputs.get(i).is_some_and(|(_, exchange)| *exchange == Exchange::Broadcast);
+    let Operator::LoopHead(head) = &node.operator else { return !(0..node.inputs.len()).any(broadcast) };
     let sources = head.stage.column_sources(stage_input(plan, id, head).fields().len());
     let taken_over = head.partition.iter().all(|column| sources.get(*column) == Some(&Some(*column)));
-    if head.stays { head.feedback.is_none() && taken_over } else { !broadcast }
+    !broadcast(0) && (!head.stays || (head.feedback.is_none() && taken_over))
 }
 
 fn limit_fits(node: &Node) -> bool {

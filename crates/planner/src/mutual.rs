@@ -39,7 +39,8 @@ impl Lowering<'_> {
         }
         let binding = &mutual.block.bindings[mutual.index];
         let made_of = self.mutuals[&mutual.block.id].bindings[&binding.id].made_of;
-        Ok(self.builder.leave(made_of.expect("all bindings are lowered")))
+        let made_of = made_of.expect("all bindings are lowered");
+        Ok(if self.builder.node(made_of).scope.is_empty() { made_of } else { self.builder.leave(made_of) })
     }
 
     fn lower_bindings(&mut self, mutual: &MutualNode) -> Result<()> {
@@ -55,12 +56,13 @@ impl Lowering<'_> {
             if scope.iter().any(|outer| *outer != loop_id) {
                 return Err(refuse::nested());
             }
-            let node = self.builder.enter(node, &[loop_id]);
+            // What reads relations alone stays outside, and enters where it meets rows of the loop.
             self.state(block.id, binding.id).made_of = Some(node);
         }
         for Binding { id, .. } in &block.bindings {
             let State { variable, made_of } = *self.state(block.id, *id);
             if let (Some(variable), Some(made_of)) = (variable, made_of) {
+                let made_of = self.builder.enter(made_of, &[loop_id]);
                 self.builder.close_variable(variable, made_of);
             }
         }

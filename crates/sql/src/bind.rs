@@ -7,6 +7,7 @@
 mod aggregates;
 pub(crate) mod context;
 mod declared;
+mod distinct_from;
 pub mod errors;
 pub(crate) mod functions;
 pub(crate) mod normalize;

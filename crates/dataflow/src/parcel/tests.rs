@@ -28,6 +28,36 @@ fn a_parcel_is_the_same_after_serialization() {
     );
 }
 
+/// Takes messages in, and counts their records as timely does.
+#[derive(Default)]
+struct Taken(i64);
+
+impl Push<Message<u64, Parcel>> for Taken {
+    fn push(&mut self, message: &mut Option<Message<u64, Parcel>>) {
+        self.0 += message.take().map_or(0, |message| message.data.record_count());
+    }
+}
+
+/// Timely knows that everything has arrived by counting: what a distributor hands on counts as much as what it was given.
+#[test]
+fn distributors_hand_on_as_many_records_as_they_were_given() {
+    fn check(mut distributor: impl Distributor<Parcel>, mut parcels: Vec<Parcel>) {
+        let given = parcels.iter().map(Parcel::record_count).sum::<i64>();
+        let mut pushers = [(); 3].map(|()| Taken::default());
+        for parcel in &mut parcels {
+            distributor.partition(parcel, &Stamp::from_elem(7u64), &mut pushers);
+        }
+        assert_eq!(pushers.iter().map(|pusher| pusher.0).sum::<i64>(), given);
+        assert!(given >= 4, "there are three rows and an error");
+    }
+    let schema = Schema::new(vec![Field::new("a", DataType::Int32, false)]);
+    for columns in [vec![], vec![0]] {
+        check(ByKey::new(&schema, &columns, 3), vec![delta().into(), Parcel { delta: Some(delta()), target: Some(2) }]);
+    }
+    check(ToTarget, copies(delta(), 3).collect());
+    assert_eq!(copies(delta(), 3).map(|parcel| parcel.record_count()).collect::<Vec<_>>(), [4, 3, 3]);
+}
+
 #[test]
 fn every_hash_has_a_worker() {
     assert_eq!(worker_of(0, 3), 0);

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use refrain_sim::{Shape, Totals, run};
 
-const CASES: u64 = 200;
+const CASES: u64 = 1_000;
 const SEED: u64 = 1_000_000;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;

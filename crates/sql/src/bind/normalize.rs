@@ -69,6 +69,7 @@ impl VisitorMut for Normalizer {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        super::distinct_from::regroup(expr);
         match expr {
             Expr::Interval(interval) if interval_text(interval) => {
                 let text =

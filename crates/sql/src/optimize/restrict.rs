@@ -33,7 +33,7 @@ pub(super) fn restrict(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPla
     let mut next_id = readers.seen.keys().max().map_or(0, |id| id + 1);
     let mut ids = HashMap::new();
     let moved = plan.clone().transform_down_with_subqueries(|node| {
-        let Some((recursion, moving, staying)) = divided(&node)?.filter(|(r, ..)| conditional.contains(&r.id)) else {
+        let Some(Divided { recursion, moving, staying }) = divided(&node)?.filter(|d| conditional.contains(&d.recursion.id)) else {
             return Ok(Transformed::no(node));
         };
         let key = (recursion.id, moving.clone());
@@ -63,7 +63,7 @@ impl Readers {
         if let Some(recursion) = RecursionNode::of(node) {
             *self.seen.entry(recursion.id).or_default() += 1;
         }
-        if let Some((recursion, ..)) = divided(node)? {
+        if let Some(Divided { recursion, .. }) = divided(node)? {
             *self.under.entry(recursion.id).or_default() += 1;
         }
         Ok(())
@@ -75,9 +75,18 @@ impl Readers {
     }
 }
 
-/// The recursion right below a filter, turned round if need be; the conditions on columns that it takes over, of which there is at least
-/// one; and the others.
-fn divided(node: &LogicalPlan) -> DataFusionResult<Option<(RecursionNode, Vec<Expr>, Vec<Expr>)>> {
+/// A filter right above a recursion.
+struct Divided {
+    /// Turned round if need be.
+    recursion: RecursionNode,
+    /// The conditions on columns that it takes over, at least one.
+    moving: Vec<Expr>,
+    /// The others.
+    staying: Vec<Expr>,
+}
+
+/// A filter right above a recursion, if a condition of it can move.
+fn divided(node: &LogicalPlan) -> DataFusionResult<Option<Divided>> {
     let LogicalPlan::Filter(filter) = node else { return Ok(None) };
     let Some(recursion) = RecursionNode::of(&filter.input) else { return Ok(None) };
     let schema = filter.input.schema();
@@ -91,11 +100,14 @@ fn divided(node: &LogicalPlan) -> DataFusionResult<Option<(RecursionNode, Vec<Ex
     };
     let (moving, staying) = divide(&recursion.kept_columns());
     if !moving.is_empty() {
-        return Ok(Some((recursion.clone(), moving, staying)));
+        return Ok(Some(Divided { recursion: recursion.clone(), moving, staying }));
     }
     let Some(closure) = Closure::of(recursion) else { return Ok(None) };
     let (moving, staying) = divide(&closure.derived.iter().copied().collect());
-    if moving.is_empty() { Ok(None) } else { Ok(Some((closure.turned_round()?, moving, staying))) }
+    if moving.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Divided { recursion: closure.turned_round()?, moving, staying }))
 }
 
 /// The optimizer asks this of the keys of every join, and would ask it again each time that it is moved. It keeps most rows.

@@ -18,7 +18,7 @@ pub(super) enum LoopRows {
     Set(SetHistory),
     Monotone(MonotoneSet),
     Bag(BagCalendar),
-    Keyed(KeyedHistory),
+    Keyed(Box<KeyedHistory>),
 }
 
 /// What was released: rows for the body, with the iteration at which they are emitted, and rows that leave the loop.
@@ -40,7 +40,7 @@ impl LoopRows {
             LoopKind::Set => Self::Set(SetHistory::new(words, key)),
             LoopKind::MonotoneSet => Self::Monotone(MonotoneSet::new(words, key)),
             LoopKind::Bag => Self::Bag(BagCalendar::new(words, key)),
-            LoopKind::Keyed(of) => Self::Keyed(keyed(of, variable, key, dictionary)),
+            LoopKind::Keyed(of) => Self::Keyed(Box::new(keyed(of, variable, key, dictionary))),
         }
     }
 

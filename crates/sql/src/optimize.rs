@@ -12,7 +12,7 @@ use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::optimizer::{Optimizer, OptimizerRule};
 use datafusion_optimizer::{
-    OptimizerContext, common_subexpr_eliminate, decorrelate_lateral_join, decorrelate_predicate_subquery, eliminate_cross_join,
+    OptimizerContext, common_subexpr_eliminate, decorrelate_lateral_join, decorrelate_predicate_subquery,
     eliminate_duplicated_expr, eliminate_filter, eliminate_group_by_constant, eliminate_join, eliminate_limit,
     eliminate_outer_join, extract_equijoin_predicate, filter_null_join_keys, optimize_projections, optimize_unions,
     propagate_empty_relation, push_down_filter, rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
@@ -23,6 +23,7 @@ use crate::bind::errors::from_datafusion;
 use crate::error::{Result, SqlError};
 
 mod constants;
+mod cross_joins;
 mod restrict;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,9 @@ pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut rules = Optimizer::new().rules;
     // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
     rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    for rule in rules.iter_mut().filter(|rule| rule.name() == cross_joins::NAME) {
+        *rule = Arc::new(cross_joins::CrossJoins::default());
+    }
     let plan = optimize(&Optimizer::with_rules(rules), plan, &context)?;
     keep_types(plan, &bound)
 }
@@ -121,7 +125,7 @@ fn view_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(extract_equijoin_predicate::ExtractEquijoinPredicate::new()),
         Arc::new(eliminate_duplicated_expr::EliminateDuplicatedExpr::new()),
         Arc::new(eliminate_filter::EliminateFilter::new()),
-        Arc::new(eliminate_cross_join::EliminateCrossJoin::new()),
+        Arc::new(cross_joins::CrossJoins::default()),
         Arc::new(eliminate_limit::EliminateLimit::new()),
         Arc::new(propagate_empty_relation::PropagateEmptyRelation::new()),
         // Rows with a NULL key meet nothing: they need not be remembered.

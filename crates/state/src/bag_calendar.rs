@@ -226,13 +226,7 @@ impl BagCalendar {
     }
 
     fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        let mut captured = Captured { full, ..Captured::default() };
-        for (id, _, weight) in changes {
-            captured.rows.extend_from_slice(self.row(id));
-            captured.iterations.push(self.iteration(id));
-            captured.weights.push(weight);
-        }
-        captured
+        Captured::of(full, changes.into_iter().map(|(id, _, weight)| (self.row(id), self.iteration(id), weight)))
     }
 
     fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Vec<(u32, Iteration, Weight)> {

@@ -66,3 +66,16 @@ pub struct Captured {
     /// One per row, or empty.
     pub iterations: Vec<Iteration>,
 }
+
+impl Captured {
+    /// Packed rows, each with its iteration and its weight.
+    pub(crate) fn of<'a>(full: bool, changes: impl Iterator<Item = (&'a [u64], Iteration, Weight)>) -> Self {
+        let mut captured = Self { full, ..Self::default() };
+        for (row, iteration, weight) in changes {
+            captured.rows.extend_from_slice(row);
+            captured.iterations.push(iteration);
+            captured.weights.push(weight);
+        }
+        captured
+    }
+}

@@ -274,6 +274,13 @@ impl KeyedHistory {
         })
     }
 
+    /// What a group emitted, lowest iteration first.
+    fn emitted_by(&self, group: u32) -> Vec<(Iteration, u32)> {
+        let mut emitted = self.emissions_of(group).map(|e| (e.iteration, e.row)).collect::<Vec<_>>();
+        emitted.reverse();
+        emitted
+    }
+
     /// Whether a candidate takes the key from a row that took it at an earlier iteration.
     fn wins(&self, candidate: u32, over: Option<u32>) -> bool {
         match (self.winner, over) {
@@ -388,9 +395,8 @@ impl KeyedHistory {
     /// it does not.
     fn settle(&mut self, group: u32, iteration: Iteration, changes: &mut Vec<KeyedChange>) {
         let said = self.said_by_candidates(group);
-        let mut emitted = self.emissions_of(group).map(|e| (e.iteration, e.row)).collect::<Vec<_>>();
-        emitted.reverse();
-        let common = said.iter().zip(&emitted).take_while(|(a, b)| a == b).count();
+        let emitted = self.emitted_by(group);
+        let common = common(&said, &emitted);
         let upto = |all: &[(Iteration, u32)]| all.partition_point(|(at, _)| *at <= iteration).max(common);
         let (said_now, emitted_now) = (upto(&said), upto(&emitted));
         let later = emitted[emitted_now..].to_vec();
@@ -467,9 +473,7 @@ impl KeyedHistory {
             }
         }
         for group in 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows") {
-            let mut emitted = self.emissions_of(group).collect::<Vec<_>>();
-            emitted.reverse();
-            for Emission { iteration, row, .. } in emitted {
+            for (iteration, row) in self.emitted_by(group) {
                 let copy = copies[row as usize];
                 fresh.put(fresh.derivations.beside(copy).group, iteration, copy);
             }
@@ -494,13 +498,7 @@ impl KeyedHistory {
     }
 
     fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        let mut captured = Captured { full, ..Captured::default() };
-        for (id, iteration, weight) in changes {
-            captured.rows.extend_from_slice(self.row(id));
-            captured.iterations.push(iteration);
-            captured.weights.push(weight);
-        }
-        captured
+        Captured::of(full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
@@ -548,9 +546,8 @@ impl KeyedHistory {
         }
         for group in 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows") {
             let said = self.said_by_candidates(group);
-            let mut emitted = self.emissions_of(group).map(|e| (e.iteration, e.row)).collect::<Vec<_>>();
-            emitted.reverse();
-            let common = said.iter().zip(&emitted).take_while(|(a, b)| a == b).count();
+            let emitted = self.emitted_by(group);
+            let common = common(&said, &emitted);
             let differing = said.get(common).into_iter().chain(emitted.get(common)).min().copied();
             self.groups[group as usize].unsettled = differing.is_some();
             if let Some((at, row)) = differing {
@@ -561,6 +558,11 @@ impl KeyedHistory {
         self.emitted = Some(ChangeList::default());
         Ok(())
     }
+}
+
+/// How far two lists are the same.
+fn common(a: &[(Iteration, u32)], b: &[(Iteration, u32)]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]

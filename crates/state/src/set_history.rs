@@ -295,13 +295,7 @@ impl SetHistory {
     }
 
     fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        let mut captured = Captured { full, ..Captured::default() };
-        for (id, iteration, weight) in changes {
-            captured.rows.extend_from_slice(self.row(id));
-            captured.iterations.push(iteration);
-            captured.weights.push(weight);
-        }
-        captured
+        Captured::of(full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.

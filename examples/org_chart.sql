@@ -16,14 +16,14 @@ INSERT INTO employee VALUES
     ('Nils', 'Mina', 105), ('Olga', 'Mina', 99),
     ('Pete', 'Nils', 70);
 
--- The path is what to sort by: a boss stands before everybody below, and colleagues stand by name.
+-- SEARCH gives what to sort by: a boss stands before everybody below, and colleagues stand by name.
 CREATE MATERIALIZED VIEW chart AS
-WITH RECURSIVE c(name, depth, path) AS (
-    SELECT name, 0, name FROM employee WHERE boss IS NULL
+WITH RECURSIVE c(name, depth) AS (
+    SELECT name, 0 FROM employee WHERE boss IS NULL
     UNION
-    SELECT e.name, c.depth + 1, c.path || '/' || e.name FROM c JOIN employee e ON e.boss = c.name
-)
-SELECT name, depth, path FROM c;
+    SELECT e.name, c.depth + 1 FROM c JOIN employee e ON e.boss = c.name
+) SEARCH DEPTH FIRST BY name SET place
+SELECT name, depth, place FROM c;
 
 CREATE MATERIALIZED VIEW team AS
 WITH RECURSIVE below(manager, name, salary) AS (
@@ -38,13 +38,13 @@ CREATE MATERIALIZED VIEW lost AS
 SELECT e.name, e.boss FROM employee e WHERE NOT EXISTS (SELECT 1 FROM chart c WHERE c.name = e.name);
 
 SELECT repeat('    ', c.depth) || c.name AS chart, t.people, t.budget
-FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.path;
+FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.place;
 
 \echo
 \echo === 2. Ines and her team move from Hugo to Nils. One row changes, and lines, headcounts and budgets follow on both sides.
 UPDATE employee SET boss = 'Nils' WHERE name = 'Ines';
 SELECT repeat('    ', c.depth) || c.name AS chart, t.people, t.budget
-FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.path;
+FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.place;
 
 \echo
 \echo === 3. By mistake Mina is put below Pete, who is below her. The circle has no line to the top, and the chart says who is lost.
@@ -59,5 +59,5 @@ UPDATE employee SET boss = 'Mina' WHERE boss = 'Rosa';
 UPDATE employee SET boss = NULL WHERE name = 'Mina';
 DELETE FROM employee WHERE name = 'Rosa';
 SELECT repeat('    ', c.depth) || c.name AS chart, t.people, t.budget
-FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.path;
+FROM chart c LEFT JOIN team t ON t.manager = c.name ORDER BY c.place;
 SELECT count(*) AS lost FROM lost;

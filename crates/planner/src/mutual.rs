@@ -70,7 +70,7 @@ impl Lowering<'_> {
     }
 
     /// A recursive query whose term a loop head cannot do, as a recursion of one binding: the base and what the term makes of the binding,
-    /// each row once.
+    /// under `UNION` each row once.
     pub(crate) fn general(&mut self, recursion: &RecursionNode, base: NodeId) -> Result<NodeId> {
         let (id, loop_id) = (recursion.id, self.builder.next_loop());
         let bindings = HashMap::from([(id, State::default())]);
@@ -80,7 +80,7 @@ impl Lowering<'_> {
         if self.builder.node(all).scope != [loop_id] {
             return Err(refuse::nested());
         }
-        let made_of = self.distinct(all);
+        let made_of = if recursion.distinct { self.distinct(all) } else { all };
         if let Some(variable) = self.state(id, id).variable {
             self.builder.close_variable(variable, made_of);
         }

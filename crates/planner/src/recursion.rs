@@ -1,7 +1,7 @@
 //! Recursions: a loop head, what it does itself, and the rest of its body.
 //!
-//! From the scan of the work table up to the top of the recursive term there is one path, for PostgreSQL allows one reference. Filters
-//! and projections at its start, and the first join, are the head's own: the join is fused with it, filters and projections are its
+//! From the scan of the work table up to the top of the recursive term there is one path, for PostgreSQL allows one reference; a path for
+//! each where a recursion has several terms, whose union is for the general form. Filters and projections at its start, and the first join, are the head's own: the join is fused with it, filters and projections are its
 //! stage. Where the path goes on after a second join, or the first join's keys have to be computed, the rest are ordinary nodes in the
 //! loop's scope.
 
@@ -50,8 +50,10 @@ impl Lowering<'_> {
         }
         let base = self.builder.conform(base, &variable);
         let base = if recursion.distinct { self.canonical(base) } else { base };
-        let Some(path) = path_to(&recursion.step, recursion.id) else { return self.without_step(recursion, base) };
-        if check_path(recursion, &path)? == Form::General {
+        let mut paths = paths_to(&recursion.step, recursion.id);
+        let forms = paths.iter().map(|path| check_path(recursion, path)).collect::<Result<Vec<_>>>()?;
+        let Some(path) = paths.pop() else { return self.without_step(recursion, base) };
+        if forms.len() > 1 || forms.contains(&Form::General) {
             if recursion.key.is_some() {
                 return Err(refuse::in_keyed_recursion(&recursion.name));
             }
@@ -287,14 +289,14 @@ fn loop_key(key: &RecursionKey) -> LoopKey {
     LoopKey { columns: key.columns.clone(), winner }
 }
 
-/// The nodes from a plan down to the scan of a work table.
-fn path_to(plan: &LogicalPlan, id: usize) -> Option<Vec<&LogicalPlan>> {
+/// The nodes from a plan down to each scan of a work table.
+fn paths_to(plan: &LogicalPlan, id: usize) -> Vec<Vec<&LogicalPlan>> {
     if let LogicalPlan::TableScan(scan) = plan {
-        return scan.source.downcast_ref::<WorkTable>().filter(|w| w.id == id).map(|_| vec![plan]);
+        return scan.source.downcast_ref::<WorkTable>().filter(|w| w.id == id).map(|_| vec![plan]).into_iter().collect();
     }
-    let mut path = plan.inputs().into_iter().find_map(|input| path_to(input, id))?;
-    path.insert(0, plan);
-    Some(path)
+    let mut paths = plan.inputs().into_iter().flat_map(|input| paths_to(input, id)).collect::<Vec<_>>();
+    paths.iter_mut().for_each(|path| path.insert(0, plan));
+    paths
 }
 
 /// What can run a recursive term.
@@ -302,8 +304,8 @@ fn path_to(plan: &LogicalPlan, id: usize) -> Option<Vec<&LogicalPlan>> {
 enum Form {
     /// A loop head: the term is a chain of filters, projections and inner joins.
     Linear,
-    /// A variable, and the term as operators of any kind. It makes of each row what it makes of it alone, or nothing of it at all, so a
-    /// set is complete when the whole of it gives nothing new.
+    /// A variable, and the term as operators of any kind. It makes of each row what it makes of it alone, or nothing of it at all, so what
+    /// it makes of all rows is what it makes of those of each iteration.
     General,
 }
 
@@ -311,7 +313,7 @@ enum Form {
 fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<Form> {
     let mut form = Form::Linear;
     for (at, node) in path.iter().enumerate() {
-        if recursion.distinct && is_general(node, path.get(at + 1).copied()) {
+        if is_general(node, path.get(at + 1).copied()) {
             form = Form::General;
             continue;
         }

@@ -7,6 +7,7 @@ mod copy;
 mod dml;
 pub(crate) mod mutually;
 mod reserved;
+pub(crate) mod search_cycle;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -100,7 +101,7 @@ impl<'a> Parser<'a> {
         let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location();
         let lines = line_starts(sql);
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
-        let tokens = using_key::rewritten(mutually::rewritten(tokens)?)?;
+        let tokens = search_cycle::rewritten(using_key::rewritten(mutually::rewritten(tokens)?)?)?;
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }

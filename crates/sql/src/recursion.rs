@@ -11,10 +11,12 @@
 //! # Known limitation
 //! A recursive query cannot refer to columns of a query around it (LATERAL).
 
+mod form;
 mod key;
 mod mutual;
 mod node;
 mod references;
+mod search_cycle;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -25,17 +27,18 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_expr::{Extension, LogicalPlan};
-use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetOperator, SetQuantifier, VisitMut, VisitorMut, With};
+use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetQuantifier, VisitMut, VisitorMut, With};
 
 pub use mutual::{Binding, Limit, MutualBlock, MutualNode};
-use node::Form;
+use node::{Form, Terms};
 pub use node::{KeyWinner, RecursionKey, RecursionNode};
-use references::{Place, References};
+use search_cycle::Added;
 
 use crate::bind::context::Context;
 use crate::bind::normalize::column_name;
 use crate::bind::{plan_normalized, rename, storable};
 use crate::error::{Result, SqlError, code};
+use crate::parser::search_cycle::{Clauses, take_clauses};
 use crate::parser::using_key::{self, UsingKey};
 use crate::parser::{fold, mutually};
 use crate::source::{PlanSource, WorkTable};
@@ -77,17 +80,17 @@ impl RecursionPlanner<'_, '_> {
     /// Plans the recursions of a WITH clause. Afterwards it is not recursive any more, and visiting it again changes nothing.
     fn with(&mut self, with: &mut With) -> Result<()> {
         let mark = mutually::take_mark(with);
-        let keys = using_key::take_keys(with)?;
+        let behind = take_behind(with)?;
         let names = with.cte_tables.iter().map(|c| fold(&c.alias.name)).collect::<Vec<_>>();
         let mut seen = BTreeSet::new();
         if let Some(twice) = names.iter().find(|n| !seen.insert(n.as_str())) {
             return Err(SqlError::new(code::DUPLICATE_ALIAS, format!("WITH query name \"{twice}\" specified more than once")));
         }
-        let mut keys = names.iter().cloned().zip(keys).filter_map(|(name, key)| Some((name, key?))).collect::<BTreeMap<_, _>>();
+        let mut behind = names.iter().cloned().zip(behind).collect::<BTreeMap<_, _>>();
         let recursive = std::mem::replace(&mut with.recursive, false);
         if mark.mutually {
-            if !keys.is_empty() {
-                return Err(SqlError::unsupported("USING KEY in WITH MUTUALLY RECURSIVE is not supported"));
+            if let Some(what) = behind.values().find_map(Behind::name) {
+                return Err(SqlError::unsupported(format!("{what} in WITH MUTUALLY RECURSIVE is not supported")));
             }
             return self.mutual(with, mark.limit);
         }
@@ -96,10 +99,10 @@ impl RecursionPlanner<'_, '_> {
         }
         for cte in &mut with.cte_tables {
             let name = fold(&cte.alias.name);
-            let key = keys.remove(&name);
+            let behind = behind.remove(&name).unwrap_or_default();
             if recursive && references::names(&mut cte.query).contains(&name) {
-                self.recursive(cte, key, mark.limit)?;
-            } else if key.is_some() {
+                self.recursive(cte, behind, mark.limit)?;
+            } else if behind.name().is_some() {
                 return Err(SqlError::syntax("WITH query is not recursive"));
             } else if let ControlFlow::Break(error) = cte.query.visit(self) {
                 return Err(error);
@@ -110,23 +113,31 @@ impl RecursionPlanner<'_, '_> {
     }
 
     /// Plans one recursive query and puts a name in the place of its definition.
-    fn recursive(&mut self, cte: &mut Cte, key: Option<UsingKey>, limit: Option<Limit>) -> Result<()> {
+    fn recursive(&mut self, cte: &mut Cte, Behind { key, clauses }: Behind, limit: Option<Limit>) -> Result<()> {
         let name = fold(&cte.alias.name);
         let id = self.context.next_recursion();
         let work_name = format!("__refrain_work_{id}");
-        check_form(&name, &mut cte.query, &work_name)?;
+        form::check(&name, &mut cte.query, &work_name)?;
         if let ControlFlow::Break(error) = cte.query.visit(self) {
             return Err(error);
         }
-        let distinct = !matches!(*cte.query.body, SetExpr::SetOperation { set_quantifier: SetQuantifier::All, .. });
+        let SetExpr::SetOperation { left, right, set_quantifier, .. } = *cte.query.body.clone() else {
+            unreachable!("the form was checked")
+        };
+        let distinct = set_quantifier != SetQuantifier::All;
         if key.is_some() && !distinct {
             return Err(SqlError::unsupported("UNION ALL with USING KEY is not supported")
                 .with_hint("Write UNION: a key has one row in either case."));
         }
-        let SetExpr::SetOperation { left, right, .. } = *cte.query.body.clone() else { unreachable!("the form was checked") };
+        if !clauses.is_empty() {
+            if key.is_some() {
+                return Err(SqlError::unsupported("SEARCH or CYCLE with USING KEY is not supported"));
+            }
+            search_cycle::check_terms(&name, &left, &right, &work_name)?;
+        }
         let base = storable(plan_normalized(self.context, self.term(&cte.query, *left)?)?)?;
         let step = self.term(&cte.query, *right)?;
-        let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct, key, limit };
+        let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct, key, clauses, limit };
         let plan = recursion.plan(base, &step, &cte.alias.columns)?;
 
         let placed = format!("__refrain_recursion_{id}");
@@ -164,36 +175,31 @@ impl RecursionPlanner<'_, '_> {
     }
 }
 
-/// PostgreSQL's rules for a recursive query; afterwards the one self-reference in the recursive term names the work table.
-fn check_form(name: &str, query: &mut Query, work_name: &str) -> Result<()> {
-    let SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier } = query.body.as_mut() else {
-        let message = format!("recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term");
-        return Err(SqlError::new(code::INVALID_RECURSION, message));
-    };
-    if !matches!(set_quantifier, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None) {
-        return Err(SqlError::unsupported(format!("UNION {set_quantifier} is not supported")));
-    }
-    References::of(name, work_name).set_expression(left, Place::NonRecursiveTerm)?;
-    let mut references = References::of(name, work_name);
-    references.set_expression(right, Place::Allowed)?;
-    if let Some(with) = &mut query.with {
-        References::of(name, work_name).with(with)?;
-    }
-    let not_implemented = |what: &str| Err(SqlError::unsupported(format!("{what} in a recursive query is not implemented")));
-    if query.order_by.is_some() {
-        return not_implemented("ORDER BY");
-    }
-    match &query.limit_clause {
-        Some(ast::LimitClause::LimitOffset { offset: Some(_), .. } | ast::LimitClause::OffsetCommaLimit { .. }) => {
-            return not_implemented("OFFSET");
+/// What stands behind the name or the definition of a WITH query.
+#[derive(Default)]
+struct Behind {
+    key: Option<UsingKey>,
+    clauses: Clauses,
+}
+
+impl Behind {
+    /// The name of what stands there, if anything does.
+    fn name(&self) -> Option<&'static str> {
+        match (&self.key, &self.clauses) {
+            (Some(_), _) => Some("USING KEY"),
+            (_, Clauses { search: Some(_), .. }) => Some("SEARCH"),
+            (_, Clauses { cycle: Some(_), .. }) => Some("CYCLE"),
+            _ => None,
         }
-        Some(ast::LimitClause::LimitOffset { limit: Some(_), .. }) => return not_implemented("LIMIT"),
-        _ => {}
     }
-    if query.fetch.is_some() {
-        return not_implemented("LIMIT");
-    }
-    references.check_aggregates(right)
+}
+
+/// Takes out of a WITH clause what stands behind each of its queries.
+fn take_behind(with: &mut With) -> Result<Vec<Behind>> {
+    // A key stands in front of its query, a clause behind it, so clauses go first.
+    let clauses = take_clauses(with)?;
+    let keys = using_key::take_keys(with)?;
+    Ok(keys.into_iter().zip(clauses).map(|(key, clauses)| Behind { key, clauses }).collect())
 }
 
 /// Puts every WITH query behind those that it names, as PostgreSQL does under RECURSIVE.
@@ -229,6 +235,7 @@ struct Recursion<'a, 'b> {
     work_name: String,
     distinct: bool,
     key: Option<UsingKey>,
+    clauses: Clauses,
     limit: Option<Limit>,
 }
 
@@ -248,7 +255,11 @@ impl Recursion<'_, '_> {
                 let step = rename(types::cast_columns(planned, &variable)?, &names)?;
                 let key = self.key.as_ref().map(|key| key::resolved(key, &variable)).transpose()?;
                 let form = Form { distinct: self.distinct, key, limit: self.limit };
-                let node = RecursionNode::new(self.id, self.name.to_owned(), form, &variable, base, step)?;
+                let mut terms = Terms { variable, base, step };
+                if !self.clauses.is_empty() {
+                    terms = Added::new(self.context, &self.clauses, &terms.variable)?.to(self.id, terms)?;
+                }
+                let node = RecursionNode::new(self.id, self.name.to_owned(), form, terms)?;
                 return Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
             }
             variable = widened;

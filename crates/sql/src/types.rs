@@ -177,6 +177,7 @@ pub(crate) fn arrow_type(data_type: &ast::DataType) -> Result<DataType> {
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::List(element) | DataType::LargeList(element) => format!("{}[]", type_name(element.data_type())),
+        DataType::Struct(_) => "record".to_owned(),
         DataType::Null => "unknown".to_owned(),
         DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric".to_owned(),
         other => SqlType::from_arrow(other).map_or_else(|| other.to_string(), |t| t.to_string()),

@@ -3,6 +3,7 @@
 mod concat;
 mod digest;
 mod missing;
+pub(crate) mod path;
 mod rounding;
 
 use std::collections::HashMap;

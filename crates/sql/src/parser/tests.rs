@@ -222,3 +222,37 @@ fn a_limit_is_written_into_recursions_that_have_none() {
         )
     );
 }
+
+#[test]
+fn search_and_cycle_stand_behind_a_query_and_are_names_elsewhere() {
+    use super::search_cycle::{Clauses, Search, take_clauses};
+    let clauses = |sql: &str| {
+        let mut query = super::parse_query(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        take_clauses(query.with.as_mut().expect("a WITH clause")).unwrap_or_else(|e| panic!("{sql}: {e:?}"))
+    };
+    let search = |breadth_first, columns: &[&str], sequence: &str| {
+        let columns = columns.iter().map(|c| (*c).to_owned()).collect();
+        Some(Search { breadth_first, columns, sequence: sequence.to_owned() })
+    };
+    let both = clauses(
+        "WITH RECURSIVE a AS (SELECT 1), r(x) AS (SELECT 1) search /* how */ depth first BY x, \"Y\" SET s \
+         CYCLE x, y SET c TO 'a b' DEFAULT upper('(') USING p, b AS (SELECT 2) SEARCH breadth FIRST BY z SET t SELECT 1",
+    );
+    let cycle = both[1].cycle.clone().expect("a CYCLE clause");
+    assert_eq!((cycle.columns, cycle.mark, cycle.path), (vec!["x".to_owned(), "y".to_owned()], "c".to_owned(), "p".to_owned()));
+    assert_eq!((cycle.values.0.to_string(), cycle.values.1.to_string()), ("'a b'".to_owned(), "upper('(')".to_owned()));
+    assert_eq!(both[1].search, search(false, &["x", "Y"], "s"));
+    assert_eq!((&both[0], &both[2]), (&Clauses::default(), &Clauses { search: search(true, &["z"], "t"), cycle: None }));
+    for sql in [
+        "SELECT (1) cycle FROM t",
+        "SELECT (1) search, (2) cycle",
+        "WITH cycle AS (SELECT 1) SELECT * FROM cycle, (SELECT 2) search",
+    ] {
+        assert!(super::parse_query(sql).is_ok(), "{sql}");
+    }
+    let error = |sql: &str| {
+        super::parse_query(&format!("WITH RECURSIVE r AS (SELECT 1) {sql} SELECT 1")).map(|_| ()).map_err(|e| e.message)
+    };
+    assert_eq!(error("CYCLE a SET c SELECT"), Err("syntax error at or near \"SELECT\"".to_owned()));
+    assert_eq!(error("CYCLE a SET c TO 1 USING p"), Err("syntax error at or near \"SELECT\"".to_owned()));
+}

@@ -75,7 +75,7 @@ fn definition_start(tokens: &[TokenWithSpan]) -> Option<usize> {
 }
 
 /// The parenthesis that closes the first one.
-fn matching<'a>(tokens: impl Iterator<Item = (usize, &'a TokenWithSpan)>, open: &Token, close: &Token) -> Option<usize> {
+pub(super) fn matching<'a>(tokens: impl Iterator<Item = (usize, &'a TokenWithSpan)>, open: &Token, close: &Token) -> Option<usize> {
     let mut depth = 0;
     for (i, token) in tokens {
         if token.token == *open {
@@ -90,7 +90,8 @@ fn matching<'a>(tokens: impl Iterator<Item = (usize, &'a TokenWithSpan)>, open: 
     None
 }
 
-fn made(text: &str, span: datafusion_sql::sqlparser::tokenizer::Span) -> Result<Vec<TokenWithSpan>> {
+/// The tokens of a text, all of them at one place.
+pub(super) fn made(text: &str, span: datafusion_sql::sqlparser::tokenizer::Span) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize().map_err(|e| SqlError::syntax(e.message))?;
     Ok(tokens.into_iter().map(|token| TokenWithSpan { token, span }).collect())
 }

@@ -56,6 +56,13 @@ pub struct RecursionNode {
     schema: DFSchemaRef,
 }
 
+/// A recursive query's columns and its two terms.
+pub(super) struct Terms {
+    pub variable: SchemaRef,
+    pub base: LogicalPlan,
+    pub step: LogicalPlan,
+}
+
 /// What is said of a recursion beside its terms.
 pub(super) struct Form {
     pub distinct: bool,
@@ -68,11 +75,9 @@ impl RecursionNode {
         id: usize,
         name: String,
         Form { distinct, key, limit }: Form,
-        variable: &SchemaRef,
-        base: LogicalPlan,
-        step: LogicalPlan,
+        Terms { variable, base, step }: Terms,
     ) -> Result<Self> {
-        let schema = DFSchema::try_from(Schema::clone(variable)).map_err(from_datafusion)?;
+        let schema = DFSchema::try_from(Schema::clone(&variable)).map_err(from_datafusion)?;
         Ok(Self { id, name, distinct, key, limit, base, step, schema: Arc::new(schema) })
     }
 

@@ -42,12 +42,23 @@ pub(super) struct References<'a> {
 
 /// The relations that a query names without a schema.
 pub(super) fn names(query: &mut Query) -> BTreeSet<String> {
-    let mut all = References { target: None, work_name: "", hidden: Vec::new(), names: BTreeSet::new(), count: 0 };
+    let mut all = References::all();
     all.query(query, Place::Allowed).expect("only references to a target can be wrong");
     all.names
 }
 
+/// The same of an operand of a set operation.
+pub(super) fn names_in(body: &mut SetExpr) -> BTreeSet<String> {
+    let mut all = References::all();
+    all.set_expression(body, Place::Allowed).expect("only references to a target can be wrong");
+    all.names
+}
+
 impl<'a> References<'a> {
+    fn all() -> Self {
+        References { target: None, work_name: "", hidden: Vec::new(), names: BTreeSet::new(), count: 0 }
+    }
+
     pub(super) fn of(target: &'a str, work_name: &'a str) -> Self {
         References { target: Some(target), work_name, hidden: Vec::new(), names: BTreeSet::new(), count: 0 }
     }

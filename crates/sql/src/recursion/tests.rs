@@ -135,7 +135,10 @@ fn what_postgresql_refuses_is_refused_in_its_words() {
         ("t(n) AS (SELECT n FROM t)", form.to_owned()),
         ("t(n) AS (SELECT 1 INTERSECT SELECT n FROM t)", form.to_owned()),
         ("t(n) AS (SELECT n FROM t UNION SELECT 1)", format!("{invalid} within its non-recursive term")),
-        ("t(n) AS (SELECT 1 UNION SELECT n FROM t UNION SELECT n+1 FROM t)", format!("{invalid} within its non-recursive term")),
+        (
+            "t(n) AS (SELECT 1 UNION ALL SELECT n FROM t UNION SELECT n+1 FROM t)",
+            format!("{invalid} within its non-recursive term"),
+        ),
         ("t(n) AS (SELECT 1 UNION SELECT a.n FROM t a, t b)", format!("{invalid} more than once")),
         ("t(n) AS (SELECT 1 UNION SELECT src FROM edges WHERE src IN (SELECT n FROM t))", format!("{invalid} within a subquery")),
         ("t(n) AS (SELECT 1 UNION SELECT src FROM edges LEFT JOIN t ON n = src)", format!("{invalid} within an outer join")),

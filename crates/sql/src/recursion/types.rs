@@ -50,6 +50,14 @@ pub(super) fn are_alike(given: &DataType, wanted: &DataType) -> bool {
     given == wanted || rank(given).zip(rank(wanted)).is_some_and(|(a, b)| a.0 == b.0)
 }
 
+/// The type of two constants, where one of their types can be taken for the other.
+pub(super) fn common(a: &DataType, b: &DataType) -> Option<DataType> {
+    if !are_alike(a, b) {
+        return None;
+    }
+    Some(if rank(a) >= rank(b) { a.clone() } else { b.clone() })
+}
+
 /// Types of one category, the lower ones castable to the higher without being asked.
 fn rank(data_type: &DataType) -> Option<(u8, u8)> {
     Some(match data_type {

@@ -7,10 +7,13 @@ use super::{Part, number, story};
 /// Names, bosses (none for the top) and salaries.
 type Employees<'a> = Vec<[&'a str; 3]>;
 
-/// Those below a boss, with their depths and paths, in the order of a chart.
-fn walk_down<'a>(employees: &Employees<'a>, boss: &str, depth: usize, path: &str, chart: &mut Vec<(&'a str, usize, String)>) {
+/// A name, its depth, and the names from the top down to it.
+type Line<'a> = (&'a str, usize, Vec<&'a str>);
+
+/// Those below a boss, in the order of a chart.
+fn walk_down<'a>(employees: &Employees<'a>, boss: &str, depth: usize, path: &[&'a str], chart: &mut Vec<Line<'a>>) {
     for [name, ..] in employees.iter().filter(|[_, its_boss, _]| *its_boss == boss) {
-        let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}/{name}") };
+        let path = [path, &[name]].concat();
         chart.push((name, depth, path.clone()));
         walk_down(employees, name, depth + 1, &path, chart);
     }
@@ -29,10 +32,10 @@ fn managers_of<'a>(employees: &Employees<'a>, name: &str) -> BTreeSet<&'a str> {
 fn check(part: &Part) {
     let employees = part.rows("employee");
     let mut chart = Vec::new();
-    walk_down(&employees, "", 0, "", &mut chart);
-    part.holds("chart", chart.iter().map(|(name, depth, path)| [(*name).to_owned(), depth.to_string(), path.clone()]));
-    let in_order = chart.iter().map(|(_, _, path)| path.as_str());
-    assert!(in_order.is_sorted(), "the path is what to sort by: {chart:?}");
+    walk_down(&employees, "", 0, &[], &mut chart);
+    let place = |path: &[&str]| format!("{{({})}}", path.join("),("));
+    part.holds("chart", chart.iter().map(|(name, depth, path)| [(*name).to_owned(), depth.to_string(), place(path)]));
+    assert!(chart.is_sorted_by_key(|(_, _, path)| path), "the path is what to sort by: {chart:?}");
     let lost = employees.iter().filter(|[name, ..]| !chart.iter().any(|(in_chart, ..)| in_chart == name));
     part.holds("lost", lost.map(|[name, boss, _]| [*name, *boss].map(str::to_owned)));
     let mut teams = BTreeMap::<&str, (i64, i64)>::new();

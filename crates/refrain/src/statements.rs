@@ -18,9 +18,11 @@ use crate::subscribe;
 /// Carries out a statement. `text` is how it was written.
 pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> Result<Outcome> {
     match statement {
-        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateMaterializedView(_) | Statement::Drop(_) => {
-            ddl::run(session, &statement, text).await
-        }
+        Statement::CreateTable(_)
+        | Statement::CreateView(_)
+        | Statement::CreateMaterializedView(_)
+        | Statement::AlterMaterializedView(_)
+        | Statement::Drop(_) => ddl::run(session, &statement, text).await,
         Statement::Insert(insert) => dml::insert(session, &insert).await,
         Statement::Delete(delete) => dml::delete(session, &delete).await,
         Statement::Update(update) => dml::update(session, &update).await,

@@ -6,7 +6,8 @@ use crate::subject::{EngineError, Subject};
 struct View {
     name: String,
     materialized: bool,
-    sql: String,
+    /// How it was created, and altered since.
+    statements: Vec<String>,
 }
 
 /// The views that a file has created and not dropped, in the order of creation.
@@ -24,8 +25,12 @@ impl Views {
             Statement::CreateView { name, materialized } => {
                 // Of IF NOT EXISTS only the first one made something.
                 if !self.views.iter().any(|v| v.name == name) {
-                    self.views.push(View { name, materialized, sql: sql.to_owned() });
+                    self.views.push(View { name, materialized, statements: vec![sql.to_owned()] });
                 }
+            }
+            Statement::AlterView { name } => {
+                let altered = self.views.iter_mut().find(|view| view.name == name);
+                altered.into_iter().for_each(|view| view.statements.push(sql.to_owned()));
             }
             _ => self.changed = true,
         }
@@ -48,7 +53,9 @@ impl Views {
             }
         }
         while let Some(view) = standing.pop() {
-            session.execute(&view.sql).await.map_err(EngineError)?;
+            for statement in &view.statements {
+                session.execute(statement).await.map_err(EngineError)?;
+            }
             self.views.push(view);
         }
         Ok(())

@@ -19,6 +19,11 @@ pub(crate) enum Statement<'a> {
         /// Whether it is maintained.
         materialized: bool,
     },
+    /// `ALTER MATERIALIZED VIEW`.
+    AlterView {
+        /// Its name.
+        name: String,
+    },
     /// `INSERT INTO … VALUES …` and nothing behind it.
     InsertValues(InsertValues<'a>),
     /// `SET` and `RESET`: they belong to the session, which does not survive a restart.
@@ -47,6 +52,10 @@ impl<'a> Statement<'a> {
         let is = |i: usize, keyword: &str| tokens.get(i).is_some_and(|t| t.is(keyword));
         match tokens.first() {
             Some(t) if t.is("create") => create(&tokens),
+            Some(t) if t.is("alter") && is(2, "view") => {
+                let name = tokens.get(if is(3, "if") { 5 } else { 3 }).map(Token::name);
+                name.map_or(Self::Other, |name| Self::AlterView { name })
+            }
             Some(t) if t.is("insert") && is(1, "into") => insert(sql, &tokens).map_or(Self::Other, Self::InsertValues),
             Some(t) if t.is("set") || t.is("reset") => Self::Set,
             Some(t) if ["select", "with", "values", "show", "explain", "subscribe"].iter().any(|k| t.is(k)) => Self::Read,

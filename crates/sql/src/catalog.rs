@@ -268,6 +268,26 @@ impl Catalog {
         Ok(id)
     }
 
+    /// Puts another definition in the place of a materialized view's. It is another relation then: what it was gave other rows.
+    ///
+    /// # Errors
+    /// When a materialized view depends on it (`2BP01`).
+    pub fn replace_materialized_view(&mut self, id: RelationId, definition: ViewDefinition) -> Result<RelationId> {
+        let mut dependents = self.dependents(&BTreeSet::from([id]));
+        dependents.retain(|(relation, _)| relation.kind == RelationKind::MaterializedView);
+        if let Some(error) = dependencies::maintained_in_the_way(self.get(id), &dependents) {
+            return Err(error);
+        }
+        let view = self.remove(id).ok_or_else(|| SqlError::no_relation(format!("with id {id}")))?;
+        let new = self.add(&view.name, view.kind, view.columns, view.append_only, Some(definition))?;
+        for definition in self.relations.values_mut().filter_map(|relation| relation.definition.as_mut()) {
+            if definition.depends_on.remove(&id) {
+                definition.depends_on.insert(new);
+            }
+        }
+        Ok(new)
+    }
+
     /// Adds a system table, `refrain.<name>`. Not stored: the engine adds its own each time it opens.
     pub fn define_system_table(&mut self, name: &str, schema: &Schema) -> RelationId {
         let count = self.relations.range(RelationId(SYSTEM_IDS)..).count();

@@ -3,6 +3,7 @@
 //! Statements that sqlparser does not know, or knows in another form, are parsed here word by word; queries, expressions, types and
 //! `CREATE TABLE` are sqlparser's. What we do not have is refused by name, a syntax error says where it is.
 
+mod alter;
 mod copy;
 mod dml;
 pub(crate) mod mutually;
@@ -25,7 +26,7 @@ use crate::error::{Result, SqlError, code};
 use crate::statement::{Analyze, CreateTable, Drop, Statement};
 use crate::types::SqlType;
 
-pub use mutually::with_recursion_limit;
+pub use mutually::{with_other_recursion_limit, with_recursion_limit};
 
 /// Nested parentheses and operators that a statement may have.
 const NESTING_MAX: usize = 200;
@@ -116,6 +117,7 @@ impl<'a> Parser<'a> {
         };
         match word.value.to_lowercase().as_str() {
             "create" => self.create(),
+            "alter" => self.alter(),
             "drop" => self.drop_statement(),
             "insert" => self.insert(),
             "delete" => self.delete(),

@@ -15,6 +15,8 @@ pub enum Statement {
     CreateView(CreateView),
     /// `CREATE MATERIALIZED VIEW`
     CreateMaterializedView(CreateView),
+    /// `ALTER MATERIALIZED VIEW`
+    AlterMaterializedView(AlterView),
     /// `DROP TABLE | VIEW | MATERIALIZED VIEW`
     Drop(Drop),
     /// `INSERT INTO`
@@ -76,6 +78,17 @@ pub struct CreateView {
     pub query: Box<ast::Query>,
     /// The query as it was written. The catalog keeps it.
     pub query_text: String,
+}
+
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name { SET (recursion_limit = n) | RESET (recursion_limit) }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterView {
+    /// The view.
+    pub name: String,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+    /// The limit of its recursions from now on; `None` for none.
+    pub recursion_limit: Option<u32>,
 }
 
 /// `DROP kind [IF EXISTS] name, … [CASCADE | RESTRICT]`

@@ -1,9 +1,9 @@
-//! `CREATE` and `DROP`. The input log keeps the statement as it was written; recovery carries it out again.
+//! `CREATE`, `ALTER` and `DROP`. The input log keeps the statement as it was written; recovery carries it out again.
 
 use std::sync::Arc;
 
 use refrain_sql::catalog::{RelationKind, ViewDefinition};
-use refrain_sql::statement::{CreateTable, CreateView, Drop};
+use refrain_sql::statement::{AlterView, CreateTable, CreateView, Drop};
 use refrain_sql::{Bound, Statement};
 use refrain_types::{Epoch, RelationId};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,7 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
         Statement::CreateTable(create) => create_table(shared, &database, create),
         Statement::CreateView(create) => create_view(&database, create),
         Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create),
+        Statement::AlterMaterializedView(alter) => alter_materialized_view(shared, &database, alter),
         Statement::Drop(drop) => drop_relations(&database, drop),
         _ => Err(Error::engine("a statement that does not change the catalog was taken for one that does")),
     }
@@ -85,7 +86,13 @@ fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
         shared.row_indexes.forget(relation.id);
         if relation.kind == Rows::View {
             shared.runtime.drop_view(Database::dataflow(relation.id));
-            relation.end(Error::statement("42P01", format!("relation \"{}\" does not exist", relation.name)));
+            let altered = shared.database().catalog.find(&relation.name).is_some();
+            relation.end(if altered {
+                Error::statement("55000", format!("materialized view \"{}\" was altered", relation.name))
+                    .with_hint("Read it again: it has other rows now.")
+            } else {
+                Error::statement("42P01", format!("relation \"{}\" does not exist", relation.name))
+            });
         }
     }
     shared.visible.advance(epoch);
@@ -139,6 +146,34 @@ fn create_materialized_view(shared: &Shared, database: &Database, create: &Creat
         change.start = Some(planned);
     }
     Ok(prepared)
+}
+
+/// A view with another recursion limit is another view under the same name: it is worked out from the start.
+fn alter_materialized_view(shared: &Shared, database: &Database, alter: &AlterView) -> Result<Prepared> {
+    let tag = "ALTER MATERIALIZED VIEW";
+    let name = &alter.name;
+    let entry = match database.catalog.find(name) {
+        None if alter.if_exists => {
+            let notices = vec![Notice::new(format!("relation \"{name}\" does not exist, skipping"))];
+            return Ok(Prepared::Nothing { tag, notices });
+        }
+        None => return Err(Error::statement("42P01", format!("relation \"{name}\" does not exist"))),
+        Some(entry) => entry,
+    };
+    let definition = entry.definition.as_ref().filter(|_| entry.kind == RelationKind::MaterializedView);
+    let Some(definition) = definition else {
+        return Err(Error::statement("42809", format!("\"{name}\" is not a materialized view")));
+    };
+    let Some(query) = refrain_sql::parser::with_other_recursion_limit(&definition.query, alter.recursion_limit)? else {
+        return Err(Error::statement("42809", format!("materialized view \"{name}\" has no recursion")));
+    };
+    let definition = ViewDefinition { query, ..definition.clone() };
+    let mut altered = Database::clone(database);
+    let id = altered.catalog.replace_materialized_view(entry.id, definition)?;
+    let gone = altered.relations.remove(&entry.id).into_iter().collect();
+    let entry = altered.catalog.get(id).expect("it has just been added").clone();
+    let planned = altered.add_view(&entry, &shared.visible)?;
+    Ok(Prepared::Change(Box::new(Change { database: altered, start: Some(planned), drop: gone, tag, notices: Vec::new() })))
 }
 
 fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {

@@ -34,6 +34,9 @@ fn views_and_tables_are_known_by_name() {
         Statement::of("CREATE TABLE t (a int) WITH (append_only = true)"),
         Statement::CreateTable { name: "t".into(), append_only: true }
     );
+    for alter in ["ALTER MATERIALIZED VIEW v RESET (x)", "alter materialized view if exists V set (x = 1)"] {
+        assert_eq!(Statement::of(alter), Statement::AlterView { name: "v".into() });
+    }
     assert_eq!(Statement::of("SET reads = 'eager'"), Statement::Set);
     assert_eq!(Statement::of("-- why\n WITH x AS (SELECT 1) SELECT * FROM x"), Statement::Read);
 }

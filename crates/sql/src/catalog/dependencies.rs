@@ -102,10 +102,19 @@ fn in_the_way(named: &[&Relation], dependents: &[(&Relation, &Relation)]) -> Sql
         [one] => format!("cannot drop {} {} because other objects depend on it", one.kind, one.name),
         _ => "cannot drop desired object(s) because other objects depend on them".to_owned(),
     };
+    depended_on(message, dependents).with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+/// The error for a materialized view that cannot be altered because of the materialized views that depend on it, if there are any.
+pub(super) fn maintained_in_the_way(view: Option<&Relation>, dependents: &[(&Relation, &Relation)]) -> Option<SqlError> {
+    let view = view.filter(|_| !dependents.is_empty())?;
+    let message = format!("cannot alter {} {} because other objects depend on it", view.kind, view.name);
+    Some(depended_on(message, dependents).with_hint("Drop them, and create them again afterwards."))
+}
+
+fn depended_on(message: String, dependents: &[(&Relation, &Relation)]) -> SqlError {
     let lines = dependents.iter().map(|(v, on)| format!("{} {} depends on {} {}", v.kind, v.name, on.kind, on.name));
-    SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message)
-        .with_detail(lines.collect::<Vec<_>>().join("\n"))
-        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+    SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message).with_detail(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn cascade_notice(dependents: &[(&Relation, &Relation)]) -> Option<DropNotice> {

@@ -2,6 +2,7 @@
 //! it is turned into that, with a first query whose name is a mark. [`take_mark`] takes it out of the syntax tree again.
 
 use std::iter::Peekable;
+use std::ops::Range;
 
 use datafusion_sql::sqlparser::ast::With;
 use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
@@ -64,21 +65,75 @@ pub(super) fn rewritten(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>
 /// # Errors
 /// When the text has no tokens.
 pub fn with_recursion_limit(sql: &str, iterations: u32) -> Result<Option<String>> {
+    let mut edits = Vec::new();
+    for recursion in recursions(sql)? {
+        if recursion.limit.is_none() {
+            edits.push((recursion.end..recursion.end, fails_at(iterations)));
+        }
+    }
+    Ok(edited(sql, edits))
+}
+
+/// The text of a query with this limit, or none, for all of its recursions; `None` if it has no recursion. What is done at a limit
+/// stays as it is written.
+///
+/// # Errors
+/// When the text has no tokens.
+pub fn with_other_recursion_limit(sql: &str, iterations: Option<u32>) -> Result<Option<String>> {
+    let edits = recursions(sql)?.into_iter().map(|Recursion { end, limit }| match (limit, iterations) {
+        (None, Some(iterations)) => (end..end, fails_at(iterations)),
+        (None, None) => (end..end, String::new()),
+        (Some(limit), Some(iterations)) => (limit.number, iterations.to_string()),
+        (Some(limit), None) => (end..limit.end, String::new()),
+    });
+    Ok(edited(sql, edits.collect()))
+}
+
+fn fails_at(iterations: u32) -> String {
+    format!(" (ERROR AT RECURSION LIMIT {iterations})")
+}
+
+/// The text with other texts in the place of some of its parts, in their order; `None` without any.
+fn edited(sql: &str, edits: Vec<(Range<usize>, String)>) -> Option<String> {
+    let mut text = sql.to_owned();
+    let any = !edits.is_empty();
+    for (part, by) in edits.into_iter().rev() {
+        text.replace_range(part, &by);
+    }
+    any.then_some(text)
+}
+
+/// Where `WITH [MUTUALLY] RECURSIVE` ends in a text, and the limit behind it.
+struct Recursion {
+    end: usize,
+    limit: Option<LimitText>,
+}
+
+struct LimitText {
+    number: Range<usize>,
+    /// Behind the parenthesis.
+    end: usize,
+}
+
+fn recursions(sql: &str) -> Result<Vec<Recursion>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
     let tokens = tokens.map_err(|e| SqlError::syntax(e.message))?;
     let tokens = tokens.iter().filter(|token| !is_space(token)).collect::<Vec<_>>();
-    let unlimited = (1..tokens.len()).filter(|i| {
-        let before = if is_word(tokens[i - 1], "mutually") { i.checked_sub(2) } else { Some(i - 1) };
-        let begins = before.is_some_and(|before| is_word(tokens[before], "with")) && is_word(tokens[*i], "recursive");
-        begins && tokens.get(i + 1).is_some_and(|next| next.token != Token::LParen)
-    });
-    let ends = unlimited.map(|i| tokens[i].span.end).collect::<Vec<_>>();
     let lines = line_starts(sql);
-    let mut text = sql.to_owned();
-    for end in ends.iter().rev() {
-        text.insert_str(byte_offset(sql, &lines, *end), &format!(" (ERROR AT RECURSION LIMIT {iterations})"));
-    }
-    Ok((!ends.is_empty()).then_some(text))
+    let place = |token: &TokenWithSpan| byte_offset(sql, &lines, token.span.start)..byte_offset(sql, &lines, token.span.end);
+    let begin = (1..tokens.len()).filter(|i| {
+        let before = if is_word(tokens[i - 1], "mutually") { i.checked_sub(2) } else { Some(i - 1) };
+        before.is_some_and(|before| is_word(tokens[before], "with")) && is_word(tokens[*i], "recursive")
+    });
+    let recursions = begin.map(|i| {
+        let open = tokens.get(i + 1).is_some_and(|next| next.token == Token::LParen);
+        let behind = tokens[i + 1..].iter().take_while(|token| open && token.token != Token::RParen);
+        let number = behind.clone().find(|token| matches!(token.token, Token::Number(..)));
+        let close = tokens.get(i + 1 + behind.count());
+        let limit = number.zip(close).map(|(number, close)| LimitText { number: place(number), end: place(close).end });
+        Recursion { end: place(tokens[i]).end, limit }
+    });
+    Ok(recursions.collect())
 }
 
 /// The tokens that are left.

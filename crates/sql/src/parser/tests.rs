@@ -256,3 +256,24 @@ fn search_and_cycle_stand_behind_a_query_and_are_names_elsewhere() {
     assert_eq!(error("CYCLE a SET c SELECT"), Err("syntax error at or near \"SELECT\"".to_owned()));
     assert_eq!(error("CYCLE a SET c TO 1 USING p"), Err("syntax error at or near \"SELECT\"".to_owned()));
 }
+
+#[test]
+fn recursion_limits_are_replaced_and_taken_away() {
+    let other = |sql: &str, limit| super::with_other_recursion_limit(sql, limit).expect("the text has tokens");
+    let plain = "WITH RECURSIVE t AS (SELECT 1) SELECT 1";
+    assert_eq!(other("WITH t AS (SELECT 1) SELECT 1 LIMIT 3", Some(2)), None);
+    assert_eq!(other(plain, None).as_deref(), Some(plain));
+    let limited = other(plain, Some(7)).expect("a recursion");
+    assert_eq!(limited, "WITH RECURSIVE (ERROR AT RECURSION LIMIT 7) t AS (SELECT 1) SELECT 1");
+    assert_eq!(other(&limited, Some(12)).as_deref(), Some("WITH RECURSIVE (ERROR AT RECURSION LIMIT 12) t AS (SELECT 1) SELECT 1"));
+    assert_eq!(other(&limited, None).as_deref(), Some(plain));
+    let two =
+        "WITH MUTUALLY RECURSIVE (RETURN AT RECURSION LIMIT = 3) a (x int) AS (WITH RECURSIVE t AS (SELECT 1) SELECT 1) SELECT 1";
+    assert_eq!(
+        other(two, Some(9)).as_deref(),
+        Some(
+            "WITH MUTUALLY RECURSIVE (RETURN AT RECURSION LIMIT = 9) a (x int) AS \
+              (WITH RECURSIVE (ERROR AT RECURSION LIMIT 9) t AS (SELECT 1) SELECT 1) SELECT 1"
+        )
+    );
+}

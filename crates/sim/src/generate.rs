@@ -127,6 +127,7 @@ impl Generator {
         let select = match query {
             Query::Values(types, _) => return types.clone(),
             Query::Set(_, left, _) => return self.query_types(left),
+            Query::Top(of, _) => return self.query_types(of),
             Query::Select(select) => select,
         };
         let input = self.input_types(select);

@@ -181,6 +181,19 @@ pub enum Query {
     Values(Vec<Type>, Vec<Row>),
     /// A set operation over two queries.
     Set(SetOperation, Box<Self>, Box<Self>),
+    /// The first rows of a query.
+    Top(Box<Self>, Top),
+}
+
+/// ORDER BY all columns, OFFSET and LIMIT.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Top {
+    /// Columns in the order in which they count, each with DESC and NULLS FIRST.
+    pub order: Vec<(usize, bool, bool)>,
+    /// OFFSET.
+    pub offset: usize,
+    /// LIMIT.
+    pub limit: usize,
 }
 
 impl Query {
@@ -198,6 +211,7 @@ impl Query {
             Self::Select(Select { output: Output::Groups { keys, aggregates, .. }, .. }) => keys.len() + aggregates.len(),
             Self::Values(types, _) => types.len(),
             Self::Set(_, left, _) => left.width(),
+            Self::Top(of, _) => of.width(),
         }
     }
 }
@@ -209,7 +223,7 @@ pub struct Linear {
     pub types: Vec<Type>,
     /// The non-recursive term.
     pub base: Query,
-    /// The recursive term, with one reference to the binding.
+    /// The recursive term, with one reference to the binding; a set operation is several terms.
     pub step: Query,
     /// UNION ALL.
     pub all: bool,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::query::{
     Aggregate, Condition, Function, Join, JoinKind, Key, Linear, Mutual, Output, Query, Recursion, Recursive, Relation, Select,
-    SetOperation, Table,
+    SetOperation, Table, Top,
 };
 use crate::value::Type;
 
@@ -60,7 +60,13 @@ impl Writer<'_> {
     fn linear(&self, number: usize, binding: &Linear) -> String {
         let columns = (0..binding.types.len()).map(column_name).collect::<Vec<_>>().join(", ");
         let union = if binding.all { "UNION ALL" } else { "UNION" };
-        let (base, step) = (self.term(&binding.base), self.term(&binding.step));
+        let (base, step) = (
+            self.term(&binding.base),
+            match &binding.step {
+                Query::Set(_, first, second) => format!("{} {union} {}", self.term(first), self.term(second)),
+                one => self.term(one),
+            },
+        );
         let key = binding.key.map_or_else(String::new, key_text);
         format!("{}({columns}){key} AS ({base} {union} {step})", binding_name(number))
     }
@@ -91,7 +97,19 @@ impl Writer<'_> {
                 };
                 format!("{} {word} {}", self.term(left), self.term(right))
             }
+            Query::Top(of, top) => self.top(of, top),
         }
+    }
+
+    fn top(&self, of: &Query, Top { order, offset, limit }: &Top) -> String {
+        let alias = self.aliases.get();
+        self.aliases.set(alias + 1);
+        let by = order.iter().map(|(column, descending, nulls_first)| {
+            let direction = if *descending { "DESC" } else { "ASC" };
+            format!("s{alias}.{} {direction} NULLS {}", column_name(*column), if *nulls_first { "FIRST" } else { "LAST" })
+        });
+        let by = by.collect::<Vec<_>>().join(", ");
+        format!("SELECT * FROM ({}) AS s{alias} ORDER BY {by} LIMIT {limit} OFFSET {offset}", self.query(of))
     }
 
     /// A query as one side of a set operation.

@@ -2,7 +2,9 @@
 
 use super::Generator;
 use crate::expression::{Comparison, Expr, Predicate};
-use crate::query::{Condition, Function, Join, JoinKind, Key, Linear, Output, Query, Recursion, Recursive, Relation, Select};
+use crate::query::{
+    Condition, Function, Join, JoinKind, Key, Linear, Output, Query, Recursion, Recursive, Relation, Select, SetOperation,
+};
 use crate::value::Type;
 
 impl Generator {
@@ -21,8 +23,12 @@ impl Generator {
             self.base(&types)
         };
         self.bindings.push(types.clone());
-        let step = self.set_step(Relation::Binding(number), &types);
-        Linear { types, base, step: Query::Select(step), all: false, key: None }
+        let mut step = Query::Select(self.set_step(Relation::Binding(number), &types));
+        if self.random.percent(12) {
+            let second = Query::Select(self.set_step(Relation::Binding(number), &types));
+            step = Query::set(SetOperation::Union, step, second);
+        }
+        Linear { types, base, step, all: false, key: None }
     }
 
     /// One to three columns, mostly numbers.
@@ -110,7 +116,11 @@ impl Generator {
             types.push(Type::Int);
             self.bindings.push(types.clone());
             let start = self.random.within(0..=1);
-            (with_column(base, Expr::int(start)), self.counted_step(reference, &types))
+            let mut step = Query::Select(self.counted_step(reference.clone(), &types));
+            if self.random.percent(15) {
+                step = Query::set(SetOperation::UnionAll, step, Query::Select(self.counted_step(reference, &types)));
+            }
+            (with_column(base, Expr::int(start)), step)
         } else {
             self.bindings.push(types.clone());
             let mut step = self.along(reference, &types);
@@ -120,9 +130,9 @@ impl Generator {
                 let up = Predicate::Compare(Comparison::Less, Expr::Column(edge), Expr::Column(edge + 1));
                 step.conditions.push(Condition::Where(up));
             }
-            (base, step)
+            (base, Query::Select(step))
         };
-        let linear = Linear { types, base, step: Query::Select(step), all: true, key: None };
+        let linear = Linear { types, base, step, all: true, key: None };
         Recursive { recursion: Recursion::Linear(vec![linear]), query: self.outer_query() }
     }
 

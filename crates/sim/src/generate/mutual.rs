@@ -52,6 +52,11 @@ impl Generator {
     /// What a binding is made of.
     fn binding(&mut self, shape: Shape, number: usize, limited: bool) -> Query {
         let types = self.bindings[number].clone();
+        // What comes first may change for ever, so only where a limit ends it.
+        if limited && self.random.percent(15) {
+            let parts = self.parts(number, &types);
+            return self.top(united(parts, true));
+        }
         match shape {
             Shape::Aggregate if number == 0 || self.random.percent(60) => self.aggregated(number, &types),
             Shape::Negation if number > 0 || self.random.percent(30) => self.negating(number, &types),

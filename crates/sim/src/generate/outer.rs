@@ -2,12 +2,27 @@
 
 use super::Generator;
 use crate::expression::{Expr, Predicate};
-use crate::query::{Aggregate, Condition, Function, JoinKind, Output, Query, Relation, Select, SetOperation};
+use crate::query::{Aggregate, Condition, Function, JoinKind, Output, Query, Relation, Select, SetOperation, Top};
 use crate::value::Type;
 
 impl Generator {
-    /// A query over the bindings, all of which are decided.
+    /// A query over the bindings, all of which are decided; sometimes only its first rows.
     pub(super) fn outer_query(&mut self) -> Query {
+        let query = self.whole_query();
+        if self.random.percent(10) { self.top(query) } else { query }
+    }
+
+    /// The first rows of a query, in an order by all of its columns.
+    pub(super) fn top(&mut self, of: Query) -> Query {
+        let mut columns = (0..of.width()).collect::<Vec<_>>();
+        self.random.shuffle(&mut columns);
+        let order = columns.into_iter().map(|column| (column, self.random.percent(50), self.random.percent(50))).collect();
+        let offset = if self.random.percent(30) { self.random.below(4) } else { 0 };
+        let limit = 1 + self.random.below(6);
+        Query::Top(Box::new(of), Top { order, offset, limit })
+    }
+
+    fn whole_query(&mut self) -> Query {
         let binding = self.random.below(self.bindings.len());
         let types = self.bindings[binding].clone();
         match self.random.weighted(&[52, 12, 10, 8, 8, 6, 4]) {

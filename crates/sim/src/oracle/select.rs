@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::expression::{compare, holds, int, value};
 use super::{Scope, Stop, bounded, distinct};
 use crate::expression::{Comparison, Expr, Predicate};
-use crate::query::{Aggregate, Condition, Function, JoinKind, Output, Query, Relation, Select, SetOperation};
+use crate::query::{Aggregate, Condition, Function, JoinKind, Output, Query, Relation, Select, SetOperation, Top};
 use crate::value::{Row, Value};
 
 impl Scope<'_> {
@@ -23,6 +23,7 @@ impl Scope<'_> {
                 }
                 if *operation == SetOperation::UnionAll { left } else { distinct(left) }
             }
+            Query::Top(of, top) => first_rows(self.query(of)?, top),
         };
         bounded(&rows)?;
         Ok(rows)
@@ -90,6 +91,24 @@ impl Scope<'_> {
         }
         Ok(kept)
     }
+}
+
+fn first_rows(mut rows: Vec<Row>, top: &Top) -> Vec<Row> {
+    let place = |value: Value, descending: bool, nulls_first: bool| match value {
+        Value::Null => (if nulls_first { -1 } else { 1 }, value),
+        Value::Int(number) => (0, Value::Int(if descending { -number } else { number })),
+        Value::Text(_) => (0, value),
+    };
+    rows.sort_by(|a, b| {
+        let each = top.order.iter().map(|(column, descending, nulls_first)| {
+            let (left, right) = (a[*column], b[*column]);
+            let [x, y] = [left, right].map(|value| place(value, *descending, *nulls_first));
+            // A text has no negative: the other way round instead.
+            if *descending && x.0 == 0 && y.0 == 0 && matches!(left, Value::Text(_)) { y.cmp(&x) } else { x.cmp(&y) }
+        });
+        each.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    });
+    rows.into_iter().skip(top.offset).take(top.limit).collect()
 }
 
 fn pair(left: &[Value], right: &[Value]) -> Row {

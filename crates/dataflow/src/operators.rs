@@ -36,6 +36,7 @@ pub(crate) mod reduce;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod stage;
+pub(crate) mod top_k;
 pub(crate) mod variable;
 
 /// An edge of the dataflow.

@@ -156,6 +156,7 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
         (Operator::Distinct | Operator::Aggregate(_), Part::Left) if !node.scope.is_empty() => {
             input(0).map(|schema| with_iteration(&schema))
         }
+        (Operator::TopK(_), Part::Left) => input(0).map(|schema| with_iteration(&schema)),
         (Operator::Distinct, Part::Left) => input(0),
         (Operator::Aggregate(aggregate), Part::Left | Part::Sums) if node.scope.is_empty() => {
             let input = input(0)?;

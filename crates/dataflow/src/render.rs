@@ -16,6 +16,7 @@ use crate::operators::join::{self, join};
 use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
 use crate::operators::reduce::reduce;
 use crate::operators::sink::{Collected, sink};
+use crate::operators::top_k::top_k;
 use crate::operators::variable::variable;
 use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope};
 use crate::parcel::{Parcel, Parcels};
@@ -139,6 +140,11 @@ impl<'scope> Renderer<'scope> {
                 let placement = placement(plan, id, 0);
                 let schema = &plan.node(*input).schema;
                 aggregate::aggregate(&context, self.edge(*input), exchange, &placement, schema, call, &node.schema)
+            }
+            Operator::TopK(call) => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                top_k(&context, self.edge(*input), exchange, &placement, &node.schema, call)
             }
             Operator::Join(call) => {
                 let [left, right] = [0, 1].map(|side| {

@@ -14,7 +14,7 @@ use datafusion_physical_expr::expressions::Column;
 
 use crate::{
     Aggregate, AggregateFunction, Exchange, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RecursionLimit,
-    RowFunction, Step, StreamPlan,
+    RowFunction, Step, StreamPlan, TopK,
 };
 
 /// The text of a plan, one line for each row of EXPLAIN's result.
@@ -140,6 +140,7 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             format!("{} ({}), one iteration before{}", variable.name, all_names(&node.schema), limit(variable.limit))
         }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
+        Operator::TopK(top) => describe_top_k(top, &node.schema),
         Operator::LoopHead(head) => {
             format!("{} ({}), {}{}", head.name, all_names(&head.variable), describe_kind(head), limit(head.limit))
         }
@@ -183,6 +184,24 @@ fn describe_aggregate(aggregate: &Aggregate, input: &Schema) -> String {
     });
     let calls = calls.collect::<Vec<_>>().join(", ");
     if aggregate.keys == 0 { calls } else { format!("{calls} by {}", names(input, &(0..aggregate.keys).collect::<Vec<_>>())) }
+}
+
+fn describe_top_k(top: &TopK, schema: &Schema) -> String {
+    let by = top.order.iter().map(|by| {
+        let direction = if by.descending { " DESC" } else { "" };
+        let nulls = match (by.descending, by.nulls_first) {
+            (false, true) => " NULLS FIRST",
+            (true, false) => " NULLS LAST",
+            _ => "",
+        };
+        format!("{}{direction}{nulls}", schema.field(by.column).name())
+    });
+    let by = by.collect::<Vec<_>>().join(", ");
+    let rows = top.limit.map_or("all rows".to_owned(), |limit| format!("first {limit}"));
+    let order = if by.is_empty() { String::new() } else { format!(" ordered by {by}") };
+    let of = if top.keys.is_empty() { String::new() } else { format!(" of each ({})", names(schema, &top.keys)) };
+    let after = if top.offset == 0 { String::new() } else { format!(" after {}", top.offset) };
+    format!("{rows}{of}{order}{after}")
 }
 
 fn condition(

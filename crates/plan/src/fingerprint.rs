@@ -59,6 +59,7 @@ fn operator(operator: &Operator) -> String {
         Operator::Negate => "negate".to_owned(),
         Operator::Distinct => "distinct".to_owned(),
         Operator::Aggregate(aggregate) => format!("aggregate {} {:?}", aggregate.keys, aggregate.calls),
+        Operator::TopK(top) => format!("top {:?} {:?} {} {:?}", top.keys, top.order, top.offset, top.limit),
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));
             let (id, kind, partition, stays, stage) = (head.id, &head.kind, &head.partition, head.stays, row_function(&head.stage));

@@ -18,6 +18,6 @@ pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
     Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId,
-    Operator, Properties, RecursionLimit, StreamPlan, Variable,
+    Operator, Properties, RecursionLimit, Sorting, StreamPlan, TopK, Variable,
 };
 pub use validate::validate;

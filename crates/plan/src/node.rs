@@ -82,6 +82,8 @@ pub enum Operator {
     Distinct,
     /// One row per group.
     Aggregate(Aggregate),
+    /// The first rows of each group.
+    TopK(TopK),
     /// A recursion. Its output are the rows that leave the loop.
     LoopHead(LoopHead),
     /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
@@ -115,6 +117,31 @@ pub struct Aggregate {
     pub keys: usize,
     /// The aggregates, one output column each, after the key columns.
     pub calls: Vec<AggregateCall>,
+}
+
+/// `ORDER BY … LIMIT`, of each group by itself. Rows that come at one place in the order are ordered by all of their columns, so that the
+/// same rows are taken whatever the number of workers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopK {
+    /// The columns that make the groups; none for one group of all rows.
+    pub keys: Vec<usize>,
+    /// What the rows of a group are ordered by.
+    pub order: Vec<Sorting>,
+    /// How many rows are passed over.
+    pub offset: u64,
+    /// How many are taken after that; `None` for all.
+    pub limit: Option<u64>,
+}
+
+/// A column that rows are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sorting {
+    /// The column.
+    pub column: usize,
+    /// `DESC`
+    pub descending: bool,
+    /// `NULLS FIRST`
+    pub nulls_first: bool,
 }
 
 /// One aggregate of a grouping.
@@ -262,6 +289,7 @@ impl Operator {
             Self::Negate => "Negate",
             Self::Distinct => "Distinct",
             Self::Aggregate(_) => "Aggregate",
+            Self::TopK(_) => "TopK",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",
             Self::Variable(_) => "Variable",

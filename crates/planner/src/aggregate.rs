@@ -137,7 +137,8 @@ fn argument(call: &Call, function: AggregateFunction) -> Option<Option<Expr>> {
     }
 }
 
-fn argument_column(argument: &Expr, schema: &DFSchema) -> Result<Projected> {
+/// A column of a plan, or one that is computed of its columns.
+pub(crate) fn argument_column(argument: &Expr, schema: &DFSchema) -> Result<Projected> {
     let data_type = argument.get_type(schema).map_err(from_datafusion)?;
     let nullable = argument.nullable(schema).map_err(from_datafusion)?;
     let name = match argument {

@@ -23,6 +23,7 @@ mod recursion;
 mod refuse;
 #[cfg(test)]
 mod tests;
+mod top_k;
 
 use datafusion_expr::LogicalPlan;
 use refrain_plan::StreamPlan;

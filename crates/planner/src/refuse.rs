@@ -1,7 +1,7 @@
 //! What cannot be maintained, named.
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Distinct, Expr, Join, JoinType, LogicalPlan};
+use datafusion_expr::{Expr, Join, JoinType, LogicalPlan};
 use refrain_sql::{Result, SqlError};
 
 const SELECT_HINT: &str = "A one-shot SELECT over the materialized view can do it.";
@@ -46,13 +46,21 @@ pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
             });
             window_function(&name.unwrap_or_default())
         }
-        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => refused("LIMIT").with_hint(SELECT_HINT),
-        LogicalPlan::Distinct(Distinct::On(_)) => refused("DISTINCT ON").with_hint("Use GROUP BY with min or max."),
         LogicalPlan::Join(join) => self::join(join),
         LogicalPlan::Unnest(_) => refused("unnest()"),
         LogicalPlan::Subquery(_) => refused("a subquery that could not be turned into a join"),
         other => refused(other.display().to_string()),
     }
+}
+
+/// The error for a limit that is not a number.
+pub(crate) fn computed_limit() -> SqlError {
+    refused("LIMIT or OFFSET with anything but a number").with_hint(SELECT_HINT)
+}
+
+/// The error for a limit in an order that has none of its own.
+pub(crate) fn order_of_intervals() -> SqlError {
+    refused("ORDER BY an interval with LIMIT").with_hint("Order by extract(epoch FROM …).")
 }
 
 /// The error for a join that cannot be maintained.

@@ -509,10 +509,9 @@ fn what_cannot_be_maintained_is_refused_by_name() {
     let refused = |what: &str| format!("0A000: {what} is not supported in a materialized view");
     let in_loop = |what: &str| format!("0A000: {what} over the reference of recursive query \"t\" to itself is not supported");
     for (sql, expected) in [
-        ("SELECT src FROM edges ORDER BY src LIMIT 3", refused("LIMIT")),
+        ("SELECT src FROM edges LIMIT (SELECT 1)", refused("LIMIT or OFFSET with anything but a number")),
         ("SELECT row_number() OVER (ORDER BY src) FROM edges", refused("window function row_number")),
         ("SELECT src, (SELECT max(node) FROM weights) FROM edges", refused("a subquery that gives one value")),
-        ("SELECT DISTINCT ON (src) src, dst FROM edges", refused("DISTINCT ON")),
         ("SELECT stddev(src) FROM edges", refused("aggregate function stddev()")),
         (
             "SELECT count(DISTINCT src), count(DISTINCT dst) FROM edges",
@@ -524,14 +523,6 @@ fn what_cannot_be_maintained_is_refused_by_name() {
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT DISTINCT n FROM t) SELECT * FROM t", in_loop("DISTINCT")),
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t GROUP BY n) SELECT * FROM t", in_loop("GROUP BY")),
         ("WITH RECURSIVE t(n) AS (SELECT 1 UNION (SELECT n + 1 FROM t LIMIT 1)) SELECT * FROM t", in_loop("LIMIT")),
-        (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t LEFT JOIN edges ON n = src) SELECT * FROM t",
-            in_loop("an outer join"),
-        ),
-        (
-            "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t WHERE n NOT IN (SELECT src FROM edges)) SELECT * FROM t",
-            in_loop("EXCEPT, NOT IN or NOT EXISTS"),
-        ),
     ] {
         assert_eq!(error(sql), expected, "{sql}");
     }
@@ -563,6 +554,12 @@ fn odd_shapes_are_valid_plans() {
          SELECT * FROM t",
         "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n + 1 FROM t WHERE false) SELECT * FROM t",
         "WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n FROM t WHERE EXISTS (SELECT 1 FROM edges WHERE src = t.n)) SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t LEFT JOIN edges ON n = src) SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n FROM t WHERE n NOT IN (SELECT src FROM edges)) SELECT * FROM t",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT src FROM t, edges UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT src FROM edges ORDER BY src + dst DESC, dst LIMIT 3 OFFSET 1",
+        "SELECT DISTINCT ON (w) node, name FROM weights ORDER BY w, name DESC",
+        "SELECT count(*) FROM (SELECT 1 FROM edges LIMIT 3) x",
         "SELECT src FROM edges WHERE src IN (WITH RECURSIVE t(n) AS (SELECT 1 UNION SELECT n + 1 FROM t WHERE n < 3) SELECT n FROM t)",
     ] {
         plan(sql);

@@ -44,6 +44,10 @@ pub mod code {
     pub const FEATURE_NOT_SUPPORTED: SqlState = SqlState(*b"0A000");
     /// `invalid_parameter_value`
     pub const INVALID_PARAMETER_VALUE: SqlState = SqlState(*b"22023");
+    /// `invalid_row_count_in_limit_clause`
+    pub const INVALID_LIMIT: SqlState = SqlState(*b"2201W");
+    /// `invalid_row_count_in_result_offset_clause`
+    pub const INVALID_OFFSET: SqlState = SqlState(*b"2201X");
     /// `dependent_objects_still_exist`
     pub const DEPENDENT_OBJECTS_STILL_EXIST: SqlState = SqlState(*b"2BP01");
     /// `invalid_schema_name`

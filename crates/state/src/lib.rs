@@ -37,5 +37,5 @@ pub use key::KeyOf;
 pub use keyed_history::{KeyedChange, KeyedHistory, Winner};
 pub use layout::{NullTest, Repack, RowLayout};
 pub use monotone_set::MonotoneSet;
-pub use order::RowOrder;
+pub use order::{OrderBy, RowOrder};
 pub use set_history::{RowChange, SetHistory};

@@ -18,19 +18,37 @@ pub struct RowOrder {
 
 #[derive(Clone, Copy, Debug)]
 struct Column {
-    column: usize,
+    by: OrderBy,
     domain: Domain,
-    descending: bool,
+}
+
+/// A column that rows are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderBy {
+    /// The column.
+    pub column: usize,
+    /// Greater values come first.
+    pub descending: bool,
+    /// NULL comes before everything else, not behind it.
+    pub nulls_first: bool,
+}
+
+impl OrderBy {
+    /// Lesser values first, NULL last.
+    #[must_use]
+    pub fn ascending(column: usize) -> Self {
+        Self { column, descending: false, nulls_first: false }
+    }
 }
 
 impl RowOrder {
-    /// Rows of a logical schema, by these columns: each with whether greater values come first. NULL comes last.
+    /// Rows of a logical schema, by these columns.
     #[must_use]
-    pub fn new(schema: &Schema, columns: &[(usize, bool)], dictionary: &Arc<Dictionary>) -> Self {
-        let column = |(column, descending): &(usize, bool)| {
+    pub fn new(schema: &Schema, columns: &[OrderBy], dictionary: &Arc<Dictionary>) -> Self {
+        let column = |by: &OrderBy| {
             // What has no order of its own, an interval, is ordered by its bits.
-            let domain = Domain::of(schema.field(*column).data_type()).unwrap_or(Domain::Unsigned);
-            Column { column: *column, domain, descending: *descending }
+            let domain = Domain::of(schema.field(by.column).data_type()).unwrap_or(Domain::Unsigned);
+            Column { by: *by, domain }
         };
         Self {
             layout: RowLayout::of_schema(schema),
@@ -48,11 +66,12 @@ impl RowOrder {
     /// Which of two rows comes first.
     #[must_use]
     pub fn compare(&self, a: &[u64], b: &[u64]) -> Ordering {
-        let each = self.columns.iter().map(|by| {
+        let each = self.columns.iter().map(|Column { by, domain }| {
             let (a, b) = (self.layout.cell(a, by.column), self.layout.cell(b, by.column));
             match (a, b) {
-                (Some(a), Some(b)) if by.descending => self.values(by.domain, b, a),
-                (Some(a), Some(b)) => self.values(by.domain, a, b),
+                (Some(a), Some(b)) if by.descending => self.values(*domain, b, a),
+                (Some(a), Some(b)) => self.values(*domain, a, b),
+                (a, b) if by.nulls_first => b.is_none().cmp(&a.is_none()),
                 (a, b) => a.is_none().cmp(&b.is_none()),
             }
         });

@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::ast::{
     SetQuantifier, Value, VisitMut, VisitorMut, WindowType,
 };
 
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
 /// Between a column's name and what makes it unique.
@@ -145,6 +145,15 @@ fn keep_bound(bound: &mut ast::WindowFrameBound) {
 fn refused(query: &Query) -> Option<SqlError> {
     if !query.locks.is_empty() {
         return Some(SqlError::unsupported("FOR UPDATE and FOR SHARE are not supported"));
+    }
+    let is_negative = |count: &Expr| matches!(count, Expr::UnaryOp { op: ast::UnaryOperator::Minus, .. });
+    if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+        if limit.as_ref().is_some_and(is_negative) {
+            return Some(SqlError::new(code::INVALID_LIMIT, "LIMIT must not be negative"));
+        }
+        if offset.as_ref().is_some_and(|offset| is_negative(&offset.value)) {
+            return Some(SqlError::new(code::INVALID_OFFSET, "OFFSET must not be negative"));
+        }
     }
     refused_set(&query.body)
 }

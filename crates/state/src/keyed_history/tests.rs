@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Dictionary, RowLayout};
+use crate::{Dictionary, OrderBy, RowLayout};
 
 /// Key, value, iteration, weight.
 type Arrival = (u64, u64, Iteration, Weight);
@@ -17,7 +17,7 @@ fn history(winner: Winner) -> KeyedHistory {
     let schema = Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("v", DataType::Int64, false)]);
     let layout = RowLayout::of_schema(&schema);
     let key = KeyOf::new(&layout, &[0], &RowLayout::of_types(&[(DataType::Int64, false)]));
-    let order = RowOrder::new(&schema, &[(1, false), (0, false)], &Dictionary::new());
+    let order = RowOrder::new(&schema, &[1, 0].map(OrderBy::ascending), &Dictionary::new());
     KeyedHistory::new(layout.words(), key.clone(), order, winner, Some(key))
 }
 

@@ -6,7 +6,7 @@ use arrow::datatypes::Schema;
 use refrain_plan::{KeyWinner, LoopKey, LoopKind};
 use refrain_state::set_history::ITERATION_MAX;
 use refrain_state::{
-    BagCalendar, Dictionary, KeyOf, KeyedChange, KeyedHistory, MonotoneSet, RowChange, RowLayout, RowOrder, SetHistory,
+    BagCalendar, Dictionary, KeyOf, KeyedChange, KeyedHistory, MonotoneSet, OrderBy, RowChange, RowLayout, RowOrder, SetHistory,
     WeightOverflow, Winner,
 };
 use refrain_types::{Iteration, Weight};
@@ -242,11 +242,11 @@ fn keyed(of: &LoopKey, variable: &Schema, join_key: Option<KeyOf>, dictionary: &
     let key = KeyOf::new(&layout, &of.columns, &RowLayout::of_types(&types.collect::<Vec<_>>()));
     let (decides, winner) = match of.winner {
         KeyWinner::Latest => (None, Winner::Latest),
-        KeyWinner::Least(column) => (Some((column, false)), Winner::First),
-        KeyWinner::Greatest(column) => (Some((column, true)), Winner::First),
+        KeyWinner::Least(column) => (Some(OrderBy::ascending(column)), Winner::First),
+        KeyWinner::Greatest(column) => (Some(OrderBy { descending: true, ..OrderBy::ascending(column) }), Winner::First),
     };
-    let others = (0..variable.fields().len()).filter(|c| !of.columns.contains(c) && decides.is_none_or(|(column, _)| column != *c));
-    let by = decides.into_iter().chain(others.map(|column| (column, false))).collect::<Vec<_>>();
+    let others = (0..variable.fields().len()).filter(|c| !of.columns.contains(c) && decides.is_none_or(|by| by.column != *c));
+    let by = decides.into_iter().chain(others.map(OrderBy::ascending)).collect::<Vec<_>>();
     KeyedHistory::new(layout.words(), key, RowOrder::new(variable, &by, dictionary), winner, join_key)
 }
 

@@ -5,6 +5,7 @@
 //! - [`Catalog`]: relations by name and id, who depends on whom, what a DROP takes out;
 //! - [`bind_query`], [`bind_view`], [`bind_stored_view`], [`bind_insert`], [`bind_delete`], [`bind_update`]: to a [`Bound`] logical plan;
 //! - [`optimize_view`] for what is maintained (the planner takes it from there), [`optimize_query`] for what DataFusion executes;
+//! - [`bind_why`]: to plans that tell what a query's rows are made of;
 //! - [`finish_physical_expr`]: PostgreSQL's arithmetic and casts in physical expressions;
 //! - [`RecursionNode`], [`RelationSource`], [`WorkTable`]: what to look for in a plan.
 //!
@@ -22,6 +23,7 @@ pub mod recursion;
 pub mod source;
 pub mod statement;
 pub mod types;
+pub mod why;
 
 pub use bind::{Bound, bind_delete, bind_insert, bind_query, bind_stored_view, bind_update, bind_view};
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
@@ -33,3 +35,4 @@ pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, Recursio
 pub use source::{RelationSource, WorkTable};
 pub use statement::Statement;
 pub use types::SqlType;
+pub use why::bind_why;

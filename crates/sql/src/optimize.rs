@@ -64,6 +64,20 @@ pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
     keep_types(plan, &bound)
 }
 
+/// Turns the subqueries of conditions into joins and does nothing else.
+///
+/// # Errors
+/// When a rule of DataFusion fails.
+pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone())).with_max_passes(1);
+    let rules = Optimizer::with_rules(vec![
+        Arc::new(rewrite_set_comparison::RewriteSetComparison::new()),
+        Arc::new(decorrelate_predicate_subquery::DecorrelatePredicateSubquery::new()),
+        Arc::new(decorrelate_lateral_join::DecorrelateLateralJoin::new()),
+    ]);
+    rules.optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+}
+
 /// Runs the rules, and again where a condition has moved into a recursion: it goes on from there, perhaps into another one.
 fn optimize(rules: &Optimizer, plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan> {
     let run = |plan| rules.optimize(plan, context, |_, _| {}).map_err(from_datafusion);
@@ -140,7 +154,7 @@ fn view_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 }
 
 /// A retraction computes what the insertion computed, so a maintained view must not hold an expression that does not.
-fn refuse_unstable(plan: &LogicalPlan) -> Result<()> {
+pub(crate) fn refuse_unstable(plan: &LogicalPlan) -> Result<()> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {

@@ -30,7 +30,7 @@ use datafusion_expr::{Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetQuantifier, VisitMut, VisitorMut, With};
 
 pub use mutual::{Binding, Limit, MutualBlock, MutualNode};
-use node::{Form, Terms};
+pub(crate) use node::{Form, Terms};
 pub use node::{KeyWinner, RecursionKey, RecursionNode};
 use search_cycle::Added;
 

@@ -29,14 +29,26 @@ pub(crate) static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
     options
 });
 
+/// How the views that a statement names get into its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Views {
+    /// Plain ones as their queries, materialized ones as relations.
+    Read,
+    /// The same, and each plain one stands under an alias that says which it is.
+    Told,
+    /// Materialized ones as their queries, too, under such an alias. Views inside of them are `Told`.
+    Opened,
+}
+
 /// The names that one statement sees.
 pub(crate) struct Context<'a> {
     catalog: &'a Catalog,
+    how: Views,
     named: Named,
     /// Working tables and planned recursions, by the names that `crate::recursion` gave them.
     placed: RefCell<HashMap<String, Arc<dyn TableSource>>>,
     /// Views that are planned already, so that a view that is named twice has one plan, with one set of recursions.
-    views: RefCell<HashMap<RelationId, LogicalPlan>>,
+    views: RefCell<HashMap<(RelationId, Views), LogicalPlan>>,
     /// Views that are being planned. DataFusion looks up names that a WITH query hides, too, so a view can seem to read itself.
     planning: RefCell<BTreeSet<RelationId>>,
     /// How many recursions the statement has, those in its views included.
@@ -45,8 +57,13 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(catalog: &'a Catalog) -> Self {
+        Self::with_views(catalog, Views::Read)
+    }
+
+    pub(crate) fn with_views(catalog: &'a Catalog, how: Views) -> Self {
         Self {
             catalog,
+            how,
             named: Arc::default(),
             placed: RefCell::default(),
             views: RefCell::default(),
@@ -84,8 +101,8 @@ impl<'a> Context<'a> {
             other => return Err(SqlError::no_relation(other)),
         };
         let relation = self.catalog.relation(&full_name)?;
-        match relation.kind {
-            RelationKind::View => {
+        match (relation.kind, self.how) {
+            (RelationKind::View, _) | (RelationKind::MaterializedView, Views::Opened) => {
                 let plan = self.view_plan(relation)?;
                 Ok(Arc::new(PlanSource::new(plan, Some((relation.id, Arc::clone(&self.named))))))
             }
@@ -95,7 +112,8 @@ impl<'a> Context<'a> {
 
     /// The plan of a view. Its own names are collected elsewhere: a statement depends on the view, the view on them.
     fn view_plan(&self, view: &Relation) -> Result<LogicalPlan> {
-        if let Some(plan) = self.views.borrow().get(&view.id) {
+        let key = (view.id, self.how);
+        if let Some(plan) = self.views.borrow().get(&key) {
             return Ok(plan.clone());
         }
         if !self.planning.borrow_mut().insert(view.id) {
@@ -104,6 +122,7 @@ impl<'a> Context<'a> {
         let definition = view.definition.as_ref().expect("a view has a definition");
         let inner = Context {
             catalog: self.catalog,
+            how: if view.kind == RelationKind::MaterializedView { Views::Told } else { self.how },
             named: Arc::new(Mutex::default()),
             placed: RefCell::default(),
             views: RefCell::new(self.views.take()),
@@ -116,8 +135,8 @@ impl<'a> Context<'a> {
         self.planning.replace(inner.planning.take());
         self.planning.borrow_mut().remove(&view.id);
         self.recursions.replace(inner.recursions.take());
-        let plan = plan?;
-        self.views.borrow_mut().insert(view.id, plan.clone());
+        let plan = if self.how == Views::Read { plan? } else { crate::why::told(&view.name, plan?)? };
+        self.views.borrow_mut().insert(key, plan.clone());
         Ok(plan)
     }
 }

@@ -61,6 +61,11 @@ pub struct MutualNode {
 }
 
 impl MutualNode {
+    pub(crate) fn new(block: Arc<MutualBlock>, plans: Vec<LogicalPlan>, index: usize) -> Result<Self> {
+        let schema = DFSchema::try_from(Schema::clone(&block.bindings[index].schema)).map_err(from_datafusion)?;
+        Ok(Self { block, plans, index, schema: Arc::new(schema) })
+    }
+
     /// The node of a plan's root, if it is a binding of such a recursion.
     #[must_use]
     pub fn of(plan: &LogicalPlan) -> Option<&Self> {
@@ -148,8 +153,7 @@ impl RecursionPlanner<'_, '_> {
         self.scopes[scope].clear();
         let block = Arc::new(MutualBlock { id: self.context.next_recursion(), bindings, limit });
         for (index, (cte, binding)) in with.cte_tables.iter_mut().zip(&block.bindings).enumerate() {
-            let schema = DFSchema::try_from(Schema::clone(&binding.schema)).map_err(from_datafusion)?;
-            let node = MutualNode { block: Arc::clone(&block), plans: plans.clone(), index, schema: Arc::new(schema) };
+            let node = MutualNode::new(Arc::clone(&block), plans.clone(), index)?;
             let placed = format!("__refrain_recursion_{}", binding.id);
             let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
             self.context.place(placed.clone(), Arc::new(PlanSource::new(plan, None)));

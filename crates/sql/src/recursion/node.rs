@@ -41,6 +41,8 @@ pub enum KeyWinner {
 pub struct RecursionNode {
     /// Which recursion; the same number is on the work table. Unique in a statement; copies of one recursion share it.
     pub id: usize,
+    /// The number that it had when it was made. A copy that begins with fewer rows has another number and keeps this.
+    pub original: usize,
     /// The name of the recursive query.
     pub name: String,
     /// `UNION`, not `UNION ALL`.
@@ -57,28 +59,28 @@ pub struct RecursionNode {
 }
 
 /// A recursive query's columns and its two terms.
-pub(super) struct Terms {
+pub(crate) struct Terms {
     pub variable: SchemaRef,
     pub base: LogicalPlan,
     pub step: LogicalPlan,
 }
 
 /// What is said of a recursion beside its terms.
-pub(super) struct Form {
+pub(crate) struct Form {
     pub distinct: bool,
     pub key: Option<RecursionKey>,
     pub limit: Option<Limit>,
 }
 
 impl RecursionNode {
-    pub(super) fn new(
+    pub(crate) fn new(
         id: usize,
         name: String,
         Form { distinct, key, limit }: Form,
         Terms { variable, base, step }: Terms,
     ) -> Result<Self> {
         let schema = DFSchema::try_from(Schema::clone(&variable)).map_err(from_datafusion)?;
-        Ok(Self { id, name, distinct, key, limit, base, step, schema: Arc::new(schema) })
+        Ok(Self { id, original: id, name, distinct, key, limit, base, step, schema: Arc::new(schema) })
     }
 
     /// The same recursion with other terms, whose work table has this number.

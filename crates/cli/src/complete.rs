@@ -86,6 +86,7 @@ const KEYWORDS: &[&str] = &[
     "VIEWS",
     "WHEN",
     "WHERE",
+    "WHY",
     "WITH",
 ];
 

@@ -144,9 +144,13 @@ fn needs_quotes_in_list(c: char) -> bool {
     c.is_whitespace() || matches!(c, '{' | '}' | ',' | '"' | '\\')
 }
 
-/// `(1,,"two words")`
 fn record(array: &dyn Array, i: usize) -> String {
-    let texts = array.as_struct().columns().iter().map(|field| match value(field, i) {
+    row(array.as_struct().columns(), i)
+}
+
+/// A row as PostgreSQL prints a record: `(1,,"two words")`.
+pub(crate) fn row(columns: &[ArrayRef], i: usize) -> String {
+    let texts = columns.iter().map(|column| match value(column, i) {
         None => String::new(),
         Some(text) if text.is_empty() || text.contains(needs_quotes_in_record) => {
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\"\""))

@@ -9,6 +9,7 @@ mod executor;
 mod reading;
 mod recursion;
 mod scan;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use refrain_types::{Epoch, RelationId};
 
 pub(crate) use executor::Executor;
 pub(crate) use reading::{Reading, read_settled};
+pub(crate) use why::{Fact, derivation};
 
 use crate::database::Database;
 use crate::engine::Shared;
@@ -70,17 +72,7 @@ impl Prepared {
     /// Optimizes a bound query.
     pub fn new(database: &Arc<Database>, bound: Bound) -> Result<Self> {
         let plan = planning::one_shot(bound.plan)?;
-        let mut reads = BTreeMap::new();
-        let found = plan.apply_with_subqueries(|node| {
-            if let LogicalPlan::TableScan(scan) = node
-                && let Some(source) = scan.source.downcast_ref::<RelationSource>()
-                && let Some(relation) = database.relations.get(&source.relation)
-            {
-                reads.insert(source.relation, Arc::clone(relation));
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        found.map_err(execution_error)?;
+        let reads = relations_of(database, &plan)?;
         Ok(Self { plan, schema: bound.schema, reads, database: Arc::clone(database) })
     }
 
@@ -101,13 +93,29 @@ impl Prepared {
     /// Executes over what has been read.
     pub async fn run_over(self, shared: &Arc<Shared>, reading: &Reading) -> Result<Rows> {
         reading.check_errors()?;
-        let plan = recursion::run_recursions(shared, &self.database, self.plan, reading).await?;
+        let (plan, _) = recursion::run_recursions(shared, &self.database, self.plan, reading).await?;
         let plan = scan::with_providers(shared, plan, reading)?;
         let batches = shared.executor.execute(&plan).await?;
         let schema = output_schema(&self.schema);
         let batches = batches.into_iter().filter(|b| b.num_rows() > 0).map(|batch| with_schema(&schema, &batch));
         Ok(Rows { batches: batches.collect::<Result<_>>()?, schema, epoch: reading.epoch })
     }
+}
+
+/// The tables and maintained views that a plan reads.
+pub(crate) fn relations_of(database: &Database, plan: &LogicalPlan) -> Result<BTreeMap<RelationId, Arc<Relation>>> {
+    let mut reads = BTreeMap::new();
+    let found = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let Some(relation) = database.relations.get(&source.relation)
+        {
+            reads.insert(source.relation, Arc::clone(relation));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found.map_err(execution_error)?;
+    Ok(reads)
 }
 
 /// An error of DataFusion, in PostgreSQL's words.

@@ -8,6 +8,7 @@ mod explain;
 mod select;
 mod set;
 mod show;
+mod why;
 
 use refrain_sql::Statement;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         }
         Statement::Explain(inner) => explain::explain(session, &inner).await,
         Statement::Analyze(what) => analyze::analyze(session, &what).await,
+        Statement::Why(query) => why::why(session, &query).await,
         Statement::Show(show) => show::show(session, &show),
         Statement::Set { name, value } => set::set(session, &name, value.as_deref()),
         Statement::Reset(name) => set::reset(session, name.as_deref()),

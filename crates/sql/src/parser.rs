@@ -227,10 +227,22 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// `EXPLAIN WHY query`
+    fn why(&mut self) -> Result<Statement> {
+        match self.statement()? {
+            Statement::Query(query) => Ok(Statement::Why(query)),
+            _ => Err(SqlError::unsupported("EXPLAIN WHY of this statement is not supported")
+                .with_hint("It explains a row of a query: EXPLAIN WHY SELECT … WHERE ….")),
+        }
+    }
+
     fn explain(&mut self) -> Result<Statement> {
         self.expect_word("explain")?;
         if self.word("analyze") {
             return self.analyze();
+        }
+        if self.word("why") {
+            return self.why();
         }
         self.word("verbose");
         if self.peek() == Token::LParen && !matches!(self.inner.peek_nth_token(1).token, Token::Word(w) if is_query_word(&w.value))

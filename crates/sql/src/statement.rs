@@ -37,6 +37,8 @@ pub enum Statement {
     Explain(Box<Statement>),
     /// `EXPLAIN ANALYZE`.
     Analyze(Analyze),
+    /// `EXPLAIN WHY` of a query.
+    Why(Box<ast::Query>),
     /// `SHOW`
     Show(Show),
     /// `SET name = value`; `None` is `DEFAULT`.

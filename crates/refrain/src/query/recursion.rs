@@ -20,23 +20,37 @@ use crate::planning;
 use crate::relation::Snapshot;
 
 /// A recursive query, or a binding of a recursion of several, in a plan.
-struct Recursion<'a> {
+pub(super) struct Recursion<'a> {
     /// Equal for copies of one, different for different ones.
     id: (usize, Option<usize>),
+    /// The number that stands for its rows, whatever it begins with: that of its first copy, or that of the binding.
+    pub number: usize,
+    /// Whether it is a copy that begins with fewer rows.
+    pub restricted: bool,
     name: &'a str,
     schema: &'a SchemaRef,
 }
 
 impl<'a> Recursion<'a> {
     /// The node of a plan's root, if it is one.
-    fn of(plan: &'a LogicalPlan) -> Option<Self> {
+    pub fn of(plan: &'a LogicalPlan) -> Option<Self> {
         if let Some(node) = RecursionNode::of(plan) {
-            return Some(Self { id: (node.id, None), name: &node.name, schema: node.variable() });
+            let (number, restricted) = (node.original, node.id != node.original);
+            return Some(Self { id: (node.id, None), number, restricted, name: &node.name, schema: node.variable() });
         }
         let node = MutualNode::of(plan)?;
         let binding = &node.block.bindings[node.index];
-        Some(Self { id: (node.block.id, Some(node.index)), name: &binding.name, schema: &binding.schema })
+        let (id, schema) = ((node.block.id, Some(node.index)), &binding.schema);
+        Some(Self { id, number: binding.id, restricted: false, name: &binding.name, schema })
     }
+}
+
+/// A recursion that has run.
+pub(super) struct Ran {
+    /// Its node.
+    pub node: LogicalPlan,
+    /// Its rows.
+    pub result: Arc<dyn TableProvider>,
 }
 
 /// Replaces the recursions of a plan by scans of their results. A recursion inside another one's body is part of that one's dataflow.
@@ -45,7 +59,7 @@ pub(super) async fn run_recursions(
     database: &Database,
     plan: LogicalPlan,
     reading: &Reading,
-) -> Result<LogicalPlan> {
+) -> Result<(LogicalPlan, Vec<Ran>)> {
     let mut nodes = BTreeMap::new();
     let found = plan.apply_with_subqueries(|node| {
         Ok(match Recursion::of(node) {
@@ -57,18 +71,25 @@ pub(super) async fn run_recursions(
         })
     });
     found.map_err(execution_error)?;
-    if nodes.is_empty() {
-        return Ok(plan);
-    }
     let mut results = BTreeMap::new();
     for (id, node) in nodes {
-        results.insert(id, run(shared, database, &node, reading).await?);
+        let result = run(shared, database, &node, reading).await?;
+        results.insert(id, Ran { node, result });
     }
+    let plan = with_results(plan, |recursion| results.get(&recursion.id).map(|ran| Arc::clone(&ran.result)))?;
+    Ok((plan, results.into_values().collect()))
+}
+
+/// Replaces recursions whose rows are known by scans of them.
+pub(super) fn with_results(
+    plan: LogicalPlan,
+    known: impl Fn(&Recursion<'_>) -> Option<Arc<dyn TableProvider>>,
+) -> Result<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
         let Some(recursion) = Recursion::of(&node) else { return Ok(Transformed::no(node)) };
-        let Some(result) = results.get(&recursion.id) else { return Ok(Transformed::no(node)) };
+        let Some(result) = known(&recursion) else { return Ok(Transformed::no(node)) };
         let name = TableReference::bare(recursion.name);
-        let scan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::clone(result)), None)?;
+        let scan = LogicalPlanBuilder::scan(name, provider_as_source(result), None)?;
         let columns = scan.schema().columns().into_iter().zip(node.schema().iter());
         let columns = columns.map(|(from, (qualifier, to))| Expr::Column(from).alias_qualified(qualifier.cloned(), to.name()));
         let columns = columns.collect::<Vec<_>>();

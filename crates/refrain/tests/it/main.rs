@@ -9,3 +9,4 @@ mod query;
 mod recovery;
 mod rows;
 mod subscribe;
+mod why;

@@ -14,6 +14,7 @@
 //! Only what makes a row of single rows can be told: no aggregates, window functions, inner `LIMIT` and `DISTINCT ON`, no `USING KEY`.
 //! What is not there (`EXCEPT`, `NOT EXISTS`) has no rows that could be shown.
 
+mod join;
 mod number;
 mod trace;
 

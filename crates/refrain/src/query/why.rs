@@ -97,7 +97,7 @@ struct Made<'a> {
     way: &'a Traced,
     /// One row.
     row: RecordBatch,
-    /// The rows of the recursions that were read for it, by their numbers.
+    /// The rows of the recursions that were read for it, by their numbers; but for those all of whose rows were known before.
     levels: HashMap<usize, Arc<Levels>>,
 }
 
@@ -153,9 +153,6 @@ impl<'a> Search<'a> {
             levels.insert(*of, rows);
         }
         let plan = with_variables(way.made_of(row)?, &tables)?;
-        for (of, rows) in self.run_known(&plan)? {
-            levels.entry(of).or_insert(rows);
-        }
         let (plan, ran) = self.run_recursions(plan).await?;
         let plan = scan::with_providers(self.shared, plan, self.reading)?;
         let batches = self.shared.executor.execute(&plan).await?;
@@ -168,19 +165,6 @@ impl<'a> Search<'a> {
             levels.insert(of, rows);
         }
         Ok(Some(Made { way, row: row.slice(0, 1), levels }))
-    }
-
-    /// The recursions of a plan that are known already.
-    fn run_known(&self, plan: &LogicalPlan) -> Result<Vec<(usize, Arc<Levels>)>> {
-        use datafusion::common::tree_node::TreeNodeRecursion as R;
-        let mut known = Vec::new();
-        let looked = plan.apply_with_subqueries(|node| {
-            if let Some(rows) = Recursion::of(node).and_then(|recursion| self.known.get_key_value(&recursion.number)) {
-                known.push((*rows.0, Arc::clone(rows.1)));
-            }
-            Ok(R::Continue)
-        });
-        looked.map(|_| known).map_err(execution_error)
     }
 
     /// Optimizes a plan and runs the recursions in it that are not known yet.
@@ -246,7 +230,8 @@ impl<'a> Search<'a> {
         self.facts[fact].from = from;
         self.found.insert(key, fact);
         if let Some((of, iteration)) = of.zip(iteration) {
-            let levels = Arc::clone(made.levels.get(&of).expect("a row of a recursion that was read"));
+            let levels = made.levels.get(&of).or_else(|| self.known.get(&of)).expect("the row was read there");
+            let levels = Arc::clone(levels);
             self.open.push(Open { fact, of, row, iteration, levels });
         }
         Ok(fact)

@@ -11,7 +11,8 @@ use datafusion_expr::{Distinct, Expr, Extension, Join, JoinType, LogicalPlan, Lo
 use datafusion_functions::core::expr_fn::greatest;
 use datafusion_functions_aggregate::expr_fn::min;
 
-use super::trace::{Tracer, Variable, joined, pair, project, select, unsupported, whole};
+use super::join::{joined, pair};
+use super::trace::{Tracer, Variable, project, select, unsupported, whole};
 use super::{ITERATION, Loop, Traced, Whole, carried};
 use crate::bind::errors::from_datafusion;
 use crate::error::Result;

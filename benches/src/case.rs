@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+use crate::data::recursion::Roads;
 use crate::data::{self, Input};
+use crate::differential_contender::general::{Maintained, Once};
 use crate::measurement::Measurement;
 use crate::sql::SqlValue;
 use crate::{Failure, datafusion_contender, differential_contender, limit_contender, refrain_contender};
@@ -21,6 +23,18 @@ pub(crate) enum Workload {
     Chain,
     /// Single edges deleted and inserted under "reachable from 100 packages".
     ReachLatency,
+    /// Distances from one corner of a weighted grid, and single changes of weights.
+    ShortestGrid,
+    /// The same in a random graph with few nodes of many edges and many of few.
+    ShortestRmat,
+    /// Points-to analysis of a program: two relations that recur through each other.
+    PointsTo,
+    /// Who is of one generation in many families: a relation between two joins, and joined with itself.
+    SameGeneration,
+    /// Transitive closure of small random graphs by a rule that names it twice.
+    ClosureNonlinear,
+    /// Connected components of a sparse random graph.
+    Components,
     /// A join of two streams of rows.
     Join,
     /// A GROUP BY with a count and a sum.
@@ -68,6 +82,11 @@ impl Workload {
     pub(crate) fn is_recursive_load(self) -> bool {
         matches!(self, Self::ClosureRandom | Self::ClosureDebian | Self::Chain)
     }
+
+    /// Whether it is a recursion that grows a set, in a form that standard SQL does not have.
+    pub(crate) fn is_general_set(self) -> bool {
+        matches!(self, Self::PointsTo | Self::SameGeneration | Self::ClosureNonlinear)
+    }
 }
 
 impl Case {
@@ -77,7 +96,9 @@ impl Case {
     pub(crate) fn program(self) -> Option<Self> {
         let has_one = match self.contender {
             Contender::DataFusion => self.workload.is_recursive_load(),
-            Contender::DifferentialOnce => self.workload.is_recursive_load() && self.tables == Tables::AppendOnly,
+            Contender::DifferentialOnce => {
+                self.tables == Tables::AppendOnly && (self.workload.is_recursive_load() || self.workload.is_general_set())
+            }
             Contender::DifferentialInterned => matches!(self.workload, Workload::ClosureDebian | Workload::ReachLatency),
             Contender::Refrain | Contender::Differential | Contender::Limit => true,
         };
@@ -101,6 +122,12 @@ pub(crate) fn measure(case: &Case, input: &Input) -> Result<Measurement, Failure
         Workload::ClosureDebian => closure(case, input.debian_graph()?),
         Workload::Chain => chain(case, data::chain(input.size)),
         Workload::ReachLatency => reach(case, data::Reach::over(input.debian_graph()?, input.size)),
+        Workload::ShortestGrid => shortest(case, &Roads::grid(input.size)),
+        Workload::ShortestRmat => shortest(case, &Roads::rmat(input.size)),
+        Workload::PointsTo => points_to(case, data::recursion::program(input.size)),
+        Workload::SameGeneration => same_generation(case, data::recursion::families(input.size)),
+        Workload::ClosureNonlinear => closure_nonlinear(case, data::recursion::random_graphs(input.size)),
+        Workload::Components => components(case, data::recursion::sparse_graph(input.size)),
         Workload::Join => join(case, data::join_sides(input.size)),
         Workload::GroupBy => group_by(case, data::events(input.size)),
     }
@@ -134,6 +161,54 @@ fn reach(case: &Case, work: data::Reach) -> Result<Measurement, Failure> {
         Contender::Differential => Ok(differential_contender::change::reach(case.workers, &work)),
         Contender::DifferentialInterned => Ok(differential_contender::interned::reach(case.workers, &work)),
         Contender::Limit => Ok(limit_contender::change::reach(&work)),
+        _ => Err(absent(case)),
+    }
+}
+
+fn shortest(case: &Case, roads: &Roads) -> Result<Measurement, Failure> {
+    match case.contender {
+        Contender::Refrain => refrain_contender::shortest(case, roads),
+        Contender::Differential => Ok(differential_contender::keyed::shortest(case.workers, roads)),
+        Contender::Limit => Ok(limit_contender::shortest::shortest(roads)),
+        _ => Err(absent(case)),
+    }
+}
+
+fn points_to(case: &Case, program: data::recursion::Program) -> Result<Measurement, Failure> {
+    match case.contender {
+        Contender::Refrain => refrain_contender::points_to(case, program),
+        Contender::Differential => Ok(differential_contender::general::points_to::<Maintained>(case.workers, program)),
+        Contender::DifferentialOnce => Ok(differential_contender::general::points_to::<Once>(case.workers, program)),
+        Contender::Limit => Ok(limit_contender::points_to::points_to(&program)),
+        _ => Err(absent(case)),
+    }
+}
+
+fn same_generation(case: &Case, families: data::recursion::Families) -> Result<Measurement, Failure> {
+    match case.contender {
+        Contender::Refrain => refrain_contender::same_generation(case, families),
+        Contender::Differential => Ok(differential_contender::general::same_generation::<Maintained>(case.workers, families)),
+        Contender::DifferentialOnce => Ok(differential_contender::general::same_generation::<Once>(case.workers, families)),
+        Contender::Limit => Ok(limit_contender::classes::same_generation(&families)),
+        _ => Err(absent(case)),
+    }
+}
+
+fn closure_nonlinear(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    match case.contender {
+        Contender::Refrain => refrain_contender::closure_nonlinear(case, edges),
+        Contender::Differential => Ok(differential_contender::general::closure::<Maintained>(case.workers, edges)),
+        Contender::DifferentialOnce => Ok(differential_contender::general::closure::<Once>(case.workers, edges)),
+        Contender::Limit => Ok(limit_contender::recursion::closure(&edges)),
+        _ => Err(absent(case)),
+    }
+}
+
+fn components(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    match case.contender {
+        Contender::Refrain => refrain_contender::components(case, edges),
+        Contender::Differential => Ok(differential_contender::keyed::components(case.workers, edges)),
+        Contender::Limit => Ok(limit_contender::classes::components(&edges)),
         _ => Err(absent(case)),
     }
 }

@@ -20,6 +20,24 @@ impl Answer {
     }
 }
 
+/// The answers of one contender after each of a series of changes, in one figure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trail(u64);
+
+impl Trail {
+    /// Adds the answer after the next change.
+    pub(crate) fn add(&mut self, answer: Answer) {
+        let mut row = RowHash(self.0);
+        row.integer(answer.rows);
+        row.word(answer.checksum);
+        self.0 = row.0;
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// An answer that several workers add to.
 #[derive(Debug, Default)]
 pub(crate) struct SharedAnswer {

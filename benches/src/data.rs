@@ -12,6 +12,8 @@ use crate::Failure;
 use crate::arguments::Size;
 use crate::random::Random;
 
+pub(crate) mod recursion;
+
 /// Rows of one transaction of the streams of rows.
 pub(crate) const TRANSACTION_ROWS: usize = 10_000;
 

@@ -5,7 +5,9 @@
 //! sum is linear in the updates, so nothing is kept to compute it.
 
 pub(crate) mod change;
+pub(crate) mod general;
 pub(crate) mod interned;
+pub(crate) mod keyed;
 pub(crate) mod load;
 pub(crate) mod once;
 pub(crate) mod stream;

@@ -4,7 +4,10 @@
 //! short rather than clever: a bound of what is worth hoping for, not a proof.
 
 pub(crate) mod change;
+pub(crate) mod classes;
+pub(crate) mod points_to;
 pub(crate) mod recursion;
+pub(crate) mod shortest;
 pub(crate) mod stream;
 
 use std::hash::Hash;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::Answer;
+use crate::checksum::{Answer, Trail};
 use crate::memory;
 
 /// The outcome of one case in one process.
@@ -23,6 +23,9 @@ pub(crate) struct Measurement {
     /// Where single changes were timed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) latency: Option<Latency>,
+    /// The answers after each change in one figure, where changes follow a load whose answer is the one above.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) trail: Option<u64>,
     /// Rows fed, where the rate is what matters.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) rows_fed: Option<usize>,
@@ -55,13 +58,17 @@ impl Finish {
     pub(crate) fn with_answer(self, answer: Answer) -> Measurement {
         let Self { seconds, peak_bytes, code_bytes } = self;
         let Answer { rows, checksum } = answer;
-        Measurement { seconds, rows, checksum, peak_bytes, code_bytes, latency: None, rows_fed: None }
+        Measurement { seconds, rows, checksum, peak_bytes, code_bytes, latency: None, trail: None, rows_fed: None }
     }
 }
 
 impl Measurement {
     pub(crate) fn with_latency(self, latency: Latency) -> Self {
         Self { latency: Some(latency), ..self }
+    }
+
+    pub(crate) fn with_trail(self, trail: Trail) -> Self {
+        Self { trail: Some(trail.get()), ..self }
     }
 
     pub(crate) fn with_rows_fed(self, rows: usize) -> Self {

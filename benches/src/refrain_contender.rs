@@ -11,12 +11,13 @@ use refrain::{Engine, Session, Subscription};
 
 use crate::Failure;
 use crate::case::{Case, Node, Tables};
-use crate::checksum::Answer;
+use crate::checksum::{Answer, Trail};
 use crate::clock::Stopwatch;
+use crate::data::recursion::{Families, Program, Roads};
 use crate::data::{Change, Reach, Sides, TRANSACTION_ROWS};
 use crate::measurement::{Finish, Latency, Measurement};
 use crate::memory;
-use crate::sql::{self, CHAIN, CLOSURE};
+use crate::sql::{self, CHAIN, CLOSURE, CLOSURE_NONLINEAR, COMPONENTS, POINTS_TO, SAME_GENERATION, SHORTEST};
 
 /// All pairs of a node and one it leads to.
 pub(crate) fn closure<N: Node>(case: &Case, edges: Vec<(N, N)>) -> Result<Measurement, Failure> {
@@ -87,18 +88,86 @@ pub(crate) fn reach(case: &Case, work: Reach) -> Result<Measurement, Failure> {
     })
 }
 
+/// How far each node is from node 0. Where the table is changeable, every change of a weight follows: a delete and an insert, until
+/// what comes of both is in the hands of a subscriber.
+pub(crate) fn shortest(case: &Case, roads: &Roads) -> Result<Measurement, Failure> {
+    let edges = sql::weighted(&roads.edges);
+    runtime()?.block_on(async {
+        let session = open(case, &["edges (source INT NOT NULL, target INT NOT NULL, weight INT NOT NULL)"], SHORTEST).await?;
+        memory::forget_peak();
+        let clock = Stopwatch::start();
+        session.insert("edges", edges).await?;
+        session.query("SELECT count(*) FROM answer").await?;
+        let finish = Finish::after(clock.elapsed());
+        if case.tables == Tables::AppendOnly {
+            return Ok(finish.with_answer(sql::answer(&session.query("SELECT * FROM answer").await?)?));
+        }
+        let mut reader = Reader::of(&session).await?;
+        let (mut times, mut trail) = (Vec::with_capacity(roads.changes.len()), Trail::default());
+        let answer = reader.answer()?;
+        for change in &roads.changes {
+            let [before, after] = change.edges().map(|edge| sql::weighted(&[edge]));
+            let clock = Stopwatch::start();
+            session.delete("edges", before).await?;
+            session.insert("edges", after).await?;
+            reader.read_to(reader.epoch + 2).await?;
+            times.push(clock.elapsed());
+            trail.add(reader.answer()?);
+        }
+        Ok(finish.with_answer(answer).with_latency(Latency::of(times)).with_trail(trail))
+    })
+}
+
+/// The least node of each node's component.
+pub(crate) fn components(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    recursion(case, COMPONENTS, vec![("edges", ["source", "target"], edges)])
+}
+
+/// All pairs of a node and one it leads to, by a recursion that names itself twice.
+pub(crate) fn closure_nonlinear(case: &Case, edges: Vec<(i32, i32)>) -> Result<Measurement, Failure> {
+    recursion(case, CLOSURE_NONLINEAR, vec![("edges", ["source", "target"], edges)])
+}
+
+/// Which objects each variable may hold.
+pub(crate) fn points_to(case: &Case, program: Program) -> Result<Measurement, Failure> {
+    let Program { allocations, assignments, loads, stores } = program;
+    let tables = vec![
+        ("allocations", ["pointer", "object"], allocations),
+        ("assignments", ["target", "source"], assignments),
+        ("loads", ["target", "pointer"], loads),
+        ("stores", ["pointer", "source"], stores),
+    ];
+    recursion(case, POINTS_TO, tables)
+}
+
+/// Who is of one generation.
+pub(crate) fn same_generation(case: &Case, families: Families) -> Result<Measurement, Failure> {
+    let Families { parents, marriages } = families;
+    recursion(case, SAME_GENERATION, vec![("parents", ["child", "parent"], parents), ("marriages", ["a", "b"], marriages)])
+}
+
+/// A query over tables of two integers.
+fn recursion(case: &Case, query: &str, tables: Vec<(&str, [&str; 2], Vec<(i32, i32)>)>) -> Result<Measurement, Failure> {
+    let definitions = tables.iter().map(|(table, [a, b], _)| format!("{table} ({a} INT NOT NULL, {b} INT NOT NULL)"));
+    let definitions = definitions.collect::<Vec<_>>();
+    let batches = tables.into_iter().map(|(table, names, rows)| (table, sql::pairs(names, &rows))).collect();
+    load(case, &definitions.iter().map(String::as_str).collect::<Vec<_>>(), query, batches)
+}
+
 /// A subscriber that follows the view epoch by epoch.
 struct Reader {
     changes: Subscription,
     epoch: u64,
+    /// What has come and is not yet part of the answer.
     received: Vec<(RecordBatch, Vec<i64>)>,
+    answer: Answer,
 }
 
 impl Reader {
     async fn of(session: &Session) -> Result<Self, Failure> {
         let changes = session.subscribe("SUBSCRIBE TO answer WITH (SNAPSHOT = true, PROGRESS = true)").await?;
-        let mut this = Self { changes, epoch: 0, received: Vec::new() };
-        this.read_to_progress().await?;
+        let mut this = Self { changes, epoch: 0, received: Vec::new(), answer: Answer::default() };
+        this.read_to(1).await?;
         Ok(this)
     }
 
@@ -111,16 +180,17 @@ impl Reader {
         } else {
             session.delete("edges", batch).await?;
         }
-        self.read_to_progress().await?;
+        self.read_to(self.epoch + 1).await?;
         Ok(clock.elapsed())
     }
 
-    async fn read_to_progress(&mut self) -> Result<(), Failure> {
+    /// Waits until an epoch is complete.
+    async fn read_to(&mut self, epoch: u64) -> Result<(), Failure> {
         while let Some(event) = self.changes.next().await {
             let event = event?;
             if !event.progress {
                 self.received.push((event.rows, event.weights));
-            } else if event.epoch > self.epoch {
+            } else if event.epoch >= epoch {
                 self.epoch = event.epoch;
                 return Ok(());
             }
@@ -128,12 +198,12 @@ impl Reader {
         Err("the subscription has ended".into())
     }
 
-    fn answer(&self) -> Result<Answer, Failure> {
-        let mut answer = Answer::default();
-        for (rows, weights) in &self.received {
-            sql::add_batch(&mut answer, rows, |row| weights[row])?;
+    /// The sum of all that has come.
+    fn answer(&mut self) -> Result<Answer, Failure> {
+        for (rows, weights) in self.received.drain(..) {
+            sql::add_batch(&mut self.answer, &rows, |row| weights[row])?;
         }
-        Ok(answer)
+        Ok(self.answer)
     }
 }
 

@@ -83,9 +83,20 @@ struct Figures {
 impl Figures {
     fn of(workload: Workload) -> Self {
         match workload {
-            Workload::ClosureRandom | Workload::ClosureDebian | Workload::Chain => {
+            Workload::ClosureRandom
+            | Workload::ClosureDebian
+            | Workload::Chain
+            | Workload::PointsTo
+            | Workload::SameGeneration
+            | Workload::ClosureNonlinear
+            | Workload::Components => {
                 Self { head: &["s", "from – to"], cells: load_cells, time: |measurement| Some(measurement.seconds) }
             }
+            Workload::ShortestGrid | Workload::ShortestRmat => Self {
+                head: &["load s", "from – to", "a change, p50 µs", "p99 µs"],
+                cells: load_and_change_cells,
+                time: |measurement| Some(measurement.seconds),
+            },
             Workload::ReachLatency => Self {
                 head: &["p50 µs", "p99 µs", "largest µs", "load s"],
                 cells: latency_cells,
@@ -124,6 +135,12 @@ fn load_cells(measurements: &[Measurement]) -> Vec<String> {
     let times = || measurements.iter().map(|measurement| measurement.seconds);
     let (from, to) = times().fold((f64::INFINITY, 0.0_f64), |(from, to), time| (from.min(time), to.max(time)));
     vec![digits(median_of(measurements, |measurement| Some(measurement.seconds))), format!("{} – {}", digits(from), digits(to))]
+}
+
+fn load_and_change_cells(measurements: &[Measurement]) -> Vec<String> {
+    let figure = |of: fn(Latency) -> f64| median(measurements.iter().filter_map(|m| m.latency.map(of)).collect());
+    let micros = [figure(|latency| latency.p50), figure(|latency| latency.p99)];
+    load_cells(measurements).into_iter().chain(micros.map(|micros| micros.map_or_else(String::new, digits))).collect()
 }
 
 fn latency_cells(measurements: &[Measurement]) -> Vec<String> {

@@ -60,13 +60,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, Failure> {
     Ok(disagreements(&outcomes).is_empty() && outcomes.values().all(|outcome| outcome.failure.is_none()))
 }
 
-/// The cases whose answer differs from the first of their workload. It must be the same in every measurement, whoever made it.
+/// The cases whose answer differs from the first of their workload. It must be the same in every measurement, whoever made it; and so
+/// must be those after each change, where changes follow.
 pub(crate) fn disagreements(outcomes: &Outcomes) -> Vec<Case> {
-    let mut first = BTreeMap::new();
+    let (mut answers, mut trails) = (BTreeMap::new(), BTreeMap::new());
     let mut differing = Vec::new();
     for (case, outcome) in outcomes {
         for measurement in &outcome.measurements {
-            if *first.entry(case.workload).or_insert(measurement.answer()) != measurement.answer() && !differing.contains(case) {
+            let answer = *answers.entry(case.workload).or_insert(measurement.answer());
+            let trail = measurement.trail.map(|trail| *trails.entry(case.workload).or_insert(trail));
+            if (answer, trail) != (measurement.answer(), measurement.trail) && !differing.contains(case) {
                 differing.push(*case);
             }
         }

@@ -25,6 +25,73 @@ pub(crate) const CHAIN: &str = "\
         SELECT edges.target FROM reached JOIN edges ON edges.source = reached.node
     ) SELECT node FROM reached";
 
+/// How far each node is from node 0.
+pub(crate) const SHORTEST: &str = "\
+    WITH RECURSIVE d(node, dist) USING KEY (node, min(dist)) AS (
+        SELECT CAST(0 AS INT), CAST(0 AS INT)
+        UNION
+        SELECT edges.target, d.dist + edges.weight FROM d JOIN edges ON edges.source = d.node
+    ) SELECT node, dist FROM d";
+
+/// The least node of each node's component.
+pub(crate) const COMPONENTS: &str = "\
+    WITH RECURSIVE component(node, least) USING KEY (node, min(least)) AS (
+        SELECT source, source FROM edges
+        UNION ALL
+        SELECT target, target FROM edges
+        UNION
+        SELECT way.target, component.least
+        FROM component JOIN (
+            SELECT source, target FROM edges UNION ALL SELECT target, source FROM edges
+        ) AS way ON way.source = component.node
+    ) SELECT node, least FROM component";
+
+/// Which objects each variable may hold.
+pub(crate) const POINTS_TO: &str = "\
+    WITH MUTUALLY RECURSIVE
+        variable (pointer INT, object INT) AS (
+            SELECT pointer, object FROM allocations
+            UNION
+            SELECT a.target, v.object FROM assignments a JOIN variable v ON v.pointer = a.source
+            UNION
+            SELECT l.target, m.content
+            FROM loads l JOIN variable v ON v.pointer = l.pointer JOIN memory m ON m.object = v.object
+        ),
+        memory (object INT, content INT) AS (
+            SELECT DISTINCT p.object, s.object
+            FROM stores JOIN variable p ON p.pointer = stores.pointer JOIN variable s ON s.pointer = stores.source
+        )
+    SELECT pointer, object FROM variable";
+
+/// Who is of one generation, by blood and by marriage.
+pub(crate) const SAME_GENERATION: &str = "\
+    WITH MUTUALLY RECURSIVE
+        person (name INT) AS (
+            SELECT child FROM parents UNION SELECT parent FROM parents
+        ),
+        same (x INT, y INT) AS (
+            SELECT name, name FROM person
+            UNION
+            SELECT a, b FROM marriages
+            UNION
+            SELECT b, a FROM marriages
+            UNION
+            SELECT p.child, q.child FROM same s JOIN parents p ON p.parent = s.x JOIN parents q ON q.parent = s.y
+            UNION
+            SELECT s.x, t.y FROM same s JOIN same t ON t.x = s.y
+        )
+    SELECT x, y FROM same";
+
+/// All pairs of a node and one it leads to, each way cut into two ways anywhere.
+pub(crate) const CLOSURE_NONLINEAR: &str = "\
+    WITH MUTUALLY RECURSIVE
+        closure (source INT, target INT) AS (
+            SELECT source, target FROM edges
+            UNION
+            SELECT a.source, b.target FROM closure a JOIN closure b ON b.source = a.target
+        )
+    SELECT source, target FROM closure";
+
 /// A column type of graphs.
 pub(crate) trait SqlValue: Sized {
     /// Its name in SQL.
@@ -53,7 +120,16 @@ impl SqlValue for String {
 
 /// Rows as one batch; no column holds a NULL.
 pub(crate) fn pairs<L: SqlValue, R: SqlValue>(names: [&str; 2], rows: &[(L, R)]) -> RecordBatch {
-    let columns = vec![L::column(rows.iter().map(|row| &row.0)), R::column(rows.iter().map(|row| &row.1))];
+    batch(&names, vec![L::column(rows.iter().map(|row| &row.0)), R::column(rows.iter().map(|row| &row.1))])
+}
+
+/// Edges with their weights as one batch.
+pub(crate) fn weighted(edges: &[(i32, i32, i32)]) -> RecordBatch {
+    let column = |of: fn(&(i32, i32, i32)) -> &i32| i32::column(edges.iter().map(of));
+    batch(&["source", "target", "weight"], vec![column(|edge| &edge.0), column(|edge| &edge.1), column(|edge| &edge.2)])
+}
+
+fn batch(names: &[&str], columns: Vec<ArrayRef>) -> RecordBatch {
     let fields = names.iter().zip(&columns).map(|(name, column)| Field::new(*name, column.data_type().clone(), false));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::try_new(schema, columns).expect("columns of one length, of the types of the schema")

@@ -36,6 +36,15 @@ pub(crate) fn of(outcomes: &Outcomes) -> Vec<Target> {
         let ratio = ratio(outcomes, one, Case { workers: 2, ..one }, seconds);
         targets.extend(ratio.map(|measured| Target { what, wanted: 1.5, measured }));
     }
+    for workload in [Workload::PointsTo, Workload::SameGeneration, Workload::ClosureNonlinear, Workload::Components] {
+        for (tables, wanted) in [(Tables::AppendOnly, 3.0), (Tables::Changeable, 1.0)] {
+            for workers in [1, 2] {
+                let case = Case { workload, tables, workers, contender: Contender::Refrain };
+                let what = format!("{} faster than differential, {}", word(&workload), place(case));
+                targets.extend(against_differential(outcomes, case, seconds).map(|measured| Target { what, wanted, measured }));
+            }
+        }
+    }
     let single = Case { workload: Workload::ReachLatency, tables: Tables::Changeable, workers: 1, contender: Contender::Refrain };
     for (name, quantile) in [("p50", (|latency| latency.p50) as fn(Latency) -> f64), ("p99", |latency| latency.p99)] {
         let what = format!("single change faster than differential at {name}, {}", place(single));

@@ -123,7 +123,7 @@ pub(super) fn collect<'scope, D: ExchangeData>(
     .probe_with(probe);
 }
 
-fn feed<D: ExchangeData>(
+pub(super) fn feed<D: ExchangeData>(
     worker: &mut Worker,
     mut input: InputSession<Time, D, isize>,
     rows: Vec<D>,

@@ -134,22 +134,20 @@ impl PartialOrd for MutualNode {
 impl RecursionPlanner<'_, '_> {
     /// Plans the bindings of a WITH clause and puts names in the places of their definitions.
     pub(super) fn mutual(&mut self, with: &mut With, limit: Option<Limit>) -> Result<()> {
-        let bindings = with.cte_tables.iter().map(|cte| self.declared(cte)).collect::<Result<Vec<_>>>()?;
+        let mut bindings = with.cte_tables.iter().map(|cte| self.declared(cte)).collect::<Result<Vec<_>>>()?;
         let scope = self.scopes.len() - 1;
         for binding in &bindings {
-            let (work_name, name) = (format!("__refrain_work_{}", binding.id), binding.name.clone());
-            let table = WorkTable::new(binding.id, name.clone(), Arc::clone(&binding.schema));
-            self.context.place(work_name.clone(), Arc::new(table));
-            self.scopes[scope].push(named(&name, &work_name)?);
+            self.scopes[scope].push(named(&binding.name, &work_name(binding))?);
         }
-        let mut plans = Vec::with_capacity(bindings.len());
-        for (cte, binding) in with.cte_tables.iter_mut().zip(&bindings) {
-            if let ControlFlow::Break(error) = cte.query.visit(self) {
-                return Err(error);
+        // Bindings begin empty, so a column holds no NULL unless some query makes one.
+        let plans = loop {
+            let plans = self.plans(with, &bindings)?;
+            let widened = bindings.iter().zip(&plans).map(|(binding, plan)| widened(binding, plan)).collect::<Vec<_>>();
+            if widened == bindings {
+                break plans;
             }
-            let plan = plan_normalized(self.context, self.statement(&cte.query)?)?;
-            plans.push(conformed(binding, plan)?);
-        }
+            bindings = widened;
+        };
         self.scopes[scope].clear();
         let block = Arc::new(MutualBlock { id: self.context.next_recursion(), bindings, limit });
         for (index, (cte, binding)) in with.cte_tables.iter_mut().zip(&block.bindings).enumerate() {
@@ -163,6 +161,25 @@ impl RecursionPlanner<'_, '_> {
         Ok(())
     }
 
+    /// The query of each binding, over bindings of these columns.
+    fn plans(&mut self, with: &With, bindings: &[Binding]) -> Result<Vec<LogicalPlan>> {
+        for binding in bindings {
+            let table = WorkTable::new(binding.id, binding.name.clone(), Arc::clone(&binding.schema));
+            self.context.place(work_name(binding), Arc::new(table));
+        }
+        let mut plans = Vec::with_capacity(bindings.len());
+        for (cte, binding) in with.cte_tables.iter().zip(bindings) {
+            let mut query = cte.query.clone();
+            if let ControlFlow::Break(error) = query.visit(self) {
+                return Err(error);
+            }
+            let plan = plan_normalized(self.context, self.statement(&query)?)?;
+            plans.push(conformed(binding, plan)?);
+        }
+        Ok(plans)
+    }
+
+    /// A binding as it is declared. That its columns may be NULL is still to be seen.
     fn declared(&self, cte: &Cte) -> Result<Binding> {
         let name = fold(&cte.alias.name);
         if cte.alias.columns.is_empty() {
@@ -175,7 +192,7 @@ impl RecursionPlanner<'_, '_> {
                 let message = format!("column \"{column_name}\" of WITH MUTUALLY RECURSIVE query \"{name}\" has no type");
                 return Err(SqlError::syntax(message));
             };
-            Ok(Field::new(column_name, arrow_type(declared)?, true))
+            Ok(Field::new(column_name, arrow_type(declared)?, false))
         };
         let fields = cte.alias.columns.iter().map(field).collect::<Result<Vec<_>>>()?;
         let twice = fields.iter().enumerate().find(|(i, f)| fields[..*i].iter().any(|other| other.name() == f.name()));
@@ -184,6 +201,18 @@ impl RecursionPlanner<'_, '_> {
         }
         Ok(Binding { id: self.context.next_recursion(), name, schema: Arc::new(Schema::new(fields)) })
     }
+}
+
+/// The name of a binding's work table.
+fn work_name(binding: &Binding) -> String {
+    format!("__refrain_work_{}", binding.id)
+}
+
+/// A binding whose columns may be NULL where they may so far, or where its query makes NULLs.
+fn widened(binding: &Binding, plan: &LogicalPlan) -> Binding {
+    let fields = binding.schema.fields().iter().zip(plan.schema().fields());
+    let fields = fields.map(|(field, made)| field.as_ref().clone().with_nullable(field.is_nullable() || made.is_nullable()));
+    Binding { id: binding.id, name: binding.name.clone(), schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())) }
 }
 
 /// `name AS (SELECT * FROM source)`.

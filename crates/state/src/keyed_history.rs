@@ -5,7 +5,7 @@
 //! last row to take a key is the key's row outside the recursion.
 //!
 //! Arriving candidates are applied at once, whatever their order, and the calendar remembers which candidates are touched at which
-//! iteration. Releasing one compares it with what its key has emitted. Mostly a look at the last emission tells; where a row that was
+//! iteration, but for those that have lost to a row that was emitted. Releasing one compares it with what its key has emitted. Mostly a look at the last emission tells; where a row that was
 //! emitted loses its support, or a candidate wins below a later emission, the key is *settled*: all its candidates are gone through, and
 //! what is emitted is made to agree with them as far as the released iteration. A key in which something still differs later is unsettled
 //! until that iteration is released.
@@ -183,8 +183,17 @@ impl KeyedHistory {
         if let Some(changes) = &mut self.derived {
             changes.push(id, iteration, weight);
         }
-        self.touch(iteration, id);
+        if weight < 0 || !self.has_lost(id, iteration) {
+            self.touch(iteration, id);
+        }
         Ok(())
+    }
+
+    /// Whether a row that is not worse has its key from this iteration on or from before. Then a candidate changes nothing: not now,
+    /// nor while that row or a better one has the key, and when it goes the key is settled.
+    fn has_lost(&self, id: u32, iteration: Iteration) -> bool {
+        let last = || self.emission(self.groups[self.derivations.beside(id).group as usize].last);
+        self.winner == Winner::First && last().is_some_and(|last| last.iteration <= iteration && !self.is_before(id, last.row))
     }
 
     /// The id of a row; room for it in the index is reserved.

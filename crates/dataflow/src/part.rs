@@ -42,7 +42,7 @@ pub enum Part {
     Right,
     /// The groups of an aggregate with their sums.
     Sums,
-    /// Which iterations derive each row of a loop.
+    /// Which iterations derive each row of a loop, or of a DISTINCT in one.
     Derivations,
     /// At which iteration each row of a loop is emitted.
     Emissions,
@@ -153,11 +153,10 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
     let input = |i: usize| node.inputs.get(i).map(|(id, _)| Arc::clone(&plan.node(*id).schema));
     match (&node.operator, part) {
         // In a loop the iteration is the last cell of a row.
-        (Operator::Distinct | Operator::Aggregate(_), Part::Left) if !node.scope.is_empty() => {
-            input(0).map(|schema| with_iteration(&schema))
-        }
+        (Operator::Aggregate(_), Part::Left) if node.keeps_iterations() => input(0).map(|schema| with_iteration(&schema)),
+        (Operator::Distinct, Part::Derivations) if node.keeps_iterations() => input(0),
+        (Operator::Distinct, Part::Left) if !node.keeps_iterations() => input(0),
         (Operator::TopK(_), Part::Left) => input(0).map(|schema| with_iteration(&schema)),
-        (Operator::Distinct, Part::Left) => input(0),
         (Operator::Aggregate(aggregate), Part::Left | Part::Sums) if node.scope.is_empty() => {
             let input = input(0)?;
             match sums_schema(aggregate, &input) {

@@ -124,16 +124,20 @@ impl<'scope> Renderer<'scope> {
                 let inputs = node.inputs.iter().map(|(input, _)| self.edge(*input)).collect::<Vec<_>>();
                 self.scope.concatenate::<_, Parcel>(inputs)
             }
-            Operator::Distinct | Operator::Aggregate(_) if !node.scope.is_empty() => {
-                let (input, exchange) = &node.inputs[0];
-                let placement = placement(plan, id, 0);
-                let call = if let Operator::Aggregate(call) = &node.operator { Some(call) } else { None };
-                reduce(&context, self.edge(*input), exchange, &placement, &plan.node(*input).schema, call, &node.schema)
-            }
             Operator::Distinct => {
                 let (input, exchange) = &node.inputs[0];
                 let placement = placement(plan, id, 0);
-                distinct::distinct(&context, self.edge(*input), exchange, &placement, &plan.node(*input).schema)
+                let (edge, from) = (self.edge(*input), plan.node(*input));
+                if node.keeps_iterations() {
+                    distinct::in_loop::distinct(&context, edge, (exchange, &placement), &from.schema)
+                } else {
+                    distinct::distinct(&context, edge, (exchange, &placement), &from.schema, from.properties.append_only)
+                }
+            }
+            Operator::Aggregate(call) if node.keeps_iterations() => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                reduce(&context, self.edge(*input), (exchange, &placement), &plan.node(*input).schema, call, &node.schema)
             }
             Operator::Aggregate(call) => {
                 let (input, exchange) = &node.inputs[0];

@@ -276,6 +276,15 @@ pub struct FusedJoin {
     pub other_append_only: bool,
 }
 
+impl Node {
+    /// Whether rows on its output carry iterations, and the operator remembers them with its rows. Not where nothing in a loop is ever
+    /// retracted: what is derived is derived, whenever that was.
+    #[must_use]
+    pub fn keeps_iterations(&self) -> bool {
+        !self.scope.is_empty() && !self.properties.append_only
+    }
+}
+
 impl Operator {
     /// What it is called, for people.
     #[must_use]

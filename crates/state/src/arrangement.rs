@@ -170,10 +170,21 @@ impl Arrangement {
         Ok(Changed { id, before, after })
     }
 
+    /// Adds `row` unless it has an entry, whatever its weight. Returns whether it had none. Needs the index by row.
+    #[inline]
+    pub fn add_once(&mut self, row: &[u64]) -> bool {
+        let is_there = self.find(row).is_some();
+        if !is_there {
+            self.add(row, 1).expect("the row has no weight that could overflow");
+        }
+        !is_there
+    }
+
     /// The id of `row`, if it has an entry. Needs the index by row.
     ///
     /// # Panics
     /// When there is none.
+    #[inline]
     #[must_use]
     pub fn find(&self, row: &[u64]) -> Option<u32> {
         let index = self.by_row.as_ref().expect("the arrangement was made with an index by row");

@@ -169,16 +169,38 @@ impl<X: Copy> Derivations<X> {
 
     #[cold]
     fn first_by_running_weight(&self, id: u32) -> Iteration {
+        self.turns(id).first().map_or(NEVER, |(iteration, _)| *iteration)
+    }
+
+    /// The first iteration that derives a row, [`NEVER`] if there is none; `None` if some iteration derives it with a negative weight.
+    #[inline]
+    pub fn first_where_none_is_negative(&self, id: u32) -> Option<Iteration> {
+        let entry = &self.entries[id as usize];
+        if entry.more == NO_ROW {
+            return match entry.weight {
+                0 => Some(NEVER),
+                weight => (weight > 0).then_some(entry.iteration),
+            };
+        }
+        self.of(id).try_fold(NEVER, |first, (iteration, weight)| (weight > 0).then_some(first.min(iteration)))
+    }
+
+    /// The iterations at which a row's running weight becomes positive, with weight 1, and those at which it is no more, with −1.
+    pub fn turns(&self, id: u32) -> Vec<(Iteration, Weight)> {
         let mut all = self.of(id).collect::<Vec<_>>();
         all.sort_unstable();
+        let mut turns = Vec::new();
         let mut running = 0i128;
         for (iteration, weight) in all {
+            let before = running > 0;
             running += i128::from(weight);
-            if running > 0 {
-                return iteration;
+            match (before, running > 0) {
+                (false, true) => turns.push((iteration, 1)),
+                (true, false) => turns.push((iteration, -1)),
+                _ => {}
             }
         }
-        NEVER
+        turns
     }
 
     /// The weight with which an iteration derives a row.

@@ -25,6 +25,7 @@ pub mod layout;
 pub mod monotone_set;
 pub mod order;
 mod prefetch;
+pub mod presence;
 pub mod set_history;
 
 pub use arrangement::{Arrangement, Changed, WeightOverflow, row_key};
@@ -38,4 +39,5 @@ pub use keyed_history::{KeyedChange, KeyedHistory, Winner};
 pub use layout::{NullTest, Repack, RowLayout};
 pub use monotone_set::MonotoneSet;
 pub use order::{OrderBy, RowOrder};
+pub use presence::PresenceHistory;
 pub use set_history::{RowChange, SetHistory};

@@ -1,4 +1,6 @@
-//! `DISTINCT`: each row once while its weight is positive. Outside loops.
+//! `DISTINCT`: each row once while its weight is positive. Outside loops, and in those that keep no iterations.
+
+pub(crate) mod in_loop;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,6 +24,8 @@ struct Distinct {
     physical: SchemaRef,
     layout: RowLayout,
     rows: Arrangement,
+    /// Rows never go, so it does not matter how often they came.
+    append_only: bool,
     packed: Vec<u64>,
 }
 
@@ -38,6 +42,13 @@ impl Distinct {
             self.rows.prepare(&self.packed[start * words..end * words]);
             for i in start..end {
                 let row = &self.packed[i * words..(i + 1) * words];
+                if self.append_only {
+                    if self.rows.add_once(row) {
+                        changed.extend_from_slice(row);
+                        weights.push(1);
+                    }
+                    continue;
+                }
                 match self.rows.add(row, delta.weight(i)) {
                     Ok(c) => {
                         let weight = i64::from(c.after > 0) - i64::from(c.before > 0);
@@ -69,9 +80,9 @@ impl Stateful for Distinct {
 pub(crate) fn distinct<'scope>(
     context: &Context,
     input: Edge<'scope>,
-    exchange: &Exchange,
-    placement: &Exchange,
+    (exchange, placement): (&Exchange, &Exchange),
     schema: &SchemaRef,
+    append_only: bool,
 ) -> Edge<'scope> {
     let layout = RowLayout::of_schema(schema);
     let mut state = Distinct {
@@ -79,6 +90,7 @@ pub(crate) fn distinct<'scope>(
         schema: schema.clone(),
         physical: physical_schema(schema),
         rows: Arrangement::new(layout.words(), true, None),
+        append_only,
         layout,
         packed: Vec::new(),
     };
@@ -99,6 +111,7 @@ pub(crate) fn distinct<'scope>(
         move |_| {
             let mut out = out.activate();
             inbox(&mut |capability, delta| {
+                outstanding.done(delta.num_rows());
                 let delta = state.borrow_mut().step(delta);
                 outstanding.sent(delta.num_rows());
                 if !delta.is_empty() {

@@ -84,8 +84,7 @@ impl Side {
     /// Packs a delta, with the iteration as the last cell.
     fn pack(&mut self, delta: &Delta) {
         self.packed.clear();
-        self.packed.iterations.extend((0..delta.num_rows()).map(|i| delta.iteration(i)));
-        self.packed.weights.extend((0..delta.num_rows()).map(|i| delta.weight(i)));
+        self.packed.extend_beside(delta);
         if self.iteration.is_some() {
             let mut columns = delta.rows.columns().to_vec();
             columns.push(Arc::new(UInt32Array::from(self.packed.iterations.clone())) as ArrayRef);

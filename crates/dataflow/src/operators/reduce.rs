@@ -1,4 +1,4 @@
-//! `DISTINCT` and `GROUP BY` in a loop, where rows have iterations: at each iteration the value of the operator on everything up to it.
+//! `GROUP BY` in a loop, where rows have iterations: at each iteration the value of the operator on everything up to it.
 //!
 //! Rows are kept by key with their iterations. When a key is touched, its output is worked out anew along the iterations at which
 //! something changes, and what differs from what was said before is given. So deltas may come in any order, and only the loop's head
@@ -99,9 +99,9 @@ impl Changes {
 }
 
 impl Reduce {
-    /// Groups by the first `keys` columns, or keeps distinct rows if there is no aggregate.
-    fn new(context: &Context, schema: &SchemaRef, aggregate: Option<&Aggregate>, output: &SchemaRef) -> Self {
-        let keys = aggregate.map_or(schema.fields().len(), |a| a.keys);
+    /// Groups by the first `keys` columns.
+    fn new(context: &Context, schema: &SchemaRef, aggregate: &Aggregate, output: &SchemaRef) -> Self {
+        let keys = aggregate.keys;
         let columns = (0..keys).collect::<Vec<_>>();
         let types = schema.fields()[..keys].iter().map(|f| (f.data_type().clone(), f.is_nullable())).collect::<Vec<_>>();
         let key_layout = RowLayout::of_types(&types);
@@ -115,7 +115,7 @@ impl Reduce {
             drop_iteration: KeyOf::new(&output_side.layout, &all, &output_layout),
             output_layout,
             values: Values::new(
-                aggregate.map(|aggregate| (aggregate, aggregators(context, aggregate, schema))),
+                (aggregate, aggregators(context, aggregate, schema)),
                 (&key_layout, &input_side.layout, &output_side.layout),
             ),
             input: input_side,
@@ -268,18 +268,17 @@ impl Stateful for Reduce {
     }
 }
 
-/// The rows of `input` by its first columns, aggregated, or each distinct row once.
+/// The rows of `input` by its first columns, aggregated.
 pub(crate) fn reduce<'scope>(
     context: &Context,
     input: Edge<'scope>,
-    exchange: &Exchange,
-    placement: &Exchange,
+    (exchange, placement): (&Exchange, &Exchange),
     schema: &SchemaRef,
-    aggregate: Option<&Aggregate>,
+    aggregate: &Aggregate,
     output_schema: &SchemaRef,
 ) -> Edge<'scope> {
     let mut state = Reduce::new(context, schema, aggregate, output_schema);
-    let has_only_group = aggregate.is_some_and(|a| a.keys == 0) && context.worker == 0;
+    let has_only_group = aggregate.keys == 0 && context.worker == 0;
     let restored = context.control.restored.is_some();
     if has_only_group {
         state.touch_only_group();

@@ -68,8 +68,19 @@ impl Packed {
     /// Packs the rows of a delta behind those that are here.
     pub fn extend_from_delta(&mut self, layout: &RowLayout, delta: &Delta) {
         layout.pack_batch(&delta.rows, &mut self.rows);
-        self.iterations.extend((0..delta.num_rows()).map(|i| delta.iteration(i)));
-        self.weights.extend((0..delta.num_rows()).map(|i| delta.weight(i)));
+        self.extend_beside(delta);
+    }
+
+    /// Appends the iterations and the weights of a delta.
+    pub fn extend_beside(&mut self, delta: &Delta) {
+        match &delta.iterations {
+            Some(iterations) => self.iterations.extend_from_slice(iterations),
+            None => self.iterations.resize(self.iterations.len() + delta.num_rows(), 0),
+        }
+        match &delta.weights {
+            Some(weights) => self.weights.extend_from_slice(weights),
+            None => self.weights.resize(self.weights.len() + delta.num_rows(), 1),
+        }
     }
 }
 

@@ -22,8 +22,7 @@ pub(super) struct Values {
     input_layout: RowLayout,
     output_layout: RowLayout,
     keys: usize,
-    /// `None` keeps distinct rows: the key is all there is.
-    calls: Option<Vec<Call>>,
+    calls: Vec<Call>,
     /// The output row with nothing but the key in it.
     base: Vec<u64>,
     live: i128,
@@ -38,23 +37,21 @@ struct Call {
 impl Values {
     /// The layouts are those of the key, and of input and output rows with their iteration as the last cell.
     pub fn new(
-        aggregate: Option<(&Aggregate, Vec<Aggregator>)>,
+        (aggregate, aggregators): (&Aggregate, Vec<Aggregator>),
         (key_layout, input_layout, output_layout): (&RowLayout, &RowLayout, &RowLayout),
     ) -> Self {
-        let keys = aggregate.as_ref().map_or(key_layout.width(), |(aggregate, _)| aggregate.keys);
-        let calls = aggregate.map(|(aggregate, aggregators)| {
-            let calls = aggregators.into_iter().zip(&aggregate.calls);
-            calls
-                .map(|(aggregator, call)| Call { argument: call.argument, accumulator: aggregator.accumulator(), aggregator })
-                .collect()
-        });
+        let keys = aggregate.keys;
+        let calls = aggregators.into_iter().zip(&aggregate.calls);
+        let calls = calls
+            .map(|(aggregator, call)| Call { argument: call.argument, accumulator: aggregator.accumulator(), aggregator })
+            .collect();
         let [key_layout, input_layout, output_layout] = [key_layout, input_layout, output_layout].map(RowLayout::clone);
         Self { base: vec![0; output_layout.words()], key_layout, input_layout, output_layout, keys, calls, live: 0 }
     }
 
     /// Whether there is a value without any row: the aggregate has no keys.
     pub fn is_always_there(&self) -> bool {
-        self.keys == 0 && self.calls.is_some()
+        self.keys == 0
     }
 
     /// Goes to a key, which has no rows yet.
@@ -64,7 +61,7 @@ impl Values {
             self.output_layout.set_cell(&mut self.base, column, self.key_layout.cell(key, column));
         }
         self.live = 0;
-        for call in self.calls.iter_mut().flatten() {
+        for call in &mut self.calls {
             call.accumulator = call.aggregator.accumulator();
         }
     }
@@ -72,7 +69,7 @@ impl Values {
     /// Takes in a row of the key.
     pub fn add(&mut self, row: &[u64], weight: Weight) {
         self.live += i128::from(weight);
-        for call in self.calls.iter_mut().flatten() {
+        for call in &mut self.calls {
             let value = call.argument.map_or(Cell::NULL, |column| Cell(self.input_layout.cell(row, column)));
             call.aggregator.update(&mut call.accumulator, value, weight);
         }
@@ -84,7 +81,7 @@ impl Values {
             return Says::Nothing;
         }
         let mut row = self.base.clone();
-        for (i, call) in self.calls.iter().flatten().enumerate() {
+        for (i, call) in self.calls.iter().enumerate() {
             match call.aggregator.result(&call.accumulator) {
                 Ok(Cell(value)) => self.output_layout.set_cell(&mut row, self.keys + i, value),
                 Err(failure) => return Says::Error(failure),

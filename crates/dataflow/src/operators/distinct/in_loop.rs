@@ -1,0 +1,115 @@
+//! `DISTINCT` in a loop, where rows have iterations: at each iteration each row once, if its weight up to there is positive.
+//!
+//! Derivations are kept by row and iteration. What a delta has touched is asked anew when all of it is taken in, so deltas may come in
+//! any order; only the loop's head or its variables keep order.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use arrow::datatypes::SchemaRef;
+use refrain_plan::Exchange;
+use refrain_state::{PresenceHistory, RowLayout};
+use refrain_types::errors::Errors;
+use refrain_types::physical::physical_schema;
+use refrain_types::{Delta, OperatorId};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use crate::operators::stage::Packed;
+use crate::operators::{Context, Edge, Stateful, connect, output};
+use crate::part::{Captured, Part};
+use crate::restore::{overflow, restore_part};
+use crate::time::Path;
+
+struct Distinct {
+    operator: OperatorId,
+    schema: SchemaRef,
+    physical: SchemaRef,
+    layout: RowLayout,
+    rows: PresenceHistory,
+    arriving: Packed,
+    said: Packed,
+}
+
+impl Distinct {
+    fn step(&mut self, mut delta: Delta) -> Delta {
+        let mut errors = std::mem::take(&mut delta.errors);
+        self.take(&delta, &mut errors);
+        let Self { rows, said, layout, physical, .. } = self;
+        said.clear();
+        rows.speak(|row, iteration, weight| said.push(row, iteration, weight));
+        Delta { errors, ..said.to_delta(layout, physical) }
+    }
+
+    fn take(&mut self, delta: &Delta, errors: &mut Errors) {
+        self.arriving.clear();
+        self.arriving.extend_from_delta(&self.layout, delta);
+        let Packed { rows, iterations, weights } = &self.arriving;
+        if self.rows.arrive(rows, iterations, weights).is_err() {
+            errors.push(overflow(self.operator, 1));
+        }
+    }
+
+    fn restore(&mut self, context: &Context, placement: &Exchange) {
+        let schema = SchemaRef::clone(&self.schema);
+        let mut errors = Errors::new();
+        restore_part(context, Part::Derivations, placement, &schema, |delta| self.take(&delta, &mut errors));
+        assert!(errors.is_empty(), "captured weights add up");
+        self.rows.speak(|_, _, _| {});
+        self.rows.list_changes();
+    }
+}
+
+impl Stateful for Distinct {
+    fn capture(&mut self, full: bool) -> Vec<Captured> {
+        let captured = self.rows.capture(full);
+        vec![Captured::packed(self.operator, Part::Derivations, &self.schema, &self.layout, captured)]
+    }
+
+    fn rest(&mut self) {
+        self.rows.compact();
+    }
+}
+
+/// Each row of `input` once.
+pub(crate) fn distinct<'scope>(
+    context: &Context,
+    input: Edge<'scope>,
+    (exchange, placement): (&Exchange, &Exchange),
+    schema: &SchemaRef,
+) -> Edge<'scope> {
+    let layout = RowLayout::of_schema(schema);
+    let mut state = Distinct {
+        operator: context.operator,
+        schema: SchemaRef::clone(schema),
+        physical: physical_schema(schema),
+        rows: PresenceHistory::new(layout.words()),
+        layout,
+        arriving: Packed::default(),
+        said: Packed::default(),
+    };
+    if context.control.restored.is_some() {
+        state.restore(context, placement);
+    }
+    let state = Rc::new(RefCell::new(state));
+    context.registry.borrow_mut().stateful.push(state.clone());
+    let mut builder = OperatorBuilder::new("Distinct".into(), input.scope());
+    let (mut out, stream) = output(&mut builder);
+    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let outstanding = context.outstanding.clone();
+    builder.build(move |_| {
+        move |_| {
+            let mut out = out.activate();
+            inbox(&mut |capability, delta| {
+                outstanding.done(delta.num_rows());
+                let delta = state.borrow_mut().step(delta);
+                outstanding.sent(delta.num_rows());
+                if !delta.is_empty() {
+                    out.session_with_builder(&capability).give_container(&mut delta.into());
+                }
+            });
+        }
+    });
+    stream
+}

@@ -1,0 +1,205 @@
+//! The rows of a `DISTINCT` in a loop: which iterations derive each row, and at which it is there.
+//!
+//! Derivations are applied at once, whatever their order, and a row is there at an iteration if its running weight is positive then.
+//! Nearly always that is from some iteration on. Where what derives a row is taken back at another iteration than it came at, the
+//! row may come and go; what was said of such rows is listed apart.
+//!
+//! What is said of a row follows from its derivations, so only they are captured.
+
+use std::collections::BTreeMap;
+
+use refrain_types::{Iteration, Weight};
+
+use crate::arrangement::{BLOCK, WeightOverflow, row_key, words_of};
+use crate::capture::{Captured, ChangeList};
+use crate::derivations::Derivations;
+use crate::index::HashIndex;
+use crate::set_history::NEVER;
+
+/// In place of an iteration: what was said of the row is listed apart.
+const COMES_AND_GOES: Iteration = NEVER - 1;
+
+/// What is remembered of a row beside its derivations.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// From which iteration on the row was said to be there.
+    said: Iteration,
+    /// It has changed since something was said.
+    touched: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct PresenceHistory {
+    words: usize,
+    rows: Vec<u64>,
+    derivations: Derivations<State>,
+    index: HashIndex,
+    touched: Vec<u32>,
+    /// What was said of rows that come and go: 1 where they come, −1 where they go.
+    turns: BTreeMap<u32, Vec<(Iteration, Weight)>>,
+    derived: Option<ChangeList>,
+}
+
+impl PresenceHistory {
+    /// An empty history of rows of `words` words.
+    #[must_use]
+    pub fn new(words: usize) -> Self {
+        Self {
+            words,
+            rows: Vec::new(),
+            derivations: Derivations::new(),
+            index: HashIndex::new(words == 1),
+            touched: Vec::new(),
+            turns: BTreeMap::new(),
+            derived: None,
+        }
+    }
+
+    #[inline]
+    fn row(&self, id: u32) -> &[u64] {
+        &self.rows[words_of(id, self.words)]
+    }
+
+    /// Applies derivations: packed rows with one iteration and one weight each.
+    ///
+    /// # Errors
+    /// When a weight overflows; that derivation is left out, the others are applied.
+    pub fn arrive(&mut self, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        debug_assert_eq!(rows.len(), iterations.len() * self.words, "one iteration per row");
+        debug_assert_eq!(iterations.len(), weights.len(), "one weight per row");
+        let mut result = Ok(());
+        let mut ids = [0u32; BLOCK];
+        let blocks = rows.chunks(BLOCK * self.words).zip(iterations.chunks(BLOCK)).zip(weights.chunks(BLOCK));
+        for ((rows, iterations), weights) in blocks {
+            self.index.reserve(BLOCK);
+            if iterations.len() > 1 {
+                for row in rows.chunks_exact(self.words) {
+                    self.index.prefetch(row_key(row));
+                }
+            }
+            for (row, id) in rows.chunks_exact(self.words).zip(&mut ids) {
+                *id = self.intern(row);
+                self.derivations.prefetch(*id);
+            }
+            for ((id, iteration), weight) in ids.iter().zip(iterations).zip(weights) {
+                result = result.and(self.derive(*id, *iteration, *weight));
+            }
+        }
+        result
+    }
+
+    /// The id of a row; room for it in the index is reserved.
+    #[inline]
+    fn intern(&mut self, row: &[u64]) -> u32 {
+        let id = self.derivations.next_id();
+        let (rows, words) = (&self.rows, self.words);
+        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+        if inserted {
+            self.rows.extend_from_slice(row);
+            self.derivations.push(State { said: NEVER, touched: false });
+        }
+        id
+    }
+
+    #[inline]
+    fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
+        self.derivations.add(id, iteration, weight)?;
+        if let Some(changes) = &mut self.derived {
+            changes.push(id, iteration, weight);
+        }
+        if !std::mem::replace(&mut self.derivations.beside_mut(id).touched, true) {
+            self.touched.push(id);
+        }
+        Ok(())
+    }
+
+    /// Calls `change` with what differs, in the rows that have changed, from what was said of them before: the row, the iteration, and
+    /// the weight.
+    pub fn speak(&mut self, mut change: impl FnMut(&[u64], Iteration, Weight)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in touched.drain(..) {
+            let first = self.derivations.first_where_none_is_negative(id);
+            let State { said, touched } = self.derivations.beside_mut(id);
+            *touched = false;
+            let (before, Some(now)) = (*said, first.filter(|_| *said != COMES_AND_GOES)) else {
+                self.speak_of_turns(id, &mut change);
+                continue;
+            };
+            if before != now {
+                *said = now;
+                for (iteration, weight) in [(before, -1), (now, 1)].into_iter().filter(|(iteration, _)| *iteration != NEVER) {
+                    change(self.row(id), iteration, weight);
+                }
+            }
+        }
+        self.touched = touched;
+    }
+
+    #[cold]
+    fn speak_of_turns(&mut self, id: u32, change: &mut impl FnMut(&[u64], Iteration, Weight)) {
+        let before = match self.derivations.beside(id).said {
+            COMES_AND_GOES => self.turns.remove(&id).expect("what comes and goes is listed"),
+            NEVER => Vec::new(),
+            first => vec![(first, 1)],
+        };
+        let now = self.derivations.turns(id);
+        for (iteration, weight) in before.iter().filter(|turn| !now.contains(turn)) {
+            change(self.row(id), *iteration, -weight);
+        }
+        for (iteration, weight) in now.iter().filter(|turn| !before.contains(turn)) {
+            change(self.row(id), *iteration, *weight);
+        }
+        self.derivations.beside_mut(id).said = match now.as_slice() {
+            [] => NEVER,
+            [(first, _)] => *first,
+            _ => COMES_AND_GOES,
+        };
+        if now.len() > 1 {
+            self.turns.insert(id, now);
+        }
+    }
+
+    /// Forgets rows that nothing derives when they are more than half and nothing refers to ids.
+    pub fn compact(&mut self) {
+        if self.derivations.len() < 8192 || self.derived.as_ref().is_some_and(|list| !list.is_empty()) {
+            return;
+        }
+        let live = self.derivations.ids().filter(|id| !self.derivations.is_underived(*id)).collect::<Vec<_>>();
+        if live.len() * 2 > self.derivations.len() {
+            return;
+        }
+        let mut fresh = Self::new(self.words);
+        for id in live {
+            fresh.index.reserve(1);
+            let copy = fresh.intern(self.row(id));
+            for (iteration, weight) in self.derivations.of(id) {
+                fresh.derivations.add(copy, iteration, weight).expect("each derivation is added once");
+            }
+            *fresh.derivations.beside_mut(copy) = *self.derivations.beside(id);
+            fresh.turns.extend(self.turns.remove(&id).map(|turns| (copy, turns)));
+        }
+        fresh.derived = self.derived.take();
+        *self = fresh;
+    }
+
+    /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
+    /// listed. From now on they are.
+    pub fn capture(&mut self, full: bool) -> Captured {
+        let listed = self.derived.replace(ChangeList::default()).filter(|_| !full);
+        let is_full = listed.is_none();
+        let changes = listed.map_or_else(
+            || self.derivations.ids().flat_map(|id| self.derivations.of(id).map(move |(i, w)| (id, i, w))).collect(),
+            ChangeList::into_consolidated,
+        );
+        Captured::of(is_full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
+    }
+
+    /// From now on changes are listed, as after a capture: the state was just restored from one.
+    pub fn list_changes(&mut self) {
+        self.derived = Some(ChangeList::default());
+    }
+}
+
+#[cfg(test)]
+mod tests;

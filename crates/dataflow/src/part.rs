@@ -167,7 +167,7 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
         }
         (Operator::Join(_), Part::Left | Part::Right) => {
             let schema = input(usize::from(part == Part::Right))?;
-            Some(if node.scope.is_empty() { schema } else { with_iteration(&schema) })
+            Some(if node.keeps_iterations() { with_iteration(&schema) } else { schema })
         }
         (Operator::LoopHead(_), Part::Right) => input(1),
         (Operator::LoopHead(head), Part::Derivations | Part::Emissions | Part::Rows | Part::Frontier | Part::Log) => {

@@ -163,7 +163,7 @@ impl<'scope> Renderer<'scope> {
                         inside: inside(*input),
                     }
                 });
-                join(&context, left, right, call, &node.schema, !node.scope.is_empty())
+                join(&context, left, right, call, &node.schema, node.keeps_iterations())
             }
             Operator::LoopHead(head) => {
                 let (base, base_exchange) = &node.inputs[0];
@@ -195,7 +195,8 @@ impl<'scope> Renderer<'scope> {
     fn variable(&mut self, plan: &StreamPlan, context: &Context, node: &Node, binding: &Variable) -> Edge<'scope> {
         let placement = placement_of(plan, binding.feedback, &binding.exchange);
         let at = (self.loops[&binding.id], node.scope.len());
-        let outputs = variable(context, at, binding, self.scope, &placement, &node.schema);
+        let distinct = plan.node(binding.feedback).properties.distinct;
+        let outputs = variable(context, at, (binding, node), self.scope, &placement, distinct);
         self.open_loops.push((binding.feedback, outputs.feedback));
         self.errors.entry(binding.id).or_default().push(outputs.errors);
         outputs.rows

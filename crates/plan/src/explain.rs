@@ -137,7 +137,8 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             String::new()
         }
         Operator::Variable(variable) => {
-            format!("{} ({}), one iteration before{}", variable.name, all_names(&node.schema), limit(variable.limit))
+            let rows = if node.keeps_iterations() { "one iteration before" } else { "no iterations kept" };
+            format!("{} ({}), {rows}{}", variable.name, all_names(&node.schema), limit(variable.limit))
         }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
         Operator::TopK(top) => describe_top_k(top, &node.schema),

@@ -40,7 +40,8 @@ fn canonical_text(plan: &StreamPlan) -> String {
         });
         let inputs = inputs.collect::<Vec<_>>().join(", ");
         let scope = node.scope.iter().map(|l| l.0).collect::<Vec<_>>();
-        writeln!(text, "{} ({inputs}) in {scope:?} -> {}", operator(&node.operator), schema(&node.schema))
+        let grows = if node.scope.is_empty() || node.keeps_iterations() { "" } else { ", grows" };
+        writeln!(text, "{} ({inputs}) in {scope:?}{grows} -> {}", operator(&node.operator), schema(&node.schema))
             .expect("a string takes any text");
     }
     text

@@ -28,7 +28,7 @@ pub struct Node {
     pub inputs: Vec<(NodeId, Exchange)>,
     /// Logical schema of its output.
     pub schema: SchemaRef,
-    /// The loops that it stands in, outermost first. Rows on its output carry iterations when this is not empty.
+    /// The loops that it stands in, outermost first.
     pub scope: Vec<LoopId>,
     /// What is proven about its output.
     pub properties: Properties,

@@ -57,6 +57,28 @@ impl Builder {
         }
     }
 
+    /// A loop is complete. Where all that enters it only grows, and nothing in it takes a row back for another that comes, its rows
+    /// only grow, too.
+    pub(crate) fn close_scope(&mut self, scope: &[LoopId]) {
+        let inside = |node: &Node| node.scope == scope;
+        let from_outside_grows = |node: &Node| {
+            let mut inputs = node.inputs.iter().map(|(input, _)| self.node(*input));
+            inputs.all(|input| inside(input) || input.properties.append_only)
+        };
+        let grows = self.nodes.iter().filter(|node| inside(node)).all(|node| {
+            let is_monotone = match &node.operator {
+                Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct | Operator::Enter => true,
+                // What has to be counted has to be kept.
+                Operator::Variable(variable) => variable.limit.is_none(),
+                _ => false,
+            };
+            is_monotone && from_outside_grows(node)
+        });
+        if grows {
+            self.nodes.iter_mut().filter(|node| node.scope == scope).for_each(|node| node.properties.append_only = true);
+        }
+    }
+
     /// A node's rows inside a loop. Nothing is added for one that is there already.
     pub(crate) fn enter(&mut self, input: NodeId, scope: &[LoopId]) -> NodeId {
         let from = self.node(input);
@@ -64,7 +86,7 @@ impl Builder {
             return input;
         }
         assert_eq!(scope.split_last().map(|(_, outer)| outer), Some(from.scope.as_slice()), "a node enters one loop at a time");
-        // Inside, a row that only ever comes may be derived again and again.
+        // Inside, a row that only ever comes may be derived again and again, unless all of the loop only grows: see `close_scope`.
         let properties = Properties { append_only: false, ..from.properties.clone() };
         let schema = Arc::clone(&from.schema);
         self.add(Node {

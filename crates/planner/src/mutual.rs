@@ -66,6 +66,7 @@ impl Lowering<'_> {
                 self.builder.close_variable(variable, made_of);
             }
         }
+        self.builder.close_scope(&[loop_id]);
         Ok(())
     }
 
@@ -84,6 +85,7 @@ impl Lowering<'_> {
         if let Some(variable) = self.state(id, id).variable {
             self.builder.close_variable(variable, made_of);
         }
+        self.builder.close_scope(&[loop_id]);
         let node = self.builder.leave(made_of);
         self.recursions.insert(id, node);
         Ok(node)

@@ -180,7 +180,7 @@ impl Stateful for State {
     }
 }
 
-/// Joins two inputs. `in_loop` says that rows carry iterations.
+/// Joins two inputs. `in_loop` says that rows carry iterations, which are kept.
 pub(crate) fn join<'scope>(
     context: &Context,
     left: Input<'_, 'scope>,

@@ -5,20 +5,23 @@
 //! recursion ends when an iteration changes nothing. The variable remembers nothing beside what waits: that is all it has in flight
 //! when a tick is cut. Hold, log and replay are those of a loop head.
 //!
+//! Where a loop keeps no iterations, nothing depends on their order, and rows go round as they come.
+//!
 //! All variables of a recursion share its gauge. Each releases by the frontier of its own feedback edge, which waits for what the others
 //! still have at that iteration.
 
 mod waiting;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
-use refrain_plan::{Exchange, Variable};
+use refrain_plan::{Exchange, Node, Variable};
 use refrain_state::set_history::ITERATION_MAX;
-use refrain_state::{Arrangement, Changed, RowLayout};
+use refrain_state::{Arrangement, Captured as CapturedRows, Changed, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, OperatorId, SqlState, Tick, Weight};
@@ -31,7 +34,6 @@ use super::growth::Growth;
 use super::loop_head::{Capabilities, FeedbackHandle};
 use super::stage::Packed;
 use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
-use crate::control::LoopGauge;
 use crate::parcel::Parcel;
 use crate::part::{Captured, Part};
 use crate::restore::{overflow, restore_part};
@@ -51,7 +53,7 @@ struct Head {
     schema: SchemaRef,
     physical: SchemaRef,
     layout: RowLayout,
-    waiting: Waiting,
+    round: Round,
     limit: Option<Limit>,
     packed: Packed,
     errors: Errors,
@@ -59,6 +61,23 @@ struct Head {
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
     reported: [i64; 4],
+}
+
+/// What goes round next.
+enum Round {
+    /// Iteration by iteration.
+    InOrder(Waiting),
+    /// As it comes.
+    AsItComes(VecDeque<Delta>),
+}
+
+impl Round {
+    fn len(&self) -> usize {
+        match self {
+            Self::InOrder(waiting) => waiting.len(),
+            Self::AsItComes(deltas) => deltas.iter().map(Delta::num_rows).sum(),
+        }
+    }
 }
 
 /// What does not go round any more.
@@ -89,10 +108,6 @@ impl Limit {
 }
 
 impl Head {
-    fn gauge(&self) -> &LoopGauge {
-        &self.context.control.loops[self.index]
-    }
-
     /// Feedback: once round, or appended to the log while the head is held.
     fn take(&mut self, mut delta: Delta, holding: bool) {
         self.errors.append(&mut delta.errors);
@@ -103,14 +118,26 @@ impl Head {
         if holding {
             self.log.push(delta);
         } else {
-            self.apply(&delta);
+            self.apply(delta);
         }
     }
 
-    fn apply(&mut self, delta: &Delta) {
+    /// What was about to go round as it comes is logged, too.
+    fn hold(&mut self, tick: Tick) {
+        self.held = Some(self.held.unwrap_or(tick));
+        if let Round::AsItComes(deltas) = &mut self.round {
+            self.log.extend(deltas.drain(..));
+        }
+    }
+
+    fn apply(&mut self, delta: Delta) {
+        let waiting = match &mut self.round {
+            Round::InOrder(waiting) => waiting,
+            Round::AsItComes(deltas) => return deltas.push_back(delta),
+        };
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
-        packed.extend_from_delta(&self.layout, delta);
+        packed.extend_from_delta(&self.layout, &delta);
         for (i, row) in packed.rows.chunks_exact(self.layout.words()).enumerate() {
             let (iteration, weight) = (packed.iterations[i], packed.weights[i]);
             if let Some(limit) = self.limit.as_mut().filter(|limit| iteration >= limit.growth.last()) {
@@ -119,7 +146,7 @@ impl Head {
                 let message = "iteration of a recursive query out of range".to_owned();
                 let code = SqlState::PROGRAM_LIMIT_EXCEEDED;
                 self.errors.push((ErrorRow { operator: self.context.operator, code, message }, weight));
-            } else if self.waiting.add(row, iteration + 1, weight).is_err() {
+            } else if waiting.add(row, iteration + 1, weight).is_err() {
                 self.errors.push(overflow(self.context.operator, weight));
             }
         }
@@ -129,30 +156,32 @@ impl Head {
     fn replay(&mut self) {
         self.held = None;
         for delta in std::mem::take(&mut self.log) {
-            self.apply(&delta);
+            self.apply(delta);
         }
     }
 
     fn held_rows(&self) -> usize {
-        self.waiting.len() + self.log.iter().map(Delta::num_rows).sum::<usize>()
+        self.round.len() + self.log.iter().map(Delta::num_rows).sum::<usize>()
     }
 
     /// Shows the gauges what this worker has.
     fn report(&mut self) {
         let gauge = &self.context.control.loops[self.index];
-        gauge.report(&mut self.reported, self.waiting.len(), &self.log, self.held.is_some());
+        gauge.report(&mut self.reported, self.round.len(), &self.log, self.held.is_some());
     }
 
     fn restore(&mut self, placement: &Exchange) {
         let Some(tick) = self.context.control.restored.as_ref().map(|r| r.tick) else { return };
         let (context, schema, layout) = (self.context.clone(), Arc::clone(&self.schema), self.layout.clone());
-        restore_part(&context, Part::Frontier, placement, &schema, |delta| {
-            let mut packed = Packed::default();
-            packed.extend_from_delta(&layout, &delta);
-            for (i, row) in packed.rows.chunks_exact(layout.words()).enumerate() {
-                self.waiting.add(row, packed.iterations[i], packed.weights[i]).expect("captured weights add up");
-            }
-        });
+        if let Round::InOrder(waiting) = &mut self.round {
+            restore_part(&context, Part::Frontier, placement, &schema, |delta| {
+                let mut packed = Packed::default();
+                packed.extend_from_delta(&layout, &delta);
+                for (i, row) in packed.rows.chunks_exact(layout.words()).enumerate() {
+                    waiting.add(row, packed.iterations[i], packed.weights[i]).expect("captured weights add up");
+                }
+            });
+        }
         restore_part(&context, Part::Log, placement, &schema, |delta| self.log.push(delta));
         if let Some(over) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
             // Their errors were said before.
@@ -174,7 +203,13 @@ impl Stateful for Head {
     fn capture(&mut self, full: bool) -> Vec<Captured> {
         let operator = self.context.operator;
         let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|over| over.capture(full));
-        let waiting = self.waiting.captured();
+        let waiting = match &mut self.round {
+            Round::InOrder(waiting) => waiting.captured(),
+            Round::AsItComes(deltas) => {
+                assert!(deltas.is_empty(), "a tick ends when all has gone round, or is logged");
+                CapturedRows { full: true, ..CapturedRows::default() }
+            }
+        };
         let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
         let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
         let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting);
@@ -202,22 +237,26 @@ pub(crate) struct Outputs<'scope> {
     pub feedback: FeedbackHandle<'scope>,
 }
 
-/// Builds a variable of the loop that counts as `index`, `depth` deep.
+/// Builds a variable of the loop that counts as `index`, `depth` deep. `distinct`: no row comes back twice at one iteration.
 pub(crate) fn variable<'scope>(
     context: &Context,
     (index, depth): (usize, usize),
-    variable: &Variable,
+    (variable, node): (&Variable, &Node),
     scope: Scope<'scope, Time>,
     placement: &Exchange,
-    schema: &SchemaRef,
+    distinct: bool,
 ) -> Outputs<'scope> {
+    let schema = &node.schema;
     let layout = RowLayout::of_schema(schema);
     let mut head = Head {
         context: context.clone(),
         index,
         schema: Arc::clone(schema),
         physical: physical_schema(schema),
-        waiting: Waiting::new(layout.words()),
+        round: match node.keeps_iterations() {
+            true => Round::InOrder(Waiting::new(layout.words(), distinct)),
+            false => Round::AsItComes(VecDeque::new()),
+        },
         limit: variable.limit.map(|limit| Limit::new(Growth::new(context, limit, &variable.name, schema), layout.words())),
         layout,
         packed: Packed::default(),
@@ -289,7 +328,7 @@ fn activate(
         *capabilities = Capabilities::default();
     }
     if holding {
-        head.held = Some(head.held.unwrap_or(open));
+        head.hold(open);
         capabilities.move_past(head.held.expect("just set"));
     }
     head.report();
@@ -304,9 +343,28 @@ fn release(
     frontier: &MutableAntichain<Time>,
     depth: usize,
 ) -> bool {
-    let mut fuel = FUEL;
+    let Head { context, index, round: rows, packed, layout, physical, .. } = head;
+    let gauge = &context.control.loops[*index];
+    let is_crowded = || gauge.outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
     let mut round = round.activate();
-    while let Some(lowest) = head.waiting.lowest() {
+    let mut fuel = FUEL;
+    let waiting = match rows {
+        Round::InOrder(waiting) => waiting,
+        Round::AsItComes(deltas) => {
+            while !deltas.is_empty() {
+                if is_crowded() {
+                    return true;
+                }
+                let capability = capabilities.round.as_ref().expect("a variable with rows that wait holds a capability");
+                let delta = deltas.pop_front().expect("it is not empty");
+                gauge.released.add(0, delta.num_rows());
+                context.outstanding.sent(delta.num_rows());
+                round.session_with_builder(capability).give_container(&mut delta.into());
+            }
+            return false;
+        }
+    };
+    while let Some(lowest) = waiting.lowest() {
         let capability = capabilities.round.as_mut().expect("a variable with rows that wait holds a capability");
         let now = capability.time().at_iteration(depth, u64::from(lowest));
         // First, for what this one may still send comes back to it, too.
@@ -316,16 +374,16 @@ fn release(
         if frontier.less_equal(&now) {
             return false;
         }
-        if fuel == 0 || head.gauge().outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX {
+        if fuel == 0 || is_crowded() {
             return true;
         }
-        head.packed.clear();
-        head.waiting.take_lowest(FLUSH_ROWS, &mut head.packed);
-        head.gauge().iteration.store(u64::from(lowest), Ordering::Relaxed);
-        head.gauge().released.add(lowest, head.packed.len());
-        fuel = fuel.saturating_sub(head.packed.len());
-        let delta = head.packed.to_delta(&head.layout, &head.physical);
-        head.context.outstanding.sent(delta.num_rows());
+        packed.clear();
+        waiting.take_lowest(FLUSH_ROWS, packed);
+        gauge.iteration.store(u64::from(lowest), Ordering::Relaxed);
+        gauge.released.add(lowest, packed.len());
+        fuel = fuel.saturating_sub(packed.len());
+        let delta = packed.to_delta(layout, physical);
+        context.outstanding.sent(delta.num_rows());
         round.session_with_builder(capability).give_container(&mut delta.into());
     }
     false

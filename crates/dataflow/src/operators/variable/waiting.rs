@@ -1,4 +1,4 @@
-//! Rows that wait for their iteration, summed up by row and iteration.
+//! Rows that wait for their iteration, summed up by row where they may cancel out.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,86 @@ use crate::operators::stage::Packed;
 /// See the module.
 pub(super) struct Waiting {
     words: usize,
-    iterations: BTreeMap<Iteration, Arrangement>,
+    /// Whether a row comes to an iteration at most once, until it is taken back.
+    distinct: bool,
+    iterations: BTreeMap<Iteration, Lap>,
     draining: Option<Draining>,
+}
+
+/// The rows of one iteration.
+#[derive(Default)]
+struct Lap {
+    /// Rows that were not summed up, one after the other.
+    rows: Vec<u64>,
+    weights: Vec<Weight>,
+    /// Rows that were, once something was taken back.
+    summed: Option<Arrangement>,
 }
 
 /// The iteration that is being released. It takes no rows in any more.
 struct Draining {
     iteration: Iteration,
-    rows: Arrangement,
-    /// The first id that was not taken.
-    next: u32,
-    /// How many live rows were not taken.
+    lap: Lap,
+    /// The first row that was not taken.
+    next: usize,
+    /// How many rows were not taken.
     left: usize,
 }
 
+impl Lap {
+    fn add(&mut self, row: &[u64], weight: Weight, distinct: bool) -> Result<(), WeightOverflow> {
+        if self.summed.is_none() && distinct && weight > 0 {
+            self.rows.extend_from_slice(row);
+            self.weights.push(weight);
+            return Ok(());
+        }
+        let summed = self.summed.get_or_insert_with(|| {
+            let mut summed = Arrangement::new(row.len(), true, None);
+            for (row, weight) in self.rows.chunks_exact(row.len()).zip(&self.weights) {
+                summed.add(row, *weight).expect("no row is there twice");
+            }
+            (self.rows, self.weights) = (Vec::new(), Vec::new());
+            summed
+        });
+        summed.add(row, weight).map(|_| ())
+    }
+
+    /// How many rows there are, with weights other than 0.
+    fn len(&self) -> usize {
+        self.summed.as_ref().map_or(self.weights.len(), Arrangement::live)
+    }
+
+    /// A row by its number, and its weight, which may be 0.
+    fn row(&self, number: usize, words: usize) -> (&[u64], Weight) {
+        match &self.summed {
+            None => (&self.rows[number * words..(number + 1) * words], self.weights[number]),
+            Some(summed) => {
+                let id = u32::try_from(number).expect("ids fit 32 bits");
+                (summed.row(id), summed.weight(id))
+            }
+        }
+    }
+
+    /// The rows from a number on, with weights other than 0.
+    fn from(&self, next: usize, words: usize) -> impl Iterator<Item = (&[u64], Weight)> {
+        let end = self.summed.as_ref().map_or(self.weights.len(), Arrangement::len);
+        (next..end).map(move |number| self.row(number, words)).filter(|(_, weight)| *weight != 0)
+    }
+}
+
 impl Waiting {
-    pub fn new(words: usize) -> Self {
-        Self { words, iterations: BTreeMap::new(), draining: None }
+    /// `distinct`: where nothing is taken back, no row comes to an iteration twice.
+    pub fn new(words: usize, distinct: bool) -> Self {
+        Self { words, distinct, iterations: BTreeMap::new(), draining: None }
     }
 
     /// How many rows wait, with weights other than 0.
     pub fn len(&self) -> usize {
-        self.iterations.values().map(Arrangement::live).sum::<usize>() + self.draining.as_ref().map_or(0, |d| d.left)
+        self.iterations.values().map(Lap::len).sum::<usize>() + self.draining.as_ref().map_or(0, |d| d.left)
     }
 
     pub fn add(&mut self, row: &[u64], iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        let rows = self.iterations.entry(iteration).or_insert_with(|| Arrangement::new(self.words, true, None));
-        rows.add(row, weight).map(|_| ())
+        self.iterations.entry(iteration).or_default().add(row, weight, self.distinct)
     }
 
     /// The lowest iteration of a row that waits.
@@ -49,16 +102,16 @@ impl Waiting {
                 Some(_) => self.put_back(),
                 None => {}
             }
-            let (iteration, rows) = self.iterations.pop_first()?;
-            if rows.live() > 0 {
-                self.draining = Some(Draining { iteration, next: 0, left: rows.live(), rows });
+            let (iteration, lap) = self.iterations.pop_first()?;
+            if lap.len() > 0 {
+                self.draining = Some(Draining { iteration, next: 0, left: lap.len(), lap });
             }
         }
     }
 
     fn put_back(&mut self) {
-        let Some(Draining { iteration, rows, next, .. }) = self.draining.take() else { return };
-        for (_, row, weight) in rows.iter().filter(|(id, ..)| *id >= next) {
+        let Some(Draining { iteration, lap, next, .. }) = self.draining.take() else { return };
+        for (row, weight) in lap.from(next, self.words) {
             self.add(row, iteration, weight).expect("the weight was there before");
         }
     }
@@ -68,9 +121,9 @@ impl Waiting {
         let Some(iteration) = self.lowest() else { return };
         let draining = self.draining.as_mut().expect("the lowest iteration is being released");
         while draining.left > 0 && out.len() < limit {
-            let weight = draining.rows.weight(draining.next);
+            let (row, weight) = draining.lap.row(draining.next, self.words);
             if weight != 0 {
-                out.push(draining.rows.row(draining.next), iteration, weight);
+                out.push(row, iteration, weight);
                 draining.left -= 1;
             }
             draining.next += 1;
@@ -84,8 +137,8 @@ impl Waiting {
     pub fn captured(&mut self) -> Captured {
         self.put_back();
         let mut captured = Captured { full: true, ..Captured::default() };
-        for (iteration, rows) in &self.iterations {
-            for (_, row, weight) in rows.iter() {
+        for (iteration, lap) in &self.iterations {
+            for (row, weight) in lap.from(0, self.words) {
                 captured.rows.extend_from_slice(row);
                 captured.weights.push(weight);
                 captured.iterations.push(*iteration);

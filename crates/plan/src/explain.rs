@@ -160,14 +160,18 @@ fn describe_kind(head: &LoopHead) -> String {
         LoopKind::Set => "set: iterations kept, rows may go".to_owned(),
         LoopKind::MonotoneSet => "monotone set: append-only inputs, no iterations kept".to_owned(),
         LoopKind::Bag => "bag: derivations counted by iteration".to_owned(),
-        LoopKind::Keyed(key) => {
+        LoopKind::Keyed(key) | LoopKind::MonotoneKeyed(key) => {
             let name = |column: usize| head.variable.field(column).name().as_str();
             let row = match key.winner {
                 KeyWinner::Latest => "latest row".to_owned(),
                 KeyWinner::Least(column) => format!("row of least {}", name(column)),
                 KeyWinner::Greatest(column) => format!("row of greatest {}", name(column)),
             };
-            format!("one row by ({}), the {row}: iterations kept, rows may go", names(&head.variable, &key.columns))
+            let kept = match &head.kind {
+                LoopKind::MonotoneKeyed(_) => "append-only inputs, no iterations kept",
+                _ => "iterations kept, rows may go",
+            };
+            format!("one row by ({}), the {row}: {kept}", names(&head.variable, &key.columns))
         }
     }
 }

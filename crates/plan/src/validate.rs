@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 
-use crate::{Exchange, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
+use crate::{Exchange, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
 
 /// Checks all invariants of a plan.
 ///
@@ -33,6 +33,7 @@ pub fn validate(plan: &StreamPlan) -> Result<(), String> {
         )?;
         holds("its iterations are kept where they are limited", limit_fits(node))?;
         holds("the rows of a key of a loop are on one worker", key_meets(node))?;
+        holds("a row of a key that is better derives better rows", better_derives_better(plan, id, node))?;
         holds("what comes back to the loop is its variable, from inside its scope", feedback_fits(plan, id, node))?;
     }
     holds_for_root(plan)
@@ -157,21 +158,34 @@ fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
 
 fn limit_fits(node: &Node) -> bool {
     match &node.operator {
-        Operator::LoopHead(head) => head.limit.is_none() || head.kind != LoopKind::MonotoneSet,
+        Operator::LoopHead(head) => {
+            head.limit.is_none() || !matches!(head.kind, LoopKind::MonotoneSet | LoopKind::MonotoneKeyed(_))
+        }
+        Operator::Variable(variable) => variable.limit.is_none() || node.keeps_iterations(),
         _ => true,
     }
 }
 
 /// A keyed loop is divided by some columns of its key, and the column that decides is not one of them.
 fn key_meets(node: &Node) -> bool {
-    let Operator::LoopHead(LoopHead { kind: LoopKind::Keyed(key), partition, variable, .. }) = &node.operator else { return true };
-    let decides = match key.winner {
-        KeyWinner::Latest => None,
-        KeyWinner::Least(column) | KeyWinner::Greatest(column) => Some(column),
+    let Operator::LoopHead(LoopHead { kind: LoopKind::Keyed(key) | LoopKind::MonotoneKeyed(key), partition, variable, .. }) =
+        &node.operator
+    else {
+        return true;
     };
+    let decides = key.winner.column();
     partition.iter().all(|column| key.columns.contains(column))
         && in_range(&key.columns, variable)
         && decides.is_none_or(|column| in_range(&[column], variable) && !key.columns.contains(&column))
+}
+
+/// Where only the best row of a key is kept: see [`crate::LoopKey::better_derives_better`].
+fn better_derives_better(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
+    let Operator::LoopHead(head) = &node.operator else { return true };
+    let LoopKind::MonotoneKeyed(key) = &head.kind else { return true };
+    let width = stage_input(plan, id, head).fields().len();
+    let variable_keys = head.join.as_ref().map_or(&[][..], |join| &join.variable_keys);
+    head.feedback.is_none() && key.better_derives_better(&head.stage, variable_keys, (head.variable.fields().len(), width))
 }
 
 fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {

@@ -60,9 +60,8 @@ impl Lowering<'_> {
             return self.general(recursion, base);
         }
 
-        // A key's row is replaced, whatever its inputs do; and without iterations nothing could be limited.
-        let grows = recursion.key.is_none() && recursion.limit.is_none();
-        let append_only = self.sides_append_only(&path)? && grows && self.builder.node(base).properties.append_only;
+        // Without iterations nothing could be limited.
+        let grows = self.sides_append_only(&path)? && recursion.limit.is_none() && self.builder.node(base).properties.append_only;
         let mut start = self.start(&variable, &path)?;
         let whole = start.done == path.len();
         if whole {
@@ -70,14 +69,21 @@ impl Lowering<'_> {
             start.stage.steps.extend(closing.steps);
         }
         let stage = simplified(std::mem::take(&mut start.stage), self.stage_width(&variable, start.join.as_ref()));
-        let kind = match (&recursion.key, recursion.distinct, append_only) {
-            (Some(key), ..) => LoopKind::Keyed(loop_key(key)),
+        let width = self.stage_width(&variable, start.join.as_ref());
+        let join = start.join.as_ref().map(|(join, _)| join);
+        let better_derives_better = |key: &LoopKey| {
+            let join_keys = join.map_or(&[][..], |join| &join.variable_keys);
+            whole && key.better_derives_better(&stage, join_keys, (variable.fields().len(), width))
+        };
+        let kind = match (recursion.key.as_ref().map(loop_key), recursion.distinct, grows) {
+            (Some(key), _, true) if better_derives_better(&key) => LoopKind::MonotoneKeyed(key),
+            (Some(key), ..) => LoopKind::Keyed(key),
             (None, false, _) => LoopKind::Bag,
             (None, true, true) => LoopKind::MonotoneSet,
             (None, true, false) => LoopKind::Set,
         };
-        let width = self.stage_width(&variable, start.join.as_ref());
-        let join = start.join.as_ref().map(|(join, _)| join);
+        // A key's row is replaced, whatever its inputs do.
+        let append_only = grows && recursion.key.is_none();
         let all = (0..variable.fields().len()).collect::<Vec<_>>();
         let together = recursion.key.as_ref().map_or(&all, |key| &key.columns);
         let division = Division::of(together, join, whole.then(|| stage.column_sources(width)), |column| {

@@ -413,6 +413,47 @@ Leave #11 [distinct]
 }
 
 #[test]
+fn a_keyed_recursion_over_rows_that_only_grow_keeps_the_best_rows_if_better_ones_derive_better_ones() {
+    let kind = |sql: &str| plan(sql).loop_heads().map(|(_, head)| head.kind.clone()).collect::<Vec<_>>();
+    let keeps_the_best = |query: &str| {
+        let kinds = kind(&format!("WITH RECURSIVE c(n, least) USING KEY (n, min(least)) AS ({query}) SELECT * FROM c"));
+        matches!(kinds.as_slice(), [LoopKind::MonotoneKeyed(_)])
+    };
+    let ways = "(SELECT src, dst FROM log UNION ALL SELECT dst, src FROM log) e";
+    let components = format!("SELECT src, src FROM log UNION SELECT e.dst, c.least FROM c JOIN {ways} ON e.src = c.n");
+    assert!(keeps_the_best(&components));
+    assert!(!keeps_the_best(&components.replace("log", "edges")), "rows may go");
+    assert!(
+        !keeps_the_best("SELECT src, 0 FROM log UNION SELECT log.dst, c.least + 1 FROM c JOIN log ON log.src = c.n"),
+        "it may fail"
+    );
+    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT log.dst, c.least FROM c JOIN log ON log.src = c.least"));
+    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT c.least, c.least FROM c JOIN log ON log.src = c.n"));
+    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT log.dst, log.src FROM c JOIN log ON log.src = c.n"));
+}
+
+#[test]
+fn a_recursion_of_any_form_over_rows_that_only_grow_keeps_no_iterations() {
+    check(
+        "WITH MUTUALLY RECURSIVE \
+            r (a int, b int) AS (SELECT src, dst FROM log UNION SELECT x.a, y.b FROM r x JOIN r y ON y.a = x.b) \
+         SELECT * FROM r",
+        "",
+    );
+    let grows = |sql: &str| plan(sql).nodes[plan(sql).root].properties.append_only;
+    let recursion = |limit: &str, base: &str, step: &str| {
+        format!("WITH MUTUALLY RECURSIVE {limit} r (a int) AS (SELECT src FROM {base} UNION {step}) SELECT * FROM r")
+    };
+    let step = "SELECT log.dst FROM r x JOIN r y ON y.a = x.a JOIN log ON log.src = y.a";
+    assert!(grows(&recursion("", "log", step)));
+    assert!(!grows(&recursion("", "edges", step)), "the base may go");
+    assert!(!grows(&recursion("", "log", "SELECT edges.dst FROM r JOIN edges ON edges.src = r.a")), "the other side may go");
+    assert!(!grows(&recursion("(RETURN AT RECURSION LIMIT 9)", "log", step)), "iterations are counted");
+    assert!(!grows(&recursion("", "log", "SELECT min(a) FROM r WHERE a > 3")), "a greater least value may go");
+    assert!(!grows(&recursion("", "log", "SELECT src FROM log WHERE dst NOT IN (SELECT a FROM r)")), "what is not there may come");
+}
+
+#[test]
 fn rows_without_a_partner_are_rows_less_those_with_one() {
     check(
         "SELECT src FROM edges WHERE src NOT IN (SELECT dst FROM log)",

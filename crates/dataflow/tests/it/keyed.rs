@@ -59,6 +59,20 @@ fn the_greatest_row_of_each_key_equals_recomputation() {
     run(KeyWinner::Greatest(0), false);
 }
 
+/// Over edges that only ever come, only the best row of each key is kept.
+#[test]
+fn the_best_row_of_each_key_equals_recomputation_where_rows_only_come() {
+    for winner in [KeyWinner::Least(0), KeyWinner::Greatest(0)] {
+        let plan = closure(LoopKind::MonotoneKeyed(LoopKey { columns: vec![1], winner }), Shape::Fused);
+        for workers in [1, 2, 3] {
+            for seed in 0..8 {
+                let graph = Graph { deletes: false, acyclic: false };
+                survive(&plan, graph, (workers, seed), |edges| starts_of(edges, winner), &format!("{winner:?} {workers}"));
+            }
+        }
+    }
+}
+
 /// On a cycle the latest row of a key need not stay the same.
 #[test]
 fn the_latest_row_of_each_key_equals_recomputation() {

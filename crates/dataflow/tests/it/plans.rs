@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_plan::{
-    Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, Operator, Projected, Properties, RowFunction, Step, StreamPlan,
+    Exchange, FusedJoin, Join, LoopHead, LoopKind, Node, Operator, Projected, Properties, RowFunction, Step, StreamPlan, validate,
 };
 use refrain_types::{LoopId, RelationId};
 
@@ -48,7 +48,7 @@ pub const SHAPES: [Shape; 4] = [Shape::Fused, Shape::FusedThenMap, Shape::Join, 
 
 /// `t(a, b) = edges(a, b) UNION [ALL] SELECT t.a, e.b FROM t JOIN edges e ON t.b = e.a`
 pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
-    let append_only = kind == LoopKind::MonotoneSet;
+    let append_only = matches!(kind, LoopKind::MonotoneSet | LoopKind::MonotoneKeyed(_));
     let edges = source(append_only);
     let t = schema(&["a", "b"]);
     let pair = schema(&["a", "b", "a", "b"]);
@@ -98,5 +98,7 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
             nodes.push(node(Operator::Join(join), vec![(2, Exchange::Hash(vec![1])), (0, Exchange::Hash(vec![0]))], &t, true));
         }
     }
-    Arc::new(StreamPlan { nodes, root: 1 })
+    let plan = StreamPlan { nodes, root: 1 };
+    validate(&plan).expect("the plan is right");
+    Arc::new(plan)
 }

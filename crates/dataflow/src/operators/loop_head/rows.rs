@@ -1,4 +1,4 @@
-//! The rows of a loop, whatever its kind: one face over the four stores.
+//! The rows of a loop, whatever its kind: one face over the five stores.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use arrow::datatypes::Schema;
 use refrain_plan::{KeyWinner, LoopKey, LoopKind};
 use refrain_state::set_history::ITERATION_MAX;
 use refrain_state::{
-    BagCalendar, Dictionary, KeyOf, KeyedChange, KeyedHistory, MonotoneSet, OrderBy, RowChange, RowLayout, RowOrder, SetHistory,
-    WeightOverflow, Winner,
+    BagCalendar, Dictionary, KeyOf, KeyedChange, KeyedHistory, MonotoneKeyed, MonotoneSet, OrderBy, RowChange, RowLayout, RowOrder,
+    SetHistory, WeightOverflow, Winner,
 };
 use refrain_types::{Iteration, Weight};
 
@@ -19,6 +19,7 @@ pub(super) enum LoopRows {
     Monotone(MonotoneSet),
     Bag(BagCalendar),
     Keyed(Box<KeyedHistory>),
+    MonotoneKeyed(Box<MonotoneKeyed>),
 }
 
 /// What was released: rows for the body, with the iteration at which they are emitted, and rows that leave the loop.
@@ -40,13 +41,21 @@ impl LoopRows {
             LoopKind::Set => Self::Set(SetHistory::new(words, key)),
             LoopKind::MonotoneSet => Self::Monotone(MonotoneSet::new(words, key)),
             LoopKind::Bag => Self::Bag(BagCalendar::new(words, key)),
-            LoopKind::Keyed(of) => Self::Keyed(Box::new(keyed(of, variable, key, dictionary))),
+            LoopKind::Keyed(of) => {
+                let winner = if of.winner == KeyWinner::Latest { Winner::Latest } else { Winner::First };
+                let (of, order) = key_and_order(of, variable, dictionary);
+                Self::Keyed(Box::new(KeyedHistory::new(words, of, order, winner, key)))
+            }
+            LoopKind::MonotoneKeyed(of) => {
+                let (of, order) = key_and_order(of, variable, dictionary);
+                Self::MonotoneKeyed(Box::new(MonotoneKeyed::new(words, of, order, key)))
+            }
         }
     }
 
     /// Whether iterations have to be released in order.
     pub fn keeps_order(&self) -> bool {
-        !matches!(self, Self::Monotone(_))
+        !matches!(self, Self::Monotone(_) | Self::MonotoneKeyed(_))
     }
 
     /// Takes in derivations at their iterations.
@@ -59,6 +68,10 @@ impl LoopRows {
             }
             Self::Bag(bag) => bag.arrive(&rows.rows, &rows.iterations, &rows.weights),
             Self::Keyed(keyed) => keyed.arrive(&rows.rows, &rows.iterations, &rows.weights),
+            Self::MonotoneKeyed(keyed) => {
+                keyed.arrive(&rows.rows);
+                Ok(())
+            }
         }
     }
 
@@ -69,6 +82,7 @@ impl LoopRows {
             Self::Monotone(set) => set.unreleased(),
             Self::Bag(bag) => bag.pending(),
             Self::Keyed(keyed) => keyed.calendar().len(),
+            Self::MonotoneKeyed(keyed) => keyed.unreleased(),
         }
     }
 
@@ -79,6 +93,7 @@ impl LoopRows {
             Self::Monotone(set) => (set.unreleased() > 0).then_some(0),
             Self::Bag(bag) => bag.lowest(),
             Self::Keyed(keyed) => keyed.calendar().lowest(),
+            Self::MonotoneKeyed(keyed) => (keyed.unreleased() > 0).then_some(0),
         }
     }
 
@@ -147,6 +162,16 @@ impl LoopRows {
                 }
                 Some(iteration)
             }
+            Self::MonotoneKeyed(keyed) => {
+                keyed.release(limit, |row, before| {
+                    out.emitted.push(row, 0, 1);
+                    out.leaving.push(row, 0, 1);
+                    if let Some(before) = before {
+                        out.leaving.push(before, 0, -1);
+                    }
+                });
+                (!out.emitted.is_empty()).then_some(0)
+            }
         }
     }
 
@@ -163,6 +188,7 @@ impl LoopRows {
             Self::Monotone(set) => set.matches(key, |row| seen(row, 0, 1)),
             Self::Bag(bag) => bag.matches(key, seen),
             Self::Keyed(keyed) => keyed.matches(key, |row, iteration| seen(row, iteration, 1)),
+            Self::MonotoneKeyed(keyed) => keyed.matches(key, |row| seen(row, 0, 1)),
         }
     }
 
@@ -183,6 +209,10 @@ impl LoopRows {
             }
             Self::Bag(bag) => {
                 let (rows, frontier) = bag.capture(full);
+                [(Part::Rows, rows), (Part::Frontier, frontier)]
+            }
+            Self::MonotoneKeyed(keyed) => {
+                let (rows, frontier) = keyed.capture(full);
                 [(Part::Rows, rows), (Part::Frontier, frontier)]
             }
         }
@@ -221,6 +251,13 @@ impl LoopRows {
                     bag.arrive(&rows.rows, &rows.iterations, &rows.weights)?;
                 }
             }
+            Self::MonotoneKeyed(keyed) => {
+                let (released, unreleased) = (part(Part::Rows), part(Part::Frontier));
+                let words = keyed.words();
+                let released = released.iter().flat_map(|rows| rows.rows.chunks_exact(words).zip(rows.weights.iter().copied()));
+                let unreleased = unreleased.into_iter().flat_map(|rows| rows.rows).collect::<Vec<_>>();
+                keyed.restore(released, &unreleased);
+            }
         }
         Ok(())
     }
@@ -229,25 +266,23 @@ impl LoopRows {
     pub fn compact(&mut self) {
         match self {
             Self::Set(set) => set.compact(),
-            Self::Monotone(_) => {}
+            Self::Monotone(_) | Self::MonotoneKeyed(_) => {}
             Self::Bag(bag) => bag.compact(),
             Self::Keyed(keyed) => keyed.compact(),
         }
     }
 }
 
-fn keyed(of: &LoopKey, variable: &Schema, join_key: Option<KeyOf>, dictionary: &Arc<Dictionary>) -> KeyedHistory {
+/// The key of a keyed loop, and which of its rows come first.
+fn key_and_order(of: &LoopKey, variable: &Schema, dictionary: &Arc<Dictionary>) -> (KeyOf, RowOrder) {
     let layout = RowLayout::of_schema(variable);
     let types = of.columns.iter().map(|c| (variable.field(*c).data_type().clone(), variable.field(*c).is_nullable()));
     let key = KeyOf::new(&layout, &of.columns, &RowLayout::of_types(&types.collect::<Vec<_>>()));
-    let (decides, winner) = match of.winner {
-        KeyWinner::Latest => (None, Winner::Latest),
-        KeyWinner::Least(column) => (Some(OrderBy::ascending(column)), Winner::First),
-        KeyWinner::Greatest(column) => (Some(OrderBy { descending: true, ..OrderBy::ascending(column) }), Winner::First),
-    };
+    let descending = matches!(of.winner, KeyWinner::Greatest(_));
+    let decides = of.winner.column().map(|column| OrderBy { descending, ..OrderBy::ascending(column) });
     let others = (0..variable.fields().len()).filter(|c| !of.columns.contains(c) && decides.is_none_or(|by| by.column != *c));
     let by = decides.into_iter().chain(others.map(OrderBy::ascending)).collect::<Vec<_>>();
-    KeyedHistory::new(layout.words(), key, RowOrder::new(variable, &by, dictionary), winner, join_key)
+    (key, RowOrder::new(variable, &by, dictionary))
 }
 
 #[inline]

@@ -82,9 +82,9 @@ impl RowOrder {
     #[must_use]
     pub fn rank(&self, row: &[u64]) -> i64 {
         let Some(by) = self.columns.first().filter(|by| by.domain != Domain::Code) else { return 0 };
-        let Some(bits) = self.layout.cell(row, by.column) else { return i64::MAX };
+        let Some(bits) = self.layout.cell(row, by.by.column) else { return i64::MAX };
         let number = by.domain.number(bits).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        if by.descending { number.saturating_neg() } else { number }
+        if by.by.descending { number.saturating_neg() } else { number }
     }
 
     fn values(&self, domain: Domain, a: u128, b: u128) -> Ordering {

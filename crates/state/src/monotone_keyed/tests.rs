@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Dictionary, RowLayout};
+use crate::{Dictionary, OrderBy, RowLayout};
 
 /// By key, a value.
 type Rows = BTreeMap<u64, u64>;
@@ -16,7 +16,7 @@ fn keyed() -> MonotoneKeyed {
     let schema = Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("v", DataType::Int64, false)]);
     let layout = RowLayout::of_schema(&schema);
     let key = KeyOf::new(&layout, &[0], &RowLayout::of_types(&[(DataType::Int64, false)]));
-    let order = RowOrder::new(&schema, &[(1, false)], &Dictionary::new());
+    let order = RowOrder::new(&schema, &[OrderBy::ascending(1)], &Dictionary::new());
     MonotoneKeyed::new(layout.words(), key.clone(), order, Some(key))
 }
 

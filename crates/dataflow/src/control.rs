@@ -14,7 +14,7 @@ use std::thread::Thread;
 
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
-use refrain_types::{DataflowId, Delta, Iteration, Tick};
+use refrain_types::{DataflowId, Delta, Environment, Iteration, Tick};
 
 use crate::part::{Captured, Restored};
 
@@ -30,8 +30,9 @@ pub struct Control {
     pub restored: Option<Restored>,
     /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
     pub loops: Vec<LoopGauge>,
-    /// How many rows each node of the plan has given out. A union gives what its inputs do.
-    pub given: Vec<AtomicU64>,
+    /// What each node of the plan has done.
+    pub nodes: Vec<NodeGauge>,
+    environment: Arc<dyn Environment>,
     workers: usize,
     events: Arc<dyn Events>,
     /// Number of the order that stands; workers compare it with the last one that they took.
@@ -100,6 +101,17 @@ pub trait Events: Send + Sync {
     fn tick_ended(&self, end: TickEnd) -> Option<Order>;
     /// All workers have captured.
     fn captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<Order>;
+}
+
+/// What an operator has done, at all workers: written as they go, read at any time.
+#[derive(Debug, Default)]
+pub struct NodeGauge {
+    /// Rows that it gave out. A union gives what its inputs do.
+    pub rows: AtomicU64,
+    /// Time that it worked, in nanoseconds. What operators that are fused with others take is counted with these.
+    pub busy_nanos: AtomicU64,
+    /// Bytes that it remembered when the last tick ended.
+    pub state_bytes: AtomicI64,
 }
 
 /// What a loop is doing, for people: written by the workers as they go, read at any time.
@@ -173,18 +185,18 @@ impl LoopGauge {
 }
 
 impl Control {
-    /// A dataflow for this many workers.
+    /// A dataflow for this many workers, whose operators are timed by the environment's clock.
     #[must_use]
     pub fn new(
         id: DataflowId,
         plan: Arc<StreamPlan>,
         dictionary: Arc<Dictionary>,
-        workers: usize,
+        (workers, environment): (usize, Arc<dyn Environment>),
         events: Arc<dyn Events>,
         restored: Option<Restored>,
     ) -> Arc<Self> {
         let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
-        let given = plan.nodes.iter().map(|_| AtomicU64::new(0)).collect();
+        let nodes = plan.nodes.iter().map(|_| NodeGauge::default()).collect();
         let first = restored.as_ref().map_or(0, |r| r.tick.0);
         Arc::new(Self {
             id,
@@ -192,7 +204,8 @@ impl Control {
             dictionary,
             restored,
             loops,
-            given,
+            nodes,
+            environment,
             workers,
             events,
             sequence: AtomicU64::new(0),
@@ -205,7 +218,16 @@ impl Control {
 
     /// Counts rows that a node gave out.
     pub(crate) fn give(&self, node: NodeId, rows: usize) {
-        self.given[node].fetch_add(rows as u64, Ordering::Relaxed);
+        self.nodes[node].rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Does a node's work, and counts the time that it takes.
+    pub(crate) fn timed<T>(&self, node: NodeId, work: impl FnOnce() -> T) -> T {
+        let started = self.environment.monotonic();
+        let result = work();
+        let took = self.environment.monotonic().saturating_sub(started);
+        self.nodes[node].busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        result
     }
 
     /// Number of workers.

@@ -15,6 +15,7 @@ use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
@@ -109,6 +110,15 @@ impl Context {
     pub fn dictionary(&self) -> &Arc<Dictionary> {
         &self.control.dictionary
     }
+
+    /// What an operator does when it is scheduled, with the time that it takes counted.
+    pub fn timed(
+        &self,
+        mut schedule: impl FnMut(&[MutableAntichain<Time>]) + 'static,
+    ) -> impl FnMut(&[MutableAntichain<Time>]) + 'static {
+        let (control, node) = (Arc::clone(&self.control), self.operator.0 as usize);
+        move |frontiers| control.timed(node, || schedule(frontiers))
+    }
 }
 
 /// The operators of one dataflow at one worker that have state.
@@ -131,6 +141,9 @@ pub(crate) trait Stateful {
 
     /// Between ticks: an opportunity to tidy up.
     fn rest(&mut self) {}
+
+    /// The operator, and how many bytes it remembers.
+    fn size(&self) -> (OperatorId, usize);
 }
 
 fn inbox<P: Pull<Message<Time, Parcel>> + 'static>(mut input: InputHandleCore<Time, Parcel, P>) -> Inbox {
@@ -186,6 +199,7 @@ fn to_all(input: Edge<'_>) -> Edge<'_> {
 
 /// A stateless operator: gives what `each` makes of every delta, if it is anything.
 pub(crate) fn stateless<'scope>(
+    context: &Context,
     name: &str,
     input: Edge<'scope>,
     exchange: &Exchange,
@@ -196,8 +210,8 @@ pub(crate) fn stateless<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
-    builder.build(move |_| {
-        move |_| {
+    builder.build(|_| {
+        context.timed(move |_| {
             let mut out = out.activate();
             inbox(&mut |capability, delta| {
                 let delta = each(delta);
@@ -205,7 +219,7 @@ pub(crate) fn stateless<'scope>(
                     out.session_with_builder(&capability).give_container(&mut delta.into());
                 }
             });
-        }
+        })
     });
     stream
 }

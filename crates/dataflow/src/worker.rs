@@ -121,6 +121,8 @@ struct Dataflow {
     last_order: u64,
     running: Option<Tick>,
     held: Option<Tick>,
+    /// By operator with state, what is counted of it in the gauge of its node.
+    reported_bytes: Vec<i64>,
 }
 
 impl Worker {
@@ -182,7 +184,8 @@ impl Worker {
         let number = self.timely.next_dataflow_index();
         let rendered = self.timely.dataflow::<Time, _, _>(|scope| render(scope, &control));
         let id = control.id;
-        let dataflow = Dataflow { control, number, rendered, last_order: 0, running: None, held: None };
+        let reported_bytes = vec![0; rendered.registry.borrow().stateful.len()];
+        let dataflow = Dataflow { control, number, rendered, last_order: 0, running: None, held: None, reported_bytes };
         assert!(self.dataflows.insert(id, dataflow).is_none(), "dataflow ids are not reused");
     }
 }
@@ -264,10 +267,14 @@ impl Dataflow {
         let outputs = std::mem::take(&mut *self.rendered.collected.borrow_mut());
         let registry = self.rendered.registry.borrow();
         let mut held = 0;
-        for operator in &registry.stateful {
+        for (operator, reported) in registry.stateful.iter().zip(&mut self.reported_bytes) {
             let mut operator = operator.borrow_mut();
             held += operator.held_rows();
             operator.rest();
+            let (node, bytes) = operator.size();
+            let bytes = i64::try_from(bytes).expect("fits memory");
+            let before = std::mem::replace(reported, bytes);
+            self.control.nodes[node.0 as usize].state_bytes.fetch_add(bytes - before, Ordering::Relaxed);
         }
         drop(registry);
         self.control.report_tick(held, outputs);

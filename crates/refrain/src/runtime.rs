@@ -70,6 +70,17 @@ pub(crate) struct LoopStatus {
     pub log_bytes: u64,
 }
 
+/// An operator as `refrain.operators` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorStatus {
+    pub view: String,
+    pub operator: u64,
+    pub kind: &'static str,
+    pub rows: u64,
+    pub busy_us: u64,
+    pub state_bytes: u64,
+}
+
 impl Runtime {
     /// Starts the workers.
     pub fn start(workers: usize, dictionary: Arc<Dictionary>, environment: Arc<dyn Environment>) -> Result<Arc<Self>> {
@@ -85,6 +96,11 @@ impl Runtime {
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many workers a dataflow has, and whose clock they are timed by.
+    fn timed_workers(&self) -> (usize, Arc<dyn Environment>) {
+        (self.workers, Arc::clone(&self.environment))
     }
 
     /// Starts to keep a view, from its sources at `at` or later. Returns at once.
@@ -148,6 +164,11 @@ impl Runtime {
     /// What the loops are doing.
     pub fn loops(&self) -> Vec<LoopStatus> {
         self.schedule().views.values().flat_map(View::loops).collect()
+    }
+
+    /// What the operators of the views have done.
+    pub fn operators(&self) -> Vec<OperatorStatus> {
+        self.schedule().views.values().flat_map(View::operators).collect()
     }
 
     /// The settings of the engine have changed.

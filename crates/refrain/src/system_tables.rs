@@ -1,4 +1,4 @@
-//! Tables in which the engine tells about itself: `refrain.loops` and `refrain.checkpoints`.
+//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators` and `refrain.checkpoints`.
 
 use std::sync::Arc;
 
@@ -14,11 +14,13 @@ use crate::engine::Shared;
 use crate::runtime::LoopStatus;
 
 const LOOPS: &str = "loops";
+const OPERATORS: &str = "operators";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// Makes the system tables known to a catalog.
 pub(crate) fn define(catalog: &mut Catalog) {
     catalog.define_system_table(LOOPS, &loops_schema());
+    catalog.define_system_table(OPERATORS, &operators_schema());
     catalog.define_system_table(CHECKPOINTS, &checkpoints_schema());
 }
 
@@ -26,6 +28,7 @@ pub(crate) fn define(catalog: &mut Catalog) {
 pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
     let batch = match name.strip_prefix(SYSTEM_SCHEMA).and_then(|n| n.strip_prefix('.')) {
         Some(LOOPS) => loops(shared),
+        Some(OPERATORS) => operators(shared),
         _ => checkpoints(shared),
     };
     Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("the batch has its own schema"))
@@ -62,6 +65,31 @@ fn loops(shared: &Shared) -> RecordBatch {
         numbers(|l| l.log_bytes),
     ];
     RecordBatch::try_new(loops_schema(), columns).expect("the columns are the schema's")
+}
+
+fn operators_schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![
+        Field::new("view", DataType::Utf8, false),
+        number("operator"),
+        Field::new("kind", DataType::Utf8, false),
+        number("rows"),
+        number("busy_us"),
+        number("state_bytes"),
+    ]))
+}
+
+fn operators(shared: &Shared) -> RecordBatch {
+    let operators = shared.runtime.operators();
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(operators.iter().map(|o| &o.view))) as ArrayRef,
+        integers(operators.iter().map(|o| o.operator)),
+        Arc::new(StringArray::from_iter_values(operators.iter().map(|o| o.kind))) as ArrayRef,
+        integers(operators.iter().map(|o| o.rows)),
+        integers(operators.iter().map(|o| o.busy_us)),
+        integers(operators.iter().map(|o| o.state_bytes)),
+    ];
+    RecordBatch::try_new(operators_schema(), columns).expect("the columns are the schema's")
 }
 
 fn checkpoints_schema() -> SchemaRef {

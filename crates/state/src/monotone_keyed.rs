@@ -72,6 +72,15 @@ impl MonotoneKeyed {
         }
     }
 
+    /// Bytes of memory.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let rows = (self.best.capacity() + self.released.capacity()) * size_of::<u64>();
+        let queue = self.queue.capacity() * size_of::<Reverse<(i64, u32)>>();
+        let chain = self.chain.as_ref().map_or(0, KeyChain::size_bytes);
+        rows + self.states.capacity() * size_of::<State>() + self.keys.size_bytes() + queue + chain
+    }
+
     /// Words of one row.
     #[must_use]
     pub fn words(&self) -> usize {

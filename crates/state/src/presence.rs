@@ -56,6 +56,12 @@ impl PresenceHistory {
         }
     }
 
+    /// Bytes of memory.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<u64>() + self.derivations.size_bytes() + self.index.size_bytes()
+    }
+
     #[inline]
     fn row(&self, id: u32) -> &[u64] {
         &self.rows[words_of(id, self.words)]

@@ -54,10 +54,10 @@ pub(crate) fn aggregate<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     let outstanding = context.outstanding.clone();
-    builder.build(move |mut initial| {
+    builder.build(|mut initial| {
         let speaks_first = groups.borrow().speaks_first();
         let mut speaking: Option<Capability<Time>> = initial.pop().filter(|_| speaks_first);
-        move |frontiers| {
+        context.timed(move |frontiers| {
             let groups = &mut *groups.borrow_mut();
             let mut out = out.activate();
             inbox(&mut |capability, mut delta| {
@@ -78,7 +78,7 @@ pub(crate) fn aggregate<'scope>(
                     session.give_container(&mut delta.into());
                 });
             }
-        }
+        })
     });
     stream
 }

@@ -74,6 +74,10 @@ impl Stateful for Distinct {
     fn rest(&mut self) {
         self.rows.compact();
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        (self.operator, self.rows.size_bytes())
+    }
 }
 
 /// Each row of `input` once.
@@ -107,8 +111,8 @@ pub(crate) fn distinct<'scope>(
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
     let outstanding = context.outstanding.clone();
-    builder.build(move |_| {
-        move |_| {
+    builder.build(|_| {
+        context.timed(move |_| {
             let mut out = out.activate();
             inbox(&mut |capability, delta| {
                 outstanding.done(delta.num_rows());
@@ -118,7 +122,7 @@ pub(crate) fn distinct<'scope>(
                     out.session_with_builder(&capability).give_container(&mut delta.into());
                 }
             });
-        }
+        })
     });
     stream
 }

@@ -178,6 +178,10 @@ impl Stateful for State {
         self.left.rows.compact();
         self.right.rows.compact();
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        (self.operator, self.left.rows.size_bytes() + self.right.rows.size_bytes())
+    }
 }
 
 /// Joins two inputs. `in_loop` says that rows carry iterations, which are kept.
@@ -221,8 +225,8 @@ pub(crate) fn join<'scope>(
     let activator = stream.scope().activator_for(builder.operator_info().address);
     let (left_inside, right_inside) = (left.inside, right.inside);
     let outstanding = context.outstanding.clone();
-    builder.build(move |_| {
-        move |_| {
+    builder.build(|_| {
+        context.timed(move |_| {
             let state = &mut *state.borrow_mut();
             for (from_left, inbox) in [(true, &mut left_inbox), (false, &mut right_inbox)] {
                 inbox(&mut |capability, delta| {
@@ -254,7 +258,7 @@ pub(crate) fn join<'scope>(
                     break;
                 }
             }
-        }
+        })
     });
     stream
 }

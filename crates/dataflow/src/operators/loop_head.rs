@@ -29,7 +29,7 @@ use refrain_state::set_history::NEVER;
 use refrain_state::{KeyOf, RowLayout, hash_words};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
-use refrain_types::{Delta, ErrorRow, Iteration, SqlState, Tick, Weight};
+use refrain_types::{Delta, ErrorRow, Iteration, OperatorId, SqlState, Tick, Weight};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback, InputCapability};
 use timely::progress::frontier::MutableAntichain;
@@ -328,6 +328,12 @@ impl Stateful for Head {
             other.compact();
         }
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        let other = self.other.as_ref().map_or(0, Other::size_bytes);
+        let log = self.log.iter().map(Delta::size_bytes).sum::<usize>();
+        (self.context.operator, self.rows.size_bytes() + other + log)
+    }
 }
 
 /// Where derived rows go, and the buffers that they go through.
@@ -460,17 +466,17 @@ pub(crate) fn loop_head<'scope>(
     }
     let activator = scope.activator_for(builder.operator_info().address);
     context.registry.borrow_mut().heads.push(scope.activator_for(builder.operator_info().address));
-    builder.build(move |initial| {
+    builder.build(|initial| {
         let mut capabilities = Capabilities::default();
         if state.borrow().held_rows() > 0 {
             capabilities = Capabilities::of_initial(initial);
             capabilities.move_past(state.borrow().held.expect("restored rows are held"));
         }
-        move |frontiers: &[MutableAntichain<Time>]| {
+        context.timed(move |frontiers| {
             if activate(&mut state.borrow_mut(), &mut ends, &mut capabilities, frontiers, depth) {
                 activator.activate();
             }
-        }
+        })
     });
     let body = match (round_stream, handle) {
         (Some(stream), Some(handle)) if head.feedback.is_some() => Some((stream, handle)),

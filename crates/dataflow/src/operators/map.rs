@@ -15,7 +15,7 @@ pub(crate) fn map<'scope>(
 ) -> Edge<'scope> {
     let function = CompiledRowFunction::new(function, schema, context.dictionary().clone(), context.operator);
     let outstanding = context.outstanding.clone();
-    stateless("Map", input, exchange, schema, move |delta| {
+    stateless(context, "Map", input, exchange, schema, move |delta| {
         outstanding.done(delta.num_rows());
         let delta = function.apply(delta);
         outstanding.sent(delta.num_rows());

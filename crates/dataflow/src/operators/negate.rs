@@ -10,7 +10,7 @@ use super::{Context, Edge, stateless};
 /// The rows of `input` with the opposite weights.
 pub(crate) fn negate<'scope>(context: &Context, input: Edge<'scope>, schema: &SchemaRef) -> Edge<'scope> {
     let outstanding = context.outstanding.clone();
-    stateless("Negate", input, &Exchange::Stay, schema, move |mut delta| {
+    stateless(context, "Negate", input, &Exchange::Stay, schema, move |mut delta| {
         let errors = std::mem::take(&mut delta.errors);
         outstanding.done(delta.num_rows());
         outstanding.sent(delta.num_rows());

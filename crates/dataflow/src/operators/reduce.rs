@@ -266,6 +266,10 @@ impl Stateful for Reduce {
         self.input.rows.compact();
         self.output.rows.compact();
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        (self.operator, self.input.rows.size_bytes() + self.output.rows.size_bytes())
+    }
 }
 
 /// The rows of `input` by its first columns, aggregated.
@@ -294,10 +298,10 @@ pub(crate) fn reduce<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
-    builder.build(move |mut initial| {
+    builder.build(|mut initial| {
         // The only group says in the first tick what it is without rows.
         let mut first = initial.pop().filter(|_| has_only_group && !restored);
-        move |_| {
+        context.timed(move |_| {
             let state = &mut *state.borrow_mut();
             let mut out = out.activate();
             if let Some(capability) = first.take() {
@@ -313,7 +317,7 @@ pub(crate) fn reduce<'scope>(
                     out.session_with_builder(&capability).give_container(&mut delta.into());
                 }
             });
-        }
+        })
     });
     stream
 }

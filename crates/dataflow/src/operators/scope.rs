@@ -11,7 +11,7 @@ use crate::time::Path;
 /// Rows of `input`, which stands outside, inside a loop.
 pub(crate) fn enter<'scope>(context: &Context, input: Edge<'scope>, schema: &arrow::datatypes::SchemaRef) -> Edge<'scope> {
     let outstanding = context.outstanding.clone();
-    stateless("Enter", input, &Exchange::Stay, schema, move |delta| {
+    stateless(context, "Enter", input, &Exchange::Stay, schema, move |delta| {
         outstanding.sent(delta.num_rows());
         delta
     })
@@ -30,8 +30,8 @@ pub(crate) fn leave<'scope>(
     let mut inbox = connect(&mut builder, input, &Exchange::Stay, schema, &[Path::leave(depth)]);
     builder.set_notify_for(0, FrontierInterest::Never);
     let outstanding = context.outstanding.clone();
-    builder.build(move |_| {
-        move |_| {
+    builder.build(|_| {
+        context.timed(move |_| {
             let mut out = out.activate();
             inbox(&mut |message, delta| {
                 inside.done(delta.num_rows());
@@ -40,7 +40,7 @@ pub(crate) fn leave<'scope>(
                 let delta = Delta { iterations: None, ..delta };
                 out.session_with_builder(&message.delayed(&time, 0)).give_container(&mut delta.into());
             });
-        }
+        })
     });
     stream
 }

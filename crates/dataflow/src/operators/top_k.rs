@@ -240,6 +240,11 @@ impl Stateful for TopK {
         }
         self.groups = groups;
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        let sorted = self.groups.values().map(|group| group.sorted.capacity() * size_of::<u32>()).sum::<usize>();
+        (self.operator, self.rows.size_bytes() + sorted)
+    }
 }
 
 /// The first rows of each group of `input`.
@@ -262,8 +267,8 @@ pub(crate) fn top_k<'scope>(
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
     let outstanding = context.outstanding.clone();
-    builder.build(move |_| {
-        move |_| {
+    builder.build(|_| {
+        context.timed(move |_| {
             let mut out = out.activate();
             inbox(&mut |capability, delta| {
                 outstanding.done(delta.num_rows());
@@ -273,7 +278,7 @@ pub(crate) fn top_k<'scope>(
                     out.session_with_builder(&capability).give_container(&mut delta.into());
                 }
             });
-        }
+        })
     });
     stream
 }

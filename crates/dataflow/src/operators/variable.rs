@@ -225,6 +225,12 @@ impl Stateful for Head {
             over.compact();
         }
     }
+
+    fn size(&self) -> (OperatorId, usize) {
+        let waiting = self.round.len() * (self.layout.words() + 1) * size_of::<u64>();
+        let over = self.limit.as_ref().and_then(|limit| limit.over.as_ref()).map_or(0, Arrangement::size_bytes);
+        (self.context.operator, waiting + over + self.log.iter().map(Delta::size_bytes).sum::<usize>())
+    }
 }
 
 /// What a variable gives to the rest of the dataflow.
@@ -278,17 +284,17 @@ pub(crate) fn variable<'scope>(
     let mut ends = Ends { inbox, leave, round };
     let activator = scope.activator_for(builder.operator_info().address);
     context.registry.borrow_mut().heads.push(scope.activator_for(builder.operator_info().address));
-    builder.build(move |initial| {
+    builder.build(|initial| {
         let mut capabilities = Capabilities::default();
         if head.borrow().held_rows() > 0 {
             capabilities = Capabilities::of_initial(initial);
             capabilities.move_past(head.borrow().held.expect("restored rows are held"));
         }
-        move |frontiers: &[MutableAntichain<Time>]| {
+        context.timed(move |frontiers| {
             if activate(&mut head.borrow_mut(), &mut ends, &mut capabilities, &frontiers[0], depth) {
                 activator.activate();
             }
-        }
+        })
     });
     Outputs { rows, errors, feedback: handle }
 }

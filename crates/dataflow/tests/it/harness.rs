@@ -11,6 +11,7 @@ use arrow::datatypes::Int32Type;
 use refrain_dataflow::{Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats};
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
+use refrain_types::environment::SystemEnvironment;
 use refrain_types::{DataflowId, Delta, Tick};
 
 /// What the workers told.
@@ -51,7 +52,14 @@ impl Harness {
         let tick = restored.as_ref().map_or(Tick(0), |r| r.tick);
         let fresh = restored.is_none();
         let events = Arc::new(Teller(Mutex::new(teller)));
-        let control = Control::new(DataflowId(1), Arc::clone(plan), Dictionary::new(), workers, events, restored);
+        let control = Control::new(
+            DataflowId(1),
+            Arc::clone(plan),
+            Dictionary::new(),
+            (workers, SystemEnvironment::shared()),
+            events,
+            restored,
+        );
         commands.push(&Command::Create(Arc::clone(&control)));
         let threads = seats(workers).expect("a process has seats").into_iter().map(|seat| {
             let commands = Arc::clone(&commands);

@@ -11,7 +11,7 @@ use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
-use super::{LoopStatus, Runtime};
+use super::{LoopStatus, OperatorStatus, Runtime};
 use crate::error::{Error, Result};
 use crate::relation::{ReaderId, Relation, consolidate};
 
@@ -77,7 +77,8 @@ impl View {
         at: Epoch,
     ) -> Self {
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
-        let control = Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.workers, events, None);
+        let control =
+            Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.timed_workers(), events, None);
         let mut hydrate_at = at;
         let sources = sources.into_iter().map(|(id, relation)| {
             let (reader, snapshot) = relation.register_reader();
@@ -119,7 +120,7 @@ impl View {
         view.admitted = Some(admitted);
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
         let (plan, dictionary) = (Arc::clone(&view.plan), Arc::clone(&runtime.dictionary));
-        view.control = Control::new(dataflow, plan, dictionary, runtime.workers, events, Some(restored));
+        view.control = Control::new(dataflow, plan, dictionary, runtime.timed_workers(), events, Some(restored));
         view
     }
 
@@ -146,6 +147,20 @@ impl View {
             held_rows: count(gauge.held_rows.load(Ordering::Relaxed)),
             log_rows: count(gauge.log_rows.load(Ordering::Relaxed)),
             log_bytes: count(gauge.log_bytes.load(Ordering::Relaxed)),
+        });
+        status.collect()
+    }
+
+    /// What the view's operators have done.
+    pub fn operators(&self) -> Vec<OperatorStatus> {
+        let nodes = self.plan.nodes.iter().zip(&self.control.nodes).zip(0..);
+        let status = nodes.map(|((node, gauge), operator)| OperatorStatus {
+            view: self.relation.name.clone(),
+            operator,
+            kind: node.operator.name(),
+            rows: gauge.rows.load(Ordering::Relaxed),
+            busy_us: gauge.busy_nanos.load(Ordering::Relaxed) / 1000,
+            state_bytes: u64::try_from(gauge.state_bytes.load(Ordering::Relaxed)).unwrap_or(0),
         });
         status.collect()
     }

@@ -1,9 +1,9 @@
-//! `EXPLAIN ANALYZE`: a stream plan with the rows that its operators gave, for a query that is run once or a view that is maintained.
+//! `EXPLAIN ANALYZE`: a stream plan with the rows that its operators gave, the time that they took and the memory that they hold, for a query that is run once or a view that is maintained.
 
 use std::sync::atomic::Ordering;
 
 use datafusion::sql::sqlparser::ast;
-use refrain_dataflow::Control;
+use refrain_dataflow::{Control, NodeGauge};
 use refrain_plan::{LoopHead, Measured, NodeId, Operator, StreamPlan, Variable, explain_with};
 use refrain_sql::statement::Analyze;
 
@@ -67,15 +67,28 @@ fn lines(control: &Control) -> Vec<String> {
 
 fn measured(control: &Control, id: NodeId) -> Measured {
     let node = control.plan.node(id);
-    let given = control.given[id].load(Ordering::Relaxed);
     match &node.operator {
         // A union gives what its inputs give, and the start of a body what its head says.
         Operator::Union | Operator::LoopBody => Measured::default(),
         Operator::LoopHead(LoopHead { id: of, .. }) | Operator::Variable(Variable { id: of, .. }) => {
-            Measured { beside: format!(" (rows={given})"), below: laps(control, &control.plan, *of) }
+            Measured { beside: beside(&control.nodes[id]), below: laps(control, &control.plan, *of) }
         }
-        _ => Measured { beside: format!(" (rows={given})"), below: None },
+        _ => Measured { beside: beside(&control.nodes[id]), below: None },
     }
+}
+
+/// ` (rows=3 time=0.010 ms memory=4 kB)`, without what there is none of.
+fn beside(gauge: &NodeGauge) -> String {
+    let rows = gauge.rows.load(Ordering::Relaxed);
+    let time = match gauge.busy_nanos.load(Ordering::Relaxed) {
+        0 => String::new(),
+        nanos => format!(" time={:.3} ms", nanos as f64 / 1e6),
+    };
+    let memory = match u64::try_from(gauge.state_bytes.load(Ordering::Relaxed)).unwrap_or(0) {
+        0 => String::new(),
+        bytes => format!(" memory={} kB", bytes.div_ceil(1024)),
+    };
+    format!(" (rows={rows}{time}{memory})")
 }
 
 /// What went round in a loop, by iteration.

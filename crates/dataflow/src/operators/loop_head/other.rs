@@ -32,6 +32,10 @@ pub(super) struct Other {
 }
 
 impl Other {
+    pub fn size_bytes(&self) -> usize {
+        self.rows.size_bytes()
+    }
+
     /// `is_copy`: another worker has the same rows, and captures them.
     pub fn new(
         operator: OperatorId,

@@ -76,6 +76,16 @@ impl LoopRows {
     }
 
     /// Rows that are applied and still to be released.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Set(set) => set.size_bytes(),
+            Self::Monotone(set) => set.size_bytes(),
+            Self::Bag(bag) => bag.size_bytes(),
+            Self::Keyed(keyed) => keyed.size_bytes(),
+            Self::MonotoneKeyed(keyed) => keyed.size_bytes(),
+        }
+    }
+
     pub fn frontier_rows(&self) -> usize {
         match self {
             Self::Set(set) => set.calendar().len(),

@@ -1,4 +1,5 @@
-//! An engine in small: threads that step workers, and a test that gives the orders.
+//! An engine in small: threads that step workers, and a test that gives the orders. It can also say when each worker steps, one at a
+//! time, and stop them at a place of its choice, the same in every run.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,7 +13,7 @@ use refrain_dataflow::{Captured, Command, CommandLog, Control, Events, Order, Re
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
 use refrain_types::environment::SystemEnvironment;
-use refrain_types::{DataflowId, Delta, Tick};
+use refrain_types::{DataflowId, Delta, Iteration, Tick};
 
 /// What the workers told.
 pub enum Told {
@@ -40,13 +41,34 @@ pub struct Harness {
     pub control: Arc<Control>,
     told: Receiver<Told>,
     threads: Vec<JoinHandle<()>>,
+    /// How the workers are given their turns; none if they run freely.
+    turns: Vec<Turn>,
     tick: Tick,
     fresh: bool,
 }
 
+/// A worker takes one step for each message, and answers when it has.
+struct Turn {
+    give: SyncSender<()>,
+    taken: Receiver<()>,
+}
+
+/// Steps after which a tick counts as one that does not end.
+const TURNS_MAX: usize = 100_000;
+
 impl Harness {
-    #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
+    /// Workers that run freely.
     pub fn start(plan: &Arc<StreamPlan>, workers: usize, restored: Option<Restored>) -> Self {
+        Self::start_with(plan, workers, restored, false)
+    }
+
+    /// Workers that step in turn, and only while the test waits for what they tell.
+    pub fn start_in_turns(plan: &Arc<StreamPlan>, workers: usize) -> Self {
+        Self::start_with(plan, workers, None, true)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
+    fn start_with(plan: &Arc<StreamPlan>, workers: usize, restored: Option<Restored>, in_turns: bool) -> Self {
         let commands = CommandLog::new(workers);
         let (teller, told) = sync_channel(1024);
         let tick = restored.as_ref().map_or(Tick(0), |r| r.tick);
@@ -61,26 +83,52 @@ impl Harness {
             restored,
         );
         commands.push(&Command::Create(Arc::clone(&control)));
+        let mut turns = Vec::new();
         let threads = seats(workers).expect("a process has seats").into_iter().map(|seat| {
             let commands = Arc::clone(&commands);
+            let ((give, given), (take, taken)) = (sync_channel(1), sync_channel(1));
+            if in_turns {
+                turns.push(Turn { give, taken });
+            }
             std::thread::spawn(move || {
                 let mut worker = Worker::new(seat, commands);
-                while worker.step(None) {}
+                if in_turns {
+                    while given.recv().is_ok() && worker.step(Some(Duration::ZERO)) && take.send(()).is_ok() {}
+                } else {
+                    while worker.step(None) {}
+                }
             })
         });
-        Self { threads: threads.collect(), commands, control, told, tick, fresh }
+        let threads = threads.collect();
+        Self { commands, control, told, threads, turns, tick, fresh }
     }
 
     /// Runs a tick over these deltas; `cut` asks the loops to hold at once. Returns what changed and whether the tick is settled.
     pub fn tick(&mut self, feeds: Vec<(NodeId, Delta)>, cut: bool) -> (Vec<Delta>, bool) {
+        self.open(feeds);
+        if cut {
+            self.control.hold(self.tick);
+        }
+        self.end_of_tick(None)
+    }
+
+    /// Runs a tick in turns, and asks the loops to hold as soon as the plan's only loop has released rows of this iteration.
+    pub fn tick_cut_after(&mut self, iteration: Iteration, feeds: Vec<(NodeId, Delta)>) -> (Vec<Delta>, bool) {
+        assert!(!self.turns.is_empty(), "workers that run freely cannot be stopped at an iteration");
+        let before = self.released(iteration);
+        self.open(feeds);
+        self.end_of_tick(Some((iteration, before)))
+    }
+
+    fn open(&mut self, feeds: Vec<(NodeId, Delta)>) {
         self.tick = self.tick.next();
         let feeds = feeds.into_iter().map(|(id, delta)| (id, Arc::new(delta))).collect();
         let constants = std::mem::take(&mut self.fresh);
         self.control.order(Order::Tick(Arc::new(TickInput { tick: self.tick, feeds, constants })));
-        if cut {
-            self.control.hold(self.tick);
-        }
-        match self.hear() {
+    }
+
+    fn end_of_tick(&self, cut_after: Option<(Iteration, u64)>) -> (Vec<Delta>, bool) {
+        match self.hear(cut_after) {
             Told::Ended(end) => {
                 assert_eq!(end.tick, self.tick);
                 (end.outputs, end.held_rows == 0)
@@ -89,8 +137,25 @@ impl Harness {
         }
     }
 
+    /// How many rows of an iteration the loop has released so far.
+    fn released(&self, iteration: Iteration) -> u64 {
+        let counts = self.control.loops[0].released.counts();
+        counts.filter(|(first, last, _)| (*first..=*last).contains(&iteration)).map(|(.., rows)| rows).sum()
+    }
+
     /// What the workers tell next. A worker that has panicked tells nothing any more.
-    fn hear(&self) -> Told {
+    fn hear(&self, cut_after: Option<(Iteration, u64)>) -> Told {
+        for turn in self.turns.iter().cycle().take(TURNS_MAX) {
+            turn.give.send(()).expect("a worker takes its turns");
+            turn.taken.recv().expect("a worker does not panic");
+            if let Ok(told) = self.told.try_recv() {
+                return told;
+            }
+            if cut_after.is_some_and(|(iteration, before)| self.released(iteration) > before) {
+                self.control.hold(self.tick);
+            }
+        }
+        assert!(self.turns.is_empty(), "a tick ends within {TURNS_MAX} steps");
         loop {
             match self.told.recv_timeout(Duration::from_millis(100)) {
                 Ok(told) => return told,
@@ -103,7 +168,7 @@ impl Harness {
     /// Captures, and adds what was captured to what was captured before.
     pub fn capture(&mut self, full: bool, into: &mut Restored) {
         self.control.order(Order::Capture { full });
-        let Told::Captured(parts) = self.hear() else { panic!("a capture was asked for") };
+        let Told::Captured(parts) = self.hear(None) else { panic!("a capture was asked for") };
         into.tick = self.tick;
         let mut cleared = std::collections::BTreeSet::new();
         for part in parts {
@@ -121,6 +186,10 @@ impl Drop for Harness {
         self.control.kill();
         self.commands.push(&Command::Drop(self.control.id));
         self.commands.push(&Command::Stop);
+        for turn in &self.turns {
+            // One that has panicked takes none.
+            let _ = turn.give.send(());
+        }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() && !std::thread::panicking() {
                 panic!("a worker panicked");

@@ -2,6 +2,7 @@
 //! recomputation.
 
 mod aggregate;
+mod deletion;
 mod general;
 mod harness;
 mod keyed;

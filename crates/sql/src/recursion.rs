@@ -26,7 +26,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion_expr::{Extension, LogicalPlan};
+use datafusion_expr::{Distinct, Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{self, Cte, Query, SetExpr, SetQuantifier, VisitMut, VisitorMut, With};
 
 pub use mutual::{Binding, Limit, MutualBlock, MutualNode};
@@ -247,7 +247,7 @@ impl Recursion<'_, '_> {
         loop {
             let work_table = WorkTable::new(self.id, self.name.to_owned(), Arc::clone(&variable));
             self.context.place(self.work_name.clone(), Arc::new(work_table));
-            let planned = storable(plan_normalized(self.context, step.clone())?)?;
+            let planned = storable(self.without_distinct(plan_normalized(self.context, step.clone())?))?;
             let widened = types::widened(self.name, &variable, planned.schema().inner())?;
             if widened == variable {
                 let names = variable.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
@@ -263,6 +263,14 @@ impl Recursion<'_, '_> {
                 return Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }));
             }
             variable = widened;
+        }
+    }
+
+    /// A recursive term without a DISTINCT that says what UNION says of it.
+    fn without_distinct(&self, step: LogicalPlan) -> LogicalPlan {
+        match step {
+            LogicalPlan::Distinct(Distinct::All(rows)) if self.distinct => Arc::unwrap_or_clone(rows),
+            step => step,
         }
     }
 

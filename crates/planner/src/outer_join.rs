@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use datafusion_common::ScalarValue;
-use datafusion_expr::{Expr, ExprSchemable, Join, JoinType, LogicalPlan};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Operator};
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Join as JoinOperator, NodeId, Projected, RowFunction, Step};
 use refrain_sql::Result;
@@ -82,8 +82,18 @@ impl Lowering<'_> {
     /// subquery has no rows.
     fn not_in(&mut self, join: &Join, swapped: bool, mut node: NodeId) -> Result<NodeId> {
         let (kept, other) = sides(join, swapped);
-        let (left_keys, right_keys) = key_expressions(join)?;
-        let (own, others) = if swapped { (right_keys, left_keys) } else { (left_keys, right_keys) };
+        let (own, others, rest) = match (&join.filter, join.on.as_slice()) {
+            // A comparison that is no key, as that of a constant.
+            (Some(comparison), []) => {
+                let (own, others) = compared(comparison, kept, other)?;
+                (vec![own], vec![others], None)
+            }
+            (rest, _) => {
+                let (left_keys, right_keys) = key_expressions(join)?;
+                let (own, others) = if swapped { (right_keys, left_keys) } else { (left_keys, right_keys) };
+                (own, others, rest.as_ref())
+            }
+        };
         let may_be_null = |keys: &[Expr], plan: &LogicalPlan| {
             keys.iter().map(|key| key.nullable(plan.schema()).map_err(from_datafusion)).try_fold(false, |any, one| Ok(any | one?))
         };
@@ -91,7 +101,7 @@ impl Lowering<'_> {
         if !own_null && !other_null {
             return Ok(node);
         }
-        let ([own], [others], None) = (own.as_slice(), others.as_slice(), &join.filter) else { return Err(refuse::not_in()) };
+        let ([own], [others], None) = (own.as_slice(), others.as_slice(), rest) else { return Err(refuse::not_in()) };
         let all_others = self.lower(other)?;
         if other_null {
             let nulls = self.nulls(all_others, others, other)?;
@@ -120,6 +130,19 @@ impl Lowering<'_> {
         let some =
             self.builder.join([some, any], JoinOperator { left_keys: keys.0, right_keys: keys.1, nulls_meet: false, output });
         self.less(all, some)
+    }
+}
+
+/// What a NOT IN compares: an expression over the rows that are kept, and one over those of the subquery.
+fn compared(comparison: &Expr, kept: &LogicalPlan, other: &LogicalPlan) -> Result<(Expr, Expr)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = comparison else { return Err(refuse::not_in()) };
+    let is_over = |expr: &Expr, plan: &LogicalPlan| expr.column_refs().iter().all(|column| plan.schema().has_column(column));
+    if is_over(left, kept) && is_over(right, other) {
+        Ok((left.as_ref().clone(), right.as_ref().clone()))
+    } else if is_over(right, kept) && is_over(left, other) {
+        Ok((right.as_ref().clone(), left.as_ref().clone()))
+    } else {
+        Err(refuse::not_in())
     }
 }
 

@@ -24,6 +24,7 @@ use crate::error::{Result, SqlError};
 
 mod constants;
 mod cross_joins;
+mod not_in;
 mod restrict;
 #[cfg(test)]
 mod tests;
@@ -97,9 +98,9 @@ pub(crate) fn coerce(plan: LogicalPlan) -> Result<LogicalPlan> {
     Analyzer::new().execute_and_check(plan, &OPTIONS, |_, _| {}).map_err(from_datafusion)
 }
 
-/// Coerces types and folds constants.
+/// Coerces types, folds constants, and asks of NOT IN what the rules will understand.
 fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
-    constants::fold(coerce(plan)?).map_err(from_datafusion)
+    constants::fold(coerce(plan)?).and_then(not_in::of_constants).map_err(from_datafusion)
 }
 
 /// Whoever bound the query knows the types of its columns already, and relations were made of them: they stay as they are, even if a rule

@@ -22,6 +22,7 @@ pub(crate) async fn run(arguments: &SltArguments) -> Result<(), Failure> {
         workers: arguments.workers,
         seed: arguments.seed,
         statement_timeout_s: arguments.statement_timeout_s,
+        ..Options::default()
     };
     let report = refrain_slt::run(&options, |file| println!("{file}")).await.map_err(Failure::Slt)?;
     println!("{report}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use refrain_plan::StreamPlan;
-use refrain_sql::Catalog;
 use refrain_sql::catalog::{Relation as Entry, RelationKind as EntryKind};
+use refrain_sql::{Catalog, Rules};
 use refrain_types::{DataflowId, RelationId};
 
 use crate::error::{Error, Result};
@@ -21,6 +21,8 @@ pub(crate) struct Database {
     pub catalog: Catalog,
     /// The relations that have rows: tables and maintained views.
     pub relations: BTreeMap<RelationId, Arc<Relation>>,
+    /// What plans are optimized with.
+    pub rules: Rules,
 }
 
 /// A maintained view that has to be started.
@@ -34,18 +36,18 @@ pub(crate) struct PlannedView {
 
 impl Database {
     /// Nothing but the system tables.
-    pub fn empty() -> Self {
+    pub fn empty(rules: Rules) -> Self {
         let mut catalog = Catalog::default();
         system_tables::define(&mut catalog);
-        Self { catalog, relations: BTreeMap::new() }
+        Self { catalog, relations: BTreeMap::new(), rules }
     }
 
     /// Plans everything that a catalog holds, as recovery does. The relations are empty; the views stand in an order in which each
     /// comes after what it reads.
-    pub fn of_catalog(mut catalog: Catalog, visible: &Arc<EpochClock>) -> Result<(Self, Vec<PlannedView>)> {
+    pub fn of_catalog(mut catalog: Catalog, rules: Rules, visible: &Arc<EpochClock>) -> Result<(Self, Vec<PlannedView>)> {
         system_tables::define(&mut catalog);
         let entries = catalog.relations().cloned().collect::<Vec<_>>();
-        let mut database = Self { catalog, relations: BTreeMap::new() };
+        let mut database = Self { catalog, relations: BTreeMap::new(), rules };
         let mut views = Vec::new();
         for entry in entries {
             match entry.kind {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use refrain_checkpoint::{Mode, Opened, Store};
+use refrain_sql::Rules;
 use refrain_state::Dictionary;
 use refrain_types::environment::SystemEnvironment;
 use refrain_types::{DataflowId, Environment, Epoch, RelationId};
@@ -46,6 +47,7 @@ pub struct EngineBuilder {
     store: String,
     workers: usize,
     environment: Option<Arc<dyn Environment>>,
+    rules: Rules,
 }
 
 /// What all sessions share.
@@ -77,7 +79,7 @@ impl Engine {
     /// An engine in memory with one worker, unless told otherwise.
     #[must_use]
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { store: "memory://".to_owned(), workers: 1, environment: None }
+        EngineBuilder { store: "memory://".to_owned(), workers: 1, environment: None, rules: Rules::default() }
     }
 
     /// A session of its own.
@@ -132,6 +134,22 @@ impl EngineBuilder {
         self
     }
 
+    /// Switches a rule of the optimizer off, by one of its [`EngineBuilder::optimizer_rules`]. For tests: a rule makes plans better, and no
+    /// result other.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_optimizer_rule(mut self, name: &str) -> Self {
+        self.rules = self.rules.without(name);
+        self
+    }
+
+    /// The names of the rules that maintained views are optimized with.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn optimizer_rules() -> Vec<String> {
+        Rules::names()
+    }
+
     /// Opens the engine: takes the store over from whoever wrote to it, and recovers what is in it.
     ///
     /// # Errors
@@ -142,7 +160,7 @@ impl EngineBuilder {
         }
         let environment = self.environment.unwrap_or_else(SystemEnvironment::shared);
         let opened = Store::open(&self.store, Arc::clone(&environment), Mode::Write).await?;
-        let shared = Shared::start(self.workers, environment, opened).await?;
+        let shared = Shared::start(self.workers, self.rules, environment, opened).await?;
         Ok(Engine(shared))
     }
 }
@@ -153,7 +171,7 @@ pub(crate) fn is_temporary(dataflow: DataflowId) -> bool {
 }
 
 impl Shared {
-    async fn start(workers: usize, environment: Arc<dyn Environment>, opened: Opened) -> Result<Arc<Self>> {
+    async fn start(workers: usize, rules: Rules, environment: Arc<dyn Environment>, opened: Opened) -> Result<Arc<Self>> {
         let dictionary = Dictionary::new();
         let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment))?;
         let Opened { store, manifest, input_log, next_epoch, .. } = opened;
@@ -167,7 +185,7 @@ impl Shared {
             visible: EpochClock::at(Epoch(0)),
             ingest: Ingest::new(log),
             row_indexes: RowIndexes::default(),
-            database: RwLock::new(Arc::new(Database::empty())),
+            database: RwLock::new(Arc::new(Database::empty(rules))),
             values: Mutex::default(),
             closed: AtomicBool::new(false),
             temporary: AtomicU64::new(0),

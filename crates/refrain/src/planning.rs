@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// The stream plan of a query that is kept up to date.
 pub(crate) fn maintained(database: &Database, plan: LogicalPlan) -> Result<StreamPlan> {
-    let optimized = refrain_sql::optimize::optimize_view(plan)?;
+    let optimized = database.rules.optimize_view(plan)?;
     stream_plan(database, &optimized)
 }
 
@@ -21,8 +21,8 @@ pub(crate) fn stream_plan(database: &Database, optimized: &LogicalPlan) -> Resul
 }
 
 /// The plan of a query that is read once.
-pub(crate) fn one_shot(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(refrain_sql::optimize::optimize_query(plan)?)
+pub(crate) fn one_shot(database: &Database, plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(database.rules.optimize_query(plan)?)
 }
 
 /// A stream plan as text.

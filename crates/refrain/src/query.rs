@@ -71,7 +71,7 @@ pub(crate) struct Rows {
 impl Prepared {
     /// Optimizes a bound query.
     pub fn new(database: &Arc<Database>, bound: Bound) -> Result<Self> {
-        let plan = planning::one_shot(bound.plan)?;
+        let plan = planning::one_shot(database, bound.plan)?;
         let reads = relations_of(database, &plan)?;
         Ok(Self { plan, schema: bound.schema, reads, database: Arc::clone(database) })
     }

@@ -14,8 +14,6 @@ use crate::statement::Statement;
 use crate::subject::{Connection, Connector, End, Shared, Subject};
 use crate::{Failure, FileReport, Mode, Report, files};
 
-/// After so many failures a file is given up: the rest would only be their consequences.
-const FAILURES_MAX: usize = 5;
 /// Restarts take from one to this many workers.
 const RESTART_WORKERS_MAX: usize = 4;
 
@@ -32,11 +30,23 @@ pub struct Options {
     pub seed: u64,
     /// Seconds after which a statement counts as failed.
     pub statement_timeout_s: u64,
+    /// After so many failures a file is given up: the rest would only be their consequences.
+    pub failures_max: usize,
+    /// Rules of the optimizer to run without.
+    pub rules_off: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { paths: Vec::new(), modes: Vec::new(), workers: 4, seed: 0, statement_timeout_s: 60 }
+        Self {
+            paths: Vec::new(),
+            modes: Vec::new(),
+            workers: 4,
+            seed: 0,
+            statement_timeout_s: 60,
+            failures_max: 5,
+            rules_off: Vec::new(),
+        }
     }
 }
 
@@ -79,6 +89,7 @@ struct Driver {
     views: Views,
     trickle: Trickle,
     report: FileReport,
+    failures_max: usize,
 }
 
 impl Driver {
@@ -88,7 +99,7 @@ impl Driver {
             let records = sqllogictest::parse_file::<DefaultColumnType>(&report.path).map_err(Failure::new)?;
             let durable = mode == Mode::Restart || directives(&records)?.iter().any(|d| matches!(d, Directive::Restart { .. }));
             let workers = if mode == Mode::Workers { options.workers } else { 1 };
-            let subject = Subject::open(workers, durable, options.statement_timeout_s).await.map_err(Failure::new)?;
+            let subject = Subject::open(workers, durable, options).await.map_err(Failure::new)?;
             Ok::<_, Failure>((records, Arc::new(Mutex::new(subject))))
         };
         let (records, subject) = match opened.await {
@@ -100,12 +111,13 @@ impl Driver {
         let name = format!("{}/{mode}", report.path.display());
         let random = Random::of(options.seed, &name);
         let trickle = Trickle::new(Random::of(options.seed, &format!("{name}/trickle")));
-        Ok((Self { mode, subject, runner, random, views: Views::default(), trickle, report }, records))
+        let (views, failures_max) = (Views::default(), options.failures_max);
+        Ok((Self { mode, subject, runner, random, views, trickle, report, failures_max }, records))
     }
 
     async fn run(mut self, records: Vec<AnyRecord>) -> FileReport {
         for record in records {
-            if matches!(record, Record::Halt { .. }) || self.report.failures.len() >= FAILURES_MAX {
+            if matches!(record, Record::Halt { .. }) || self.report.failures.len() >= self.failures_max {
                 break;
             }
             if let Err(failure) = self.record(record).await {

@@ -10,6 +10,7 @@ use refrain::{Engine, Outcome, Session, Subscription, display};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, MakeConnection};
 use tokio::sync::Mutex;
 
+use crate::Options;
 use crate::statement::Statement;
 
 /// An error of the engine as the files expect it: `SQLSTATE: message`.
@@ -47,6 +48,7 @@ pub(crate) struct Subject {
     durable: bool,
     workers: usize,
     statement_timeout_s: u64,
+    rules_off: Vec<String>,
     clients: Vec<Client>,
 }
 
@@ -55,16 +57,25 @@ pub(crate) type Shared = Arc<Mutex<Subject>>;
 
 impl Subject {
     /// Opens an engine on an empty store: in a directory if it has to survive restarts, else in memory.
-    pub(crate) async fn open(workers: usize, durable: bool, statement_timeout_s: u64) -> Result<Self, Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let mut subject = Self { engine: None, directory, durable, workers, statement_timeout_s, clients: Vec::new() };
+    pub(crate) async fn open(workers: usize, durable: bool, options: &Options) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut subject = Self {
+            engine: None,
+            directory: tempfile::tempdir()?,
+            durable,
+            workers,
+            statement_timeout_s: options.statement_timeout_s,
+            rules_off: options.rules_off.clone(),
+            clients: Vec::new(),
+        };
         subject.start().await.map_err(EngineError)?;
         Ok(subject)
     }
 
     async fn start(&mut self) -> Result<(), refrain::Error> {
         let store = if self.durable { path_text(self.directory.path()) } else { "memory://".to_owned() };
-        self.engine = Some(Engine::builder().store(store).workers(self.workers).open().await?);
+        let builder = Engine::builder().store(store).workers(self.workers);
+        let builder = self.rules_off.iter().fold(builder, |builder, rule| builder.without_optimizer_rule(rule));
+        self.engine = Some(builder.open().await?);
         Ok(())
     }
 

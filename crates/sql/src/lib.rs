@@ -28,7 +28,7 @@ pub mod why;
 pub use bind::{Bound, bind_delete, bind_insert, bind_query, bind_stored_view, bind_update, bind_view};
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};
-pub use optimize::{optimize_query, optimize_view};
+pub use optimize::{Rules, optimize_query, optimize_view};
 pub use parser::parse;
 pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate};
 pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};

@@ -4,6 +4,7 @@
 //! have a LIMIT pushed around; a query is executed by DataFusion, which wants all of its rules. Both get the same analysis: types are
 //! coerced, and constants are folded with PostgreSQL's arithmetic before any rule of DataFusion folds them with its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -29,40 +30,25 @@ mod restrict;
 #[cfg(test)]
 mod tests;
 
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
 /// Passes over the rules; a plan that does not change any more ends them earlier.
 const PASSES_MAX: usize = 8;
 
-/// Optimizes the plan of a maintained view.
+/// Optimizes the plan of a maintained view, with all rules.
 ///
 /// # Errors
-/// When types cannot be coerced, a constant expression fails, or the view holds something whose value changes by itself.
+/// As [`Rules::optimize_view`].
 pub fn optimize_view(plan: LogicalPlan) -> Result<LogicalPlan> {
-    refuse_unstable(&plan)?;
-    let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()))
-        .without_query_execution_start_time()
-        .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
-    let bound = Arc::clone(plan.schema());
-    let plan = analyze(plan)?;
-    let plan = optimize(&Optimizer::with_rules(view_rules()), plan, &context)?;
-    keep_types(plan, &bound)
+    Rules::default().optimize_view(plan)
 }
 
-/// Optimizes the plan of a one-shot query, with all of DataFusion's rules.
+/// Optimizes the plan of a one-shot query, with all rules.
 ///
 /// # Errors
-/// When types cannot be coerced or a constant expression fails.
+/// As [`Rules::optimize_query`].
 pub fn optimize_query(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
-    let bound = Arc::clone(plan.schema());
-    let plan = analyze(plan)?;
-    let mut rules = Optimizer::new().rules;
-    // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
-    rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-    for rule in rules.iter_mut().filter(|rule| rule.name() == cross_joins::NAME) {
-        *rule = Arc::new(cross_joins::CrossJoins::default());
-    }
-    let plan = optimize(&Optimizer::with_rules(rules), plan, &context)?;
-    keep_types(plan, &bound)
+    Rules::default().optimize_query(plan)
 }
 
 /// Turns the subqueries of conditions into joins and does nothing else.
@@ -79,15 +65,78 @@ pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     rules.optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
 }
 
-/// Runs the rules, and again where a condition has moved into a recursion: it goes on from there, perhaps into another one.
-fn optimize(rules: &Optimizer, plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan> {
-    let run = |plan| rules.optimize(plan, context, |_, _| {}).map_err(from_datafusion);
-    let mut plan = run(plan)?;
-    for _ in 0..PASSES_MAX {
-        let Some(restricted) = restrict::restrict(&plan).map_err(from_datafusion)? else { break };
-        plan = run(restricted)?;
+/// The rules that run: all of them, but for those that are switched off. That is for tests, which see so that a rule makes plans better and
+/// no result other.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    off: BTreeSet<String>,
+}
+
+impl Rules {
+    /// The names of the rules for maintained views, in their order.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let names = view_rules().iter().map(|rule| rule.name().to_owned()).collect::<Vec<_>>();
+        names.into_iter().chain([restrict::NAME.to_owned()]).collect()
     }
-    Ok(plan)
+
+    /// All of these but one.
+    ///
+    /// # Panics
+    /// When there is no such rule: to run without it would show nothing.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        assert!(Self::names().iter().any(|rule| rule == name), "there is no optimizer rule \"{name}\"");
+        self.off.insert(name.to_owned());
+        self
+    }
+
+    /// Optimizes the plan of a maintained view.
+    ///
+    /// # Errors
+    /// When types cannot be coerced, a constant expression fails, or the view holds something whose value changes by itself.
+    pub fn optimize_view(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        refuse_unstable(&plan)?;
+        let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()))
+            .without_query_execution_start_time()
+            .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
+        let bound = Arc::clone(plan.schema());
+        let plan = analyze(plan)?;
+        let plan = self.run(view_rules(), plan, &context)?;
+        keep_types(plan, &bound)
+    }
+
+    /// Optimizes the plan of a one-shot query, with all of DataFusion's rules.
+    ///
+    /// # Errors
+    /// When types cannot be coerced or a constant expression fails.
+    pub fn optimize_query(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
+        let bound = Arc::clone(plan.schema());
+        let plan = analyze(plan)?;
+        let mut rules = Optimizer::new().rules;
+        // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
+        rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+        for rule in rules.iter_mut().filter(|rule| rule.name() == cross_joins::NAME) {
+            *rule = Arc::new(cross_joins::CrossJoins::default());
+        }
+        let plan = self.run(rules, plan, &context)?;
+        keep_types(plan, &bound)
+    }
+
+    /// Runs the rules, and again where a condition has moved into a recursion: it goes on from there, perhaps into another one.
+    fn run(&self, mut rules: Vec<Rule>, plan: LogicalPlan, context: &OptimizerContext) -> Result<LogicalPlan> {
+        rules.retain(|rule| !self.off.contains(rule.name()));
+        let rules = Optimizer::with_rules(rules);
+        let run = |plan| rules.optimize(plan, context, |_, _| {}).map_err(from_datafusion);
+        let mut plan = run(plan)?;
+        let restrictions_max = if self.off.contains(restrict::NAME) { 0 } else { PASSES_MAX };
+        for _ in 0..restrictions_max {
+            let Some(restricted) = restrict::restrict(&plan).map_err(from_datafusion)? else { break };
+            plan = run(restricted)?;
+        }
+        Ok(plan)
+    }
 }
 
 /// Coerces types: operands, arguments and the branches of unions get the types that they have in common. Doing it twice changes nothing.
@@ -124,7 +173,7 @@ fn keep_types(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
 /// - `PushDownLimit`: a limit without an order would be two picks, maintained apart;
 /// - `UnionsToFilter`: it merges branches that the planner shares anyway;
 /// - `ExtractLeafExpressions`, `PushDownLeafProjections`: they serve files of nested columns.
-fn view_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+fn view_rules() -> Vec<Rule> {
     vec![
         // `= ANY (…)` becomes EXISTS, which decorrelation knows.
         Arc::new(rewrite_set_comparison::RewriteSetComparison::new()),

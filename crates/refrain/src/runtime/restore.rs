@@ -26,7 +26,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
     }
     let catalog: Catalog = serde_json::from_value(contents.catalog.clone())
         .map_err(|e| Error::io(format!("the catalog of checkpoint {} cannot be read: {e}", manifest.id)))?;
-    let (database, views) = Database::of_catalog(catalog, &shared.visible)?;
+    let (database, views) = Database::of_catalog(catalog, shared.database().rules.clone(), &shared.visible)?;
     // The read point of tables first: views are settled at or before it.
     shared.visible.advance(contents.epoch);
     for relation in database.relations.values() {

@@ -44,7 +44,7 @@ fn stream_lines(plan: &refrain_plan::StreamPlan) -> Vec<String> {
 /// The logical plan where it holds what only we can execute, else DataFusion's physical plan.
 async fn once_lines(session: &Session, bound: Bound) -> Result<Vec<String>> {
     let shared = session.shared();
-    let plan = planning::one_shot(bound.plan)?;
+    let plan = planning::one_shot(&shared.database(), bound.plan)?;
     let ours = plan.exists_ours();
     let text = if ours {
         plan.display_indent().to_string()

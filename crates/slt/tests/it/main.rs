@@ -1,5 +1,7 @@
 //! Every file of `sql-tests` in every mode, with its one expected answer.
 
+mod rules;
+
 use std::path::Path;
 
 use refrain_slt::{Mode, Options, run};

@@ -22,6 +22,9 @@ use refrain_types::RelationId;
 use crate::recursion::RecursionNode;
 use crate::source::{RelationSource, WorkTable};
 
+/// What it is called where rules are switched off.
+pub(super) const NAME: &str = "restrict_recursions";
+
 /// Moves conditions into recursions. Returns `None` where there is nothing to move.
 pub(super) fn restrict(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
     let mut readers = Readers::default();

@@ -5,6 +5,7 @@ mod deletion;
 mod dml;
 mod errors;
 mod faces;
+mod forms;
 mod limits;
 mod query;
 mod recovery;

@@ -170,7 +170,7 @@ impl<'a> Search<'a> {
     /// Optimizes a plan and runs the recursions in it that are not known yet.
     async fn run_recursions(&self, plan: LogicalPlan) -> Result<(LogicalPlan, HashMap<usize, Run>)> {
         let plan = with_results(plan, |recursion| self.known.get(&recursion.number).and_then(|rows| rows.all().ok()))?;
-        let plan = planning::one_shot(plan)?;
+        let plan = planning::one_shot(self.database, plan)?;
         let (plan, ran) = run_recursions(self.shared, self.database, plan, self.reading).await?;
         let mut runs: HashMap<usize, (Levels, bool)> = HashMap::new();
         for Ran { node, result } in ran {

@@ -393,22 +393,18 @@ fn bindings_see_those_before_them_in_this_iteration_and_the_others_in_the_one_be
             even (a int, b int) AS (SELECT odd.a, e.dst FROM odd JOIN edges e ON odd.b = e.src) \
          SELECT * FROM odd",
         "
-Leave #11 [distinct]
-  Map #8: project src as a, dst as b [distinct]
-    Distinct #7 [distinct]
-      Union #6 → workers by (src, dst)
-        Enter #5
-          Map #1: project src, dst
-            Source #0: edges (src, dst)
-        Join #4: left.b = right.src, then project a as src, dst
-          Map #3: filter b IS NOT NULL → workers by (b)
-            Variable #2: even (a, b), one iteration before, at most 9 iterations, then it returns
-              goes round from → workers by (a, b)
-                Join #10: left.b = right.src, then project a, dst as b
-                  Map #9: filter b IS NOT NULL [distinct] → workers by (b)
-                    Map #8, as above
-                  Source #0, as above → workers by (src)
-          Source #0, as above → workers by (src)",
+Leave #7 [distinct]
+  Distinct #5 [distinct]
+    Union #4 → workers by (src, dst)
+      Enter #3
+        Source #0: edges (src, dst)
+      Join #2: left.b = right.src, then project a as src, dst
+        Variable #1: even (a, b), one iteration before, at most 9 iterations, then it returns → workers by (b)
+          goes round from → workers by (a, b)
+            Join #6: left.dst = right.src, then project left.src as a, right.dst as b
+              Distinct #5, as above → workers by (dst)
+              Source #0, as above → workers by (src)
+        Source #0, as above → workers by (src)",
     );
 }
 
@@ -438,7 +434,17 @@ fn a_recursion_of_any_form_over_rows_that_only_grow_keeps_no_iterations() {
         "WITH MUTUALLY RECURSIVE \
             r (a int, b int) AS (SELECT src, dst FROM log UNION SELECT x.a, y.b FROM r x JOIN r y ON y.a = x.b) \
          SELECT * FROM r",
-        "",
+        "
+Leave #6 [append-only, distinct]
+  Distinct #5 [append-only, distinct]
+    Union #4 [append-only] → workers by (src, dst)
+      Enter #3 [append-only]
+        Source #0: log (src, dst) [append-only]
+      Join #2: left.b = right.a, then project left.a as src, right.b as dst [append-only]
+        Variable #1: r (a, b), no iterations kept [append-only] → workers by (b)
+          goes round from
+            Distinct #5, as above
+        Variable #1, as above → workers by (a)",
     );
     let grows = |sql: &str| plan(sql).nodes[plan(sql).root].properties.append_only;
     let recursion = |limit: &str, base: &str, step: &str| {

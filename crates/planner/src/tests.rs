@@ -532,7 +532,7 @@ Loop #3: r (a), set: iterations kept, rows may go [distinct]
       Constant #0: 1 row [append-only, distinct]
   joins every pair, in the loop's own row store
     Source #2: edges (src, dst) → one worker
-  then filter a < src, then project dst
+  then filter a < src, then project dst as a
   goes round to one worker",
     );
 }

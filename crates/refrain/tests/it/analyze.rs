@@ -88,13 +88,13 @@ async fn operators_say_how_long_they_worked_and_what_they_hold() {
     run(&s, &format!("CREATE MATERIALIZED VIEW v AS {CLOSURE} SELECT a, count(*) AS n FROM r GROUP BY a")).await;
     let chain = (0..100).map(|i| format!("({i}, {})", i + 1)).collect::<Vec<_>>().join(", ");
     run(&s, &format!("INSERT INTO edge VALUES {chain}")).await;
-    assert_eq!(rows_in_order(&s, "SELECT count(*), sum(n) FROM v").await, ["100 5050"]);
+    assert_eq!(rows_in_order(&s, "SELECT count(*), sum(n) FROM v").await, ["100|5050"]);
     let kinds = "SELECT kind, rows FROM refrain.operators WHERE view = 'v' AND kind IN ('Aggregate', 'Loop') ORDER BY kind";
-    assert_eq!(rows_in_order(&s, kinds).await, ["Aggregate 100", "Loop 5050"]);
+    assert_eq!(rows_in_order(&s, kinds).await, ["Aggregate|100", "Loop|5050"]);
     // Rows of two words, and a history of each.
     let held = "SELECT bool_and(busy_us > 0), min(state_bytes) > 100 * 8, max(state_bytes) > 5050 * 16 FROM refrain.operators \
                 WHERE kind IN ('Aggregate', 'Loop')";
-    assert_eq!(rows_in_order(&s, held).await, ["t t t"]);
+    assert_eq!(rows_in_order(&s, held).await, ["t|t|t"]);
     let lines = rows_in_order(&s, "EXPLAIN ANALYZE MATERIALIZED VIEW v").await;
     let of_loop = lines.iter().find(|line| line.contains("Loop #")).expect("the view has a loop");
     assert!(of_loop.contains("(rows=5050 time=") && of_loop.contains(" ms memory=") && of_loop.ends_with(" kB)"), "{of_loop}");

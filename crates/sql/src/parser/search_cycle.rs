@@ -182,6 +182,7 @@ impl Words<'_> {
                     self.at = group.ok_or_else(|| self.wrong())? + 1;
                 }
                 Token::Comma | Token::RParen | Token::SemiColon | Token::EOF => break,
+                _ if ["default", "using"].iter().any(|word| is_word(&self.tokens[next], word)) => break,
                 _ => self.at = next + 1,
             }
         }

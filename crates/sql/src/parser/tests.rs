@@ -254,7 +254,7 @@ fn search_and_cycle_stand_behind_a_query_and_are_names_elsewhere() {
         super::parse_query(&format!("WITH RECURSIVE r AS (SELECT 1) {sql} SELECT 1")).map(|_| ()).map_err(|e| e.message)
     };
     assert_eq!(error("CYCLE a SET c SELECT"), Err("syntax error at or near \"SELECT\"".to_owned()));
-    assert_eq!(error("CYCLE a SET c TO 1 USING p"), Err("syntax error at or near \"SELECT\"".to_owned()));
+    assert_eq!(error("CYCLE a SET c TO 1 USING p"), Err("syntax error at or near \"USING\"".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! recursion ends when an iteration changes nothing. The variable remembers nothing beside what waits: that is all it has in flight
 //! when a tick is cut. Hold, log and replay are those of a loop head.
 //!
-//! Where a loop keeps no iterations, nothing depends on their order, and rows go round as they come.
+//! Where a loop keeps no iterations, nothing depends on their order, and rows go round as soon as there are many.
 //!
 //! All variables of a recursion share its gauge. Each releases by the frontier of its own feedback edge, which waits for what the others
 //! still have at that iteration.
@@ -13,7 +13,6 @@
 mod waiting;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,15 +66,15 @@ struct Head {
 enum Round {
     /// Iteration by iteration.
     InOrder(Waiting),
-    /// As it comes.
-    AsItComes(VecDeque<Delta>),
+    /// As it comes, in large pieces.
+    AsItComes(Packed),
 }
 
 impl Round {
     fn len(&self) -> usize {
         match self {
             Self::InOrder(waiting) => waiting.len(),
-            Self::AsItComes(deltas) => deltas.iter().map(Delta::num_rows).sum(),
+            Self::AsItComes(rows) => rows.len(),
         }
     }
 }
@@ -118,26 +117,29 @@ impl Head {
         if holding {
             self.log.push(delta);
         } else {
-            self.apply(delta);
+            self.apply(&delta);
         }
     }
 
     /// What was about to go round as it comes is logged, too.
     fn hold(&mut self, tick: Tick) {
         self.held = Some(self.held.unwrap_or(tick));
-        if let Round::AsItComes(deltas) = &mut self.round {
-            self.log.extend(deltas.drain(..));
+        if let Round::AsItComes(rows) = &mut self.round
+            && !rows.is_empty()
+        {
+            self.log.push(rows.to_delta(&self.layout, &self.physical));
+            rows.clear();
         }
     }
 
-    fn apply(&mut self, delta: Delta) {
+    fn apply(&mut self, delta: &Delta) {
         let waiting = match &mut self.round {
             Round::InOrder(waiting) => waiting,
-            Round::AsItComes(deltas) => return deltas.push_back(delta),
+            Round::AsItComes(rows) => return rows.extend_from_delta(&self.layout, delta),
         };
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
-        packed.extend_from_delta(&self.layout, &delta);
+        packed.extend_from_delta(&self.layout, delta);
         for (i, row) in packed.rows.chunks_exact(self.layout.words()).enumerate() {
             let (iteration, weight) = (packed.iterations[i], packed.weights[i]);
             if let Some(limit) = self.limit.as_mut().filter(|limit| iteration >= limit.growth.last()) {
@@ -156,7 +158,7 @@ impl Head {
     fn replay(&mut self) {
         self.held = None;
         for delta in std::mem::take(&mut self.log) {
-            self.apply(delta);
+            self.apply(&delta);
         }
     }
 
@@ -205,8 +207,8 @@ impl Stateful for Head {
         let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|over| over.capture(full));
         let waiting = match &mut self.round {
             Round::InOrder(waiting) => waiting.captured(),
-            Round::AsItComes(deltas) => {
-                assert!(deltas.is_empty(), "a tick ends when all has gone round, or is logged");
+            Round::AsItComes(rows) => {
+                assert!(rows.is_empty(), "a tick ends when all has gone round, or is logged");
                 CapturedRows { full: true, ..CapturedRows::default() }
             }
         };
@@ -261,7 +263,7 @@ pub(crate) fn variable<'scope>(
         physical: physical_schema(schema),
         round: match node.keeps_iterations() {
             true => Round::InOrder(Waiting::new(layout.words(), distinct)),
-            false => Round::AsItComes(VecDeque::new()),
+            false => Round::AsItComes(Packed::default()),
         },
         limit: variable.limit.map(|limit| Limit::new(Growth::new(context, limit, &variable.name, schema), layout.words())),
         layout,
@@ -356,17 +358,20 @@ fn release(
     let mut fuel = FUEL;
     let waiting = match rows {
         Round::InOrder(waiting) => waiting,
-        Round::AsItComes(deltas) => {
-            while !deltas.is_empty() {
-                if is_crowded() {
-                    return true;
-                }
-                let capability = capabilities.round.as_ref().expect("a variable with rows that wait holds a capability");
-                let delta = deltas.pop_front().expect("it is not empty");
-                gauge.released.add(0, delta.num_rows());
-                context.outstanding.sent(delta.num_rows());
-                round.session_with_builder(capability).give_container(&mut delta.into());
+        Round::AsItComes(rows) => {
+            let Some(capability) = capabilities.round.as_ref().filter(|_| !rows.is_empty()) else { return false };
+            // Few rows wait for others: what an exchange cuts into pieces would go round in ever smaller ones.
+            if rows.len() < FLUSH_ROWS && frontier.less_equal(capability.time()) {
+                return false;
             }
+            if is_crowded() {
+                return true;
+            }
+            gauge.released.add(0, rows.len());
+            context.outstanding.sent(rows.len());
+            let delta = rows.to_delta(layout, physical);
+            rows.clear();
+            round.session_with_builder(capability).give_container(&mut delta.into());
             return false;
         }
     };

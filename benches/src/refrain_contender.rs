@@ -146,8 +146,11 @@ pub(crate) fn same_generation(case: &Case, families: Families) -> Result<Measure
     recursion(case, SAME_GENERATION, vec![("parents", ["child", "parent"], parents), ("marriages", ["a", "b"], marriages)])
 }
 
+/// Name, names of the columns, rows.
+type PairTable<'a> = (&'a str, [&'a str; 2], Vec<(i32, i32)>);
+
 /// A query over tables of two integers.
-fn recursion(case: &Case, query: &str, tables: Vec<(&str, [&str; 2], Vec<(i32, i32)>)>) -> Result<Measurement, Failure> {
+fn recursion(case: &Case, query: &str, tables: Vec<PairTable>) -> Result<Measurement, Failure> {
     let definitions = tables.iter().map(|(table, [a, b], _)| format!("{table} ({a} INT NOT NULL, {b} INT NOT NULL)"));
     let definitions = definitions.collect::<Vec<_>>();
     let batches = tables.into_iter().map(|(table, names, rows)| (table, sql::pairs(names, &rows))).collect();

@@ -65,7 +65,7 @@ struct Head {
 /// What goes round next.
 enum Round {
     /// Iteration by iteration.
-    InOrder(Waiting),
+    InOrder(Box<Waiting>),
     /// As it comes, in large pieces.
     AsItComes(Packed),
 }
@@ -262,7 +262,7 @@ pub(crate) fn variable<'scope>(
         schema: Arc::clone(schema),
         physical: physical_schema(schema),
         round: match node.keeps_iterations() {
-            true => Round::InOrder(Waiting::new(layout.words(), distinct)),
+            true => Round::InOrder(Box::new(Waiting::new(layout.words(), distinct))),
             false => Round::AsItComes(Packed::default()),
         },
         limit: variable.limit.map(|limit| Limit::new(Growth::new(context, limit, &variable.name, schema), layout.words())),

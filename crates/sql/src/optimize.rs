@@ -16,7 +16,7 @@ use datafusion_optimizer::{
     OptimizerContext, common_subexpr_eliminate, decorrelate_lateral_join, decorrelate_predicate_subquery,
     eliminate_duplicated_expr, eliminate_filter, eliminate_group_by_constant, eliminate_join, eliminate_limit,
     eliminate_outer_join, extract_equijoin_predicate, filter_null_join_keys, optimize_projections, optimize_unions,
-    propagate_empty_relation, push_down_filter, rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
+    propagate_empty_relation, rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
 };
 
 use crate::bind::context::OPTIONS;
@@ -26,6 +26,7 @@ use crate::error::{Result, SqlError};
 mod constants;
 mod cross_joins;
 mod not_in;
+mod push_down;
 mod restrict;
 #[cfg(test)]
 mod tests;
@@ -117,8 +118,12 @@ impl Rules {
         let mut rules = Optimizer::new().rules;
         // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
         rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
-        for rule in rules.iter_mut().filter(|rule| rule.name() == cross_joins::NAME) {
-            *rule = Arc::new(cross_joins::CrossJoins::default());
+        for rule in &mut rules {
+            match rule.name() {
+                cross_joins::NAME => *rule = Arc::new(cross_joins::CrossJoins::default()),
+                push_down::NAME => *rule = Arc::new(push_down::PushDown::default()),
+                _ => {}
+            }
         }
         let plan = self.run(rules, plan, &context)?;
         keep_types(plan, &bound)
@@ -195,7 +200,7 @@ fn view_rules() -> Vec<Rule> {
         // Rows with a NULL key meet nothing: they need not be remembered.
         Arc::new(filter_null_join_keys::FilterNullJoinKeys::default()),
         Arc::new(eliminate_outer_join::EliminateOuterJoin::new()),
-        Arc::new(push_down_filter::PushDownFilter::new()),
+        Arc::new(push_down::PushDown::default()),
         Arc::new(eliminate_group_by_constant::EliminateGroupByConstant::new()),
         Arc::new(common_subexpr_eliminate::CommonSubexprEliminate::new()),
         // Last: what the others no longer need is not read.

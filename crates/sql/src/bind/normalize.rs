@@ -79,6 +79,7 @@ impl VisitorMut for Normalizer {
             Expr::Interval(interval) => keep_number(&mut interval.value),
             Expr::Function(function) => {
                 keep_places(function);
+                count_rows(function);
                 if let Some(WindowType::WindowSpec(spec)) = &mut function.over
                     && let Some(frame) = &mut spec.window_frame
                 {
@@ -124,6 +125,19 @@ fn keep_places(function: &mut ast::Function) {
             Expr::UnaryOp { expr, .. } => keep_number(expr),
             other => keep_number(other),
         }
+    }
+}
+
+/// `count(1)` counts rows. DataFusion gives it the name of `count(*)`, and two columns of one name it does not take.
+fn count_rows(function: &mut ast::Function) {
+    let ast::FunctionArguments::List(arguments) = &mut function.args else { return };
+    let is_count = function.name.0.last().and_then(|n| n.as_ident()).is_some_and(|name| fold(name) == "count");
+    if let ([ast::FunctionArg::Unnamed(argument)], None) = (arguments.args.as_mut_slice(), arguments.duplicate_treatment)
+        && let ast::FunctionArgExpr::Expr(Expr::Value(value)) = argument
+        && is_count
+        && value.value != Value::Null
+    {
+        *argument = ast::FunctionArgExpr::Wildcard;
     }
 }
 

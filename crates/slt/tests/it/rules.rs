@@ -12,8 +12,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("decorrelate_predicate_subquery", "0A000: a subquery that could not be turned into a join is not supported"),
     // DataFusion computes coalesce only as the CASE that this rule makes of it.
     ("simplify_expressions", "XX000: coalesce should have been simplified to case"),
-    // That a recursive term has no rows is known by its being empty as a whole, which this rule makes of a part that is.
-    ("propagate_empty_relation", "XX000: recursive query \"t\" lost its reference"),
 ];
 
 /// So many tests share the rules, so that they run at the same time.

@@ -129,8 +129,19 @@ impl Tracer {
         if let Some(table) = scan.source.downcast_ref::<WorkTable>() {
             let Some(Variable { table, behind }) = self.variables.get(&table.id).cloned() else { return Err(refused(plan)) };
             let of = Whole::Variable { of: table.id, behind };
-            let rows = LogicalPlanBuilder::scan(scan.table_name.clone(), table, None).and_then(LogicalPlanBuilder::build);
-            return self.leaf(rows.map_err(from_datafusion)?, of, true);
+            let rows = LogicalPlanBuilder::scan(scan.table_name.clone(), table, None).map_err(from_datafusion)?;
+            // Inside, columns of SEARCH and CYCLE have other names than outside.
+            let names = scan.source.schema();
+            let named = rows.schema().columns().into_iter().enumerate().map(|(at, column)| match names.fields().get(at) {
+                Some(field) if *field.name() != column.name => {
+                    Expr::Column(column).alias_qualified(Some(scan.table_name.clone()), field.name())
+                }
+                _ => Expr::Column(column),
+            });
+            let named = named.collect::<Vec<_>>();
+            let same = named.iter().all(|column| matches!(column, Expr::Column(_)));
+            let rows = if same { rows } else { rows.project(named).map_err(from_datafusion)? };
+            return self.leaf(rows.build().map_err(from_datafusion)?, of, true);
         }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else { return Err(refused(plan)) };
         self.leaf(plan.clone(), Whole::Relation(source.name.clone()), false)

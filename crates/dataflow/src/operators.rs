@@ -197,7 +197,7 @@ fn to_all(input: Edge<'_>) -> Edge<'_> {
     stream
 }
 
-/// A stateless operator: gives what `each` makes of every delta, if it is anything.
+/// An operator with one input: gives what `each` makes of every delta, if it is anything.
 pub(crate) fn stateless<'scope>(
     context: &Context,
     name: &str,
@@ -222,6 +222,26 @@ pub(crate) fn stateless<'scope>(
         })
     });
     stream
+}
+
+/// An operator with state and one input: gives what the state makes of every delta, as it comes.
+pub(crate) fn stateful<'scope, S: Stateful + 'static>(
+    context: &Context,
+    name: &str,
+    (input, exchange): (Edge<'scope>, &Exchange),
+    schema: &arrow::datatypes::SchemaRef,
+    state: S,
+    step: impl Fn(&mut S, Delta) -> Delta + 'static,
+) -> Edge<'scope> {
+    let state = Rc::new(RefCell::new(state));
+    context.registry.borrow_mut().stateful.push(state.clone());
+    let outstanding = context.outstanding.clone();
+    stateless(context, name, input, exchange, schema, move |delta| {
+        outstanding.done(delta.num_rows());
+        let delta = step(&mut state.borrow_mut(), delta);
+        outstanding.sent(delta.num_rows());
+        delta
+    })
 }
 
 /// Adds an output that is connected to no input yet.

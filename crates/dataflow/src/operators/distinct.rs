@@ -2,21 +2,15 @@
 
 pub(crate) mod in_loop;
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use arrow::datatypes::SchemaRef;
 use refrain_plan::Exchange;
 use refrain_state::{Arrangement, RowLayout};
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, OperatorId};
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::progress::operate::FrontierInterest;
 
-use super::{Context, Edge, Stateful, connect, output};
+use super::{Context, Edge, Stateful, stateful};
 use crate::part::{Captured, Part};
 use crate::restore::{overflow, restore_part};
-use crate::time::Path;
 
 struct Distinct {
     operator: OperatorId,
@@ -104,25 +98,5 @@ pub(crate) fn distinct<'scope>(
     if context.control.restored.is_some() {
         state.rows.list_changes();
     }
-    let state = Rc::new(RefCell::new(state));
-    context.registry.borrow_mut().stateful.push(state.clone());
-    let mut builder = OperatorBuilder::new("Distinct".into(), input.scope());
-    let (mut out, stream) = output(&mut builder);
-    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
-    builder.set_notify_for(0, FrontierInterest::Never);
-    let outstanding = context.outstanding.clone();
-    builder.build(|_| {
-        context.timed(move |_| {
-            let mut out = out.activate();
-            inbox(&mut |capability, delta| {
-                outstanding.done(delta.num_rows());
-                let delta = state.borrow_mut().step(delta);
-                outstanding.sent(delta.num_rows());
-                if !delta.is_empty() {
-                    out.session_with_builder(&capability).give_container(&mut delta.into());
-                }
-            });
-        })
-    });
-    stream
+    stateful(context, "Distinct", (input, exchange), schema, state, Distinct::step)
 }

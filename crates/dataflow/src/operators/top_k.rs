@@ -6,10 +6,8 @@
 //!
 //! Its part of a checkpoint are the input rows; what was said follows from them.
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
@@ -19,14 +17,11 @@ use refrain_state::{Arrangement, KeyOf, OrderBy, RowLayout, RowOrder};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, Iteration, OperatorId, Weight};
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::progress::operate::FrontierInterest;
 
 use super::stage::Packed;
-use super::{Context, Edge, Stateful, connect, output};
+use super::{Context, Edge, Stateful, stateful};
 use crate::part::{Captured, Part, with_iteration};
 use crate::restore::{overflow, restore_part};
-use crate::time::Path;
 
 struct TopK {
     operator: OperatorId,
@@ -260,25 +255,5 @@ pub(crate) fn top_k<'scope>(
     if context.control.restored.is_some() {
         state.restore(context, placement);
     }
-    let state = Rc::new(RefCell::new(state));
-    context.registry.borrow_mut().stateful.push(state.clone());
-    let mut builder = OperatorBuilder::new("TopK".into(), input.scope());
-    let (mut out, stream) = output(&mut builder);
-    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
-    builder.set_notify_for(0, FrontierInterest::Never);
-    let outstanding = context.outstanding.clone();
-    builder.build(|_| {
-        context.timed(move |_| {
-            let mut out = out.activate();
-            inbox(&mut |capability, delta| {
-                outstanding.done(delta.num_rows());
-                let delta = state.borrow_mut().step(delta);
-                outstanding.sent(delta.num_rows());
-                if !delta.is_empty() {
-                    out.session_with_builder(&capability).give_container(&mut delta.into());
-                }
-            });
-        })
-    });
-    stream
+    stateful(context, "TopK", (input, exchange), schema, state, TopK::step)
 }

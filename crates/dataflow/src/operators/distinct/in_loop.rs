@@ -3,23 +3,17 @@
 //! Derivations are kept by row and iteration. What a delta has touched is asked anew when all of it is taken in, so deltas may come in
 //! any order; only the loop's head or its variables keep order.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use arrow::datatypes::SchemaRef;
 use refrain_plan::Exchange;
 use refrain_state::{PresenceHistory, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, OperatorId};
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::progress::operate::FrontierInterest;
 
 use crate::operators::stage::Packed;
-use crate::operators::{Context, Edge, Stateful, connect, output};
+use crate::operators::{Context, Edge, Stateful, stateful};
 use crate::part::{Captured, Part};
 use crate::restore::{overflow, restore_part};
-use crate::time::Path;
 
 struct Distinct {
     operator: OperatorId,
@@ -95,25 +89,5 @@ pub(crate) fn distinct<'scope>(
     if context.control.restored.is_some() {
         state.restore(context, placement);
     }
-    let state = Rc::new(RefCell::new(state));
-    context.registry.borrow_mut().stateful.push(state.clone());
-    let mut builder = OperatorBuilder::new("Distinct".into(), input.scope());
-    let (mut out, stream) = output(&mut builder);
-    let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
-    builder.set_notify_for(0, FrontierInterest::Never);
-    let outstanding = context.outstanding.clone();
-    builder.build(|_| {
-        context.timed(move |_| {
-            let mut out = out.activate();
-            inbox(&mut |capability, delta| {
-                outstanding.done(delta.num_rows());
-                let delta = state.borrow_mut().step(delta);
-                outstanding.sent(delta.num_rows());
-                if !delta.is_empty() {
-                    out.session_with_builder(&capability).give_container(&mut delta.into());
-                }
-            });
-        })
-    });
-    stream
+    stateful(context, "Distinct", (input, exchange), schema, state, Distinct::step)
 }

@@ -10,6 +10,7 @@
 pub mod explain;
 pub mod expression;
 pub mod fingerprint;
+mod lattice;
 pub mod node;
 pub mod validate;
 

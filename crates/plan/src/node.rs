@@ -242,7 +242,7 @@ pub enum LoopKind {
     /// `USING KEY`: one row for each key, kept with the iterations that derive its candidates.
     Keyed(LoopKey),
     /// `USING KEY` over append-only input, where a better row derives better rows: the best row of each key and nothing else. It has a
-    /// [`KeyWinner`] that compares.
+    /// [`KeyWinner`] that compares. Where a row fails, that is an error while it has its key.
     MonotoneKeyed(LoopKey),
 }
 
@@ -274,27 +274,6 @@ impl KeyWinner {
             Self::Latest => None,
             Self::Least(column) | Self::Greatest(column) => Some(column),
         }
-    }
-}
-
-impl LoopKey {
-    /// Whether it is seen that what the body of a loop derives from a better row of a key is never worse than what it derives from another
-    /// one: the value that decides is taken over as it is, and all else comes from the key's columns or from the other side. Only such
-    /// rows are derived from every row of a key, and none that could fail.
-    ///
-    /// `stage` is the whole body, over `width` columns of which the first `variable` are the loop variable's; `join_keys` are those of its
-    /// join.
-    #[must_use]
-    pub fn better_derives_better(&self, stage: &RowFunction, join_keys: &[usize], (variable, width): (usize, usize)) -> bool {
-        let Some(decides) = self.winner.column() else { return false };
-        let of_key = |column: &usize| *column >= variable || self.columns.contains(column);
-        let takes_over = |(to, from): (usize, Option<usize>)| match from {
-            Some(from) if to == decides => from == decides,
-            from => from.as_ref().is_some_and(of_key),
-        };
-        stage.only_moves_columns()
-            && join_keys.iter().all(of_key)
-            && stage.column_sources(width).into_iter().enumerate().all(takes_over)
     }
 }
 

@@ -128,11 +128,16 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
 /// Equal keys meet on one worker: both sides are exchanged by their keys, and a key has one type.
 fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
     let exchanged = |i: usize, by: &[usize]| matches!(&node.inputs[i].1, Exchange::Hash(columns) if columns == by);
+    let is_there = |i: usize, by: &[usize]| {
+        let (input, exchange) = &node.inputs[i];
+        *exchange == Exchange::Stay && plan.node(*input).properties.partitioning.as_deref() == Some(by)
+    };
     let schema = |i: usize| &plan.node(node.inputs[i].0).schema;
     match &node.operator {
         Operator::Join(join) => {
             let types = one_type(&join.left_keys, schema(0), &join.right_keys, schema(1));
-            types && exchanged(0, &join.left_keys) && exchanged(1, &join.right_keys)
+            let meets = |i: usize, by: &[usize]| exchanged(i, by) || is_there(i, by);
+            types && meets(0, &join.left_keys) && meets(1, &join.right_keys)
         }
         Operator::LoopHead(LoopHead { join: Some(join), partition, variable, .. }) => {
             let types = one_type(&join.variable_keys, variable, &join.other_keys, schema(1));
@@ -185,7 +190,7 @@ fn better_derives_better(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
     let LoopKind::MonotoneKeyed(key) = &head.kind else { return true };
     let width = stage_input(plan, id, head).fields().len();
     let variable_keys = head.join.as_ref().map_or(&[][..], |join| &join.variable_keys);
-    head.feedback.is_none() && key.better_derives_better(&head.stage, variable_keys, (head.variable.fields().len(), width))
+    head.feedback.is_none() && key.better_derives_better(&head.stage, variable_keys, (&head.variable, width))
 }
 
 fn feedback_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {

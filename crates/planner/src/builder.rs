@@ -1,5 +1,6 @@
 //! The plan under construction: nodes are added in topological order, equal nodes are one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -66,17 +67,34 @@ impl Builder {
             inputs.all(|input| inside(input) || input.properties.append_only)
         };
         let grows = self.nodes.iter().filter(|node| inside(node)).all(|node| {
-            let is_monotone = match &node.operator {
-                Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct | Operator::Enter => true,
-                // What has to be counted has to be kept.
-                Operator::Variable(variable) => variable.limit.is_none(),
-                _ => false,
-            };
-            is_monotone && from_outside_grows(node)
+            // What has to be counted has to be kept.
+            let is_limited = matches!(&node.operator, Operator::Variable(variable) if variable.limit.is_some());
+            is_monotone(&node.operator) && !is_limited && from_outside_grows(node)
         });
         if grows {
             self.nodes.iter_mut().filter(|node| node.scope == scope).for_each(|node| node.properties.append_only = true);
         }
+    }
+
+    /// Whether nothing that goes round in a loop is taken back for a row that comes. Its variables are closed.
+    pub(crate) fn goes_round_monotone(&self, id: LoopId) -> bool {
+        let fed = self.nodes.iter().filter_map(|node| match &node.operator {
+            Operator::Variable(variable) if variable.id == id => Some(variable.feedback),
+            _ => None,
+        });
+        let mut waiting = fed.collect::<Vec<_>>();
+        let mut seen = HashSet::new();
+        while let Some(at) = waiting.pop() {
+            let node = self.node(at);
+            if node.scope.last() != Some(&id) || !seen.insert(at) {
+                continue;
+            }
+            if !is_monotone(&node.operator) {
+                return false;
+            }
+            waiting.extend(node.inputs.iter().map(|(input, _)| *input));
+        }
+        true
     }
 
     /// A node's rows inside a loop. Nothing is added for one that is there already.
@@ -208,6 +226,15 @@ pub(crate) fn mapped(before: &Properties, width: usize, function: &RowFunction) 
     }
 }
 
+/// Whether an operator of a loop takes no row back for one that comes.
+fn is_monotone(operator: &Operator) -> bool {
+    match operator {
+        Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct => true,
+        Operator::Enter | Operator::Variable(_) => true,
+        _ => false,
+    }
+}
+
 fn same(a: &Node, b: &Node) -> bool {
     a.inputs == b.inputs && a.scope == b.scope && a.schema == b.schema && same_operator(&a.operator, &b.operator)
 }
@@ -222,11 +249,10 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         (Operator::TopK(a), Operator::TopK(b)) => a == b,
         (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
         (Operator::Negate, Operator::Negate) => true,
-        // A loop is found again by its recursion, and has one body.
+        // A loop is found again by its recursion, and has one body. A variable is not found again: its binding knows it.
         (Operator::LoopHead(LoopHead { id: a, .. }), Operator::LoopHead(LoopHead { id: b, .. })) => a == b,
         (Operator::LoopBody, Operator::LoopBody) => true,
         (Operator::Enter, Operator::Enter) | (Operator::Leave, Operator::Leave) => true,
-        (Operator::Variable(a), Operator::Variable(b)) => a.id == b.id && a.name == b.name,
         _ => false,
     }
 }

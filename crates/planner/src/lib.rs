@@ -19,6 +19,7 @@ mod join;
 mod lower;
 mod mutual;
 mod outer_join;
+mod place;
 mod recursion;
 mod refuse;
 #[cfg(test)]
@@ -43,7 +44,7 @@ pub struct PlannerContext<'a> {
 pub fn plan_view(plan: &LogicalPlan, context: &PlannerContext<'_>) -> Result<StreamPlan> {
     let mut lowering = lower::Lowering::new(context);
     let root = lowering.top(plan)?;
-    let plan = fuse::finish(lowering.builder.into_plan(root));
+    let plan = place::place(fuse::finish(lowering.builder.into_plan(root)));
     refrain_plan::validate(&plan).map_err(|broken| SqlError::new(SqlState::INTERNAL_ERROR, broken))?;
     Ok(plan)
 }

@@ -44,14 +44,15 @@ impl Lowering<'_> {
             return Ok(*head);
         }
         let variable = Arc::clone(recursion.variable());
-        let base = self.lower(&recursion.base)?;
-        if !self.builder.node(base).scope.is_empty() {
-            return Err(refuse::nested());
+        let mut paths = paths_to(&recursion.step, recursion.id);
+        check_apart(recursion, &paths)?;
+        let forms = paths.iter().map(|path| check_path(recursion, path)).collect::<Result<Vec<_>>>()?;
+        if let Some(inside) = self.dependent(recursion)? {
+            return Ok(inside);
         }
+        let base = self.lower(&recursion.base)?;
         let base = self.builder.conform(base, &variable);
         let base = if recursion.distinct { self.canonical(base) } else { base };
-        let mut paths = paths_to(&recursion.step, recursion.id);
-        let forms = paths.iter().map(|path| check_path(recursion, path)).collect::<Result<Vec<_>>>()?;
         let Some(path) = paths.pop() else { return self.without_step(recursion, base) };
         if forms.len() > 1 || forms.contains(&Form::General) {
             if recursion.key.is_some() {
@@ -73,7 +74,7 @@ impl Lowering<'_> {
         let join = start.join.as_ref().map(|(join, _)| join);
         let better_derives_better = |key: &LoopKey| {
             let join_keys = join.map_or(&[][..], |join| &join.variable_keys);
-            whole && key.better_derives_better(&stage, join_keys, (variable.fields().len(), width))
+            whole && key.better_derives_better(&stage, join_keys, (&variable, width))
         };
         let kind = match (recursion.key.as_ref().map(loop_key), recursion.distinct, grows) {
             (Some(key), _, true) if better_derives_better(&key) => LoopKind::MonotoneKeyed(key),
@@ -140,9 +141,6 @@ impl Lowering<'_> {
             if let LogicalPlan::Join(join) = pair[0] {
                 let other = if std::ptr::eq(join.left.as_ref(), pair[1]) { &join.right } else { &join.left };
                 let other = self.lower(other)?;
-                if !self.builder.node(other).scope.is_empty() {
-                    return Err(refuse::nested());
-                }
                 append_only &= self.builder.node(other).properties.append_only;
             }
         }
@@ -319,7 +317,7 @@ enum Form {
 fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<Form> {
     let mut form = Form::Linear;
     for (at, node) in path.iter().enumerate() {
-        if is_general(node, path.get(at + 1).copied()) {
+        if is_general(recursion, node, path.get(at + 1).copied()) {
             form = Form::General;
             continue;
         }
@@ -345,8 +343,28 @@ fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<Form> 
     Ok(form)
 }
 
-/// Whether a node on the path is for the general form: a union, or a join that keeps rows of the reference's side without a partner.
-fn is_general(node: &LogicalPlan, inner: Option<&LogicalPlan>) -> bool {
+/// Refuses paths that meet in anything but a union: the recursive term sees the rows of one iteration, and pairs of them are not pairs of
+/// all rows.
+fn check_apart(recursion: &RecursionNode, paths: &[Vec<&LogicalPlan>]) -> Result<()> {
+    for (i, path) in paths.iter().enumerate() {
+        for other in &paths[..i] {
+            let common = path.iter().zip(other).take_while(|(a, b)| std::ptr::eq(**a, **b)).count();
+            if !matches!(path[common - 1], LogicalPlan::Union(_)) {
+                return Err(refuse::in_recursion(&recursion.name, "a join of a WITH query with itself"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node on the path is for the general form: a union, a join that keeps rows of the reference's side without a partner, or a
+/// recursion that begins with what the reference gives. Under `UNION ALL` that has to be one of `UNION ALL`, too: else it would derive once
+/// what it derives in each iteration.
+fn is_general(recursion: &RecursionNode, node: &LogicalPlan, inner: Option<&LogicalPlan>) -> bool {
+    if let (Some(nested), Some(inner)) = (RecursionNode::of(node), inner) {
+        let begins = std::ptr::eq(&raw const nested.base, inner);
+        return begins && recursion.key.is_none() && nested.key.is_none() && (recursion.distinct || !nested.distinct);
+    }
     match (node, inner) {
         (LogicalPlan::Union(_), _) => true,
         (LogicalPlan::Join(join), Some(inner)) => match join.join_type {

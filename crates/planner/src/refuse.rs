@@ -93,10 +93,21 @@ pub(crate) fn mixed_distinct() -> SqlError {
         .with_hint("Compute them in views of their own and join these.")
 }
 
-/// The error for a recursion that depends on one around it.
+/// The error for a recursion that depends on one around it, where rows that go round can be taken back.
 pub(crate) fn nested() -> SqlError {
-    SqlError::unsupported("a recursive query inside another recursive query that it depends on is not supported")
-        .with_hint("Make its query a binding of the outer one, under WITH MUTUALLY RECURSIVE.")
+    SqlError::unsupported(
+        "a recursive query inside another recursive query that it depends on is not supported with aggregates, negation, outer joins, \
+         LIMIT or USING KEY in either",
+    )
+    .with_hint("Make its query a binding of the outer one, under WITH MUTUALLY RECURSIVE.")
+}
+
+/// The error for a limit of a recursion that goes round with another one.
+pub(crate) fn nested_limit() -> SqlError {
+    SqlError::unsupported(
+        "a recursion limit for one of two recursive queries of which the inner depends on the outer is not supported",
+    )
+    .with_hint("Write the same ERROR AT RECURSION LIMIT for both: they go round together, and are counted together.")
 }
 
 /// The error for something between a recursive query's reference to itself and the top of its recursive term.

@@ -419,13 +419,17 @@ fn a_keyed_recursion_over_rows_that_only_grow_keeps_the_best_rows_if_better_ones
     let components = format!("SELECT src, src FROM log UNION SELECT e.dst, c.least FROM c JOIN {ways} ON e.src = c.n");
     assert!(keeps_the_best(&components));
     assert!(!keeps_the_best(&components.replace("log", "edges")), "rows may go");
-    assert!(
-        !keeps_the_best("SELECT src, 0 FROM log UNION SELECT log.dst, c.least + 1 FROM c JOIN log ON log.src = c.n"),
-        "it may fail"
-    );
-    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT log.dst, c.least FROM c JOIN log ON log.src = c.least"));
-    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT c.least, c.least FROM c JOIN log ON log.src = c.n"));
-    assert!(!keeps_the_best("SELECT src, dst FROM log UNION SELECT log.dst, log.src FROM c JOIN log ON log.src = c.n"));
+    let term = |term: &str| keeps_the_best(&format!("SELECT src, dst FROM log UNION SELECT {term}"));
+    assert!(term("log.dst, c.least + 1 FROM c JOIN log ON log.src = c.n"), "what fails is found out with the row");
+    assert!(term("log.dst, log.src + c.least - 2 FROM c JOIN log ON log.src = c.n WHERE log.dst > c.n"));
+    assert!(term("log.dst, least(c.least, log.dst) FROM c JOIN log ON log.src = c.n"));
+    assert!(term("log.dst, log.src FROM c JOIN log ON log.src = c.n"), "whichever row has the key");
+    assert!(!term("log.dst, greatest(c.least, log.dst) FROM c JOIN log ON log.src = c.n"), "NULL derives what is better than of 7");
+    assert!(!term("log.dst, 10 - c.least FROM c JOIN log ON log.src = c.n"), "what is better derives what is worse");
+    assert!(!term("log.dst, c.least * 2 FROM c JOIN log ON log.src = c.n"), "it is not looked at");
+    assert!(!term("log.dst, c.least FROM c JOIN log ON log.src = c.n WHERE c.least > 3"), "only worse rows derive something");
+    assert!(!term("log.dst, c.least FROM c JOIN log ON log.src = c.least"));
+    assert!(!term("c.least, c.least FROM c JOIN log ON log.src = c.n"));
 }
 
 #[test]

@@ -118,9 +118,6 @@ impl RecursionPlanner<'_, '_> {
         let id = self.context.next_recursion();
         let work_name = format!("__refrain_work_{id}");
         form::check(&name, &mut cte.query, &work_name)?;
-        if let ControlFlow::Break(error) = cte.query.visit(self) {
-            return Err(error);
-        }
         let SetExpr::SetOperation { left, right, set_quantifier, .. } = *cte.query.body.clone() else {
             unreachable!("the form was checked")
         };
@@ -135,10 +132,15 @@ impl RecursionPlanner<'_, '_> {
             }
             search_cycle::check_terms(&name, &left, &right, &work_name)?;
         }
-        let base = storable(plan_normalized(self.context, self.term(&cte.query, *left)?)?)?;
-        let step = self.term(&cte.query, *right)?;
+        cte.query.body = left;
+        let base = self.term(&mut cte.query)?;
+        let base = storable(plan_normalized(self.context, base)?)?;
         let recursion = Recursion { context: self.context, id, name: &name, work_name, distinct, key, clauses, limit };
-        let plan = recursion.plan(base, &step, &cte.alias.columns)?;
+        // A recursion inside the recursive term may read the work table, so it is planned when that is there.
+        let plan = recursion.plan(base, &cte.alias.columns, || {
+            let mut step = Query { body: right.clone(), ..(*cte.query).clone() };
+            self.term(&mut step)
+        })?;
 
         let placed = format!("__refrain_recursion_{id}");
         *cte.query = *crate::parser::parse_query(&format!("SELECT * FROM {placed}"))?;
@@ -147,10 +149,12 @@ impl RecursionPlanner<'_, '_> {
         Ok(())
     }
 
-    /// A term as a statement of its own: with all the WITH queries that it sees.
-    fn term(&self, of: &Query, body: SetExpr) -> Result<Query> {
-        let mut term =
-            self.statement(&Query { body: Box::new(body), order_by: None, limit_clause: None, fetch: None, ..of.clone() })?;
+    /// A term as a statement of its own: with all the WITH queries that it sees. Its recursions are planned.
+    fn term(&mut self, query: &mut Query) -> Result<Query> {
+        if let ControlFlow::Break(error) = query.visit(self) {
+            return Err(error);
+        }
+        let mut term = self.statement(&Query { order_by: None, limit_clause: None, fetch: None, ..query.clone() })?;
         term.locks.clear();
         Ok(term)
     }
@@ -242,12 +246,17 @@ struct Recursion<'a, 'b> {
 impl Recursion<'_, '_> {
     /// Plans the recursive term over the columns of the other. Where it makes NULLs that the columns do not allow, or numerics of
     /// another scale, the columns are widened and it is planned again.
-    fn plan(&self, base: LogicalPlan, step: &Query, aliases: &[ast::TableAliasColumnDef]) -> Result<LogicalPlan> {
+    fn plan(
+        &self,
+        base: LogicalPlan,
+        aliases: &[ast::TableAliasColumnDef],
+        mut step: impl FnMut() -> Result<Query>,
+    ) -> Result<LogicalPlan> {
         let mut variable = self.variable(&base, aliases)?;
         loop {
             let work_table = WorkTable::new(self.id, self.name.to_owned(), Arc::clone(&variable));
             self.context.place(self.work_name.clone(), Arc::new(work_table));
-            let planned = storable(self.without_distinct(plan_normalized(self.context, step.clone())?))?;
+            let planned = storable(self.without_distinct(plan_normalized(self.context, step()?)?))?;
             let widened = types::widened(self.name, &variable, planned.schema().inner())?;
             if widened == variable {
                 let names = variable.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();

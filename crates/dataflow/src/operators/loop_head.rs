@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
-use refrain_plan::{Exchange, LoopHead};
+use refrain_plan::{Exchange, LoopHead, LoopKind};
 use refrain_state::set_history::NEVER;
 use refrain_state::{KeyOf, RowLayout, hash_words};
 use refrain_types::errors::Errors;
@@ -128,6 +128,7 @@ impl Head {
         let exchange = exchange_layout(&schema, &head.partition);
         let direct = head.feedback.is_none();
         assert!(!direct || *stage.layout() == layout, "what goes straight round has the columns of the loop variable");
+        let replaced = matches!(head.kind, LoopKind::MonotoneKeyed(_)) && stage.may_fail();
         Self {
             index,
             body: Outstanding::of(&context.control, None, Some(index), 1),
@@ -141,7 +142,7 @@ impl Head {
             stays: context.peers == 1 || head.stays,
             target: KeyOf::new(&layout, &head.partition, &exchange),
             target_key: vec![0; exchange.words()],
-            released: Released::default(),
+            released: Released::new(replaced),
             growth: head.limit.map(|limit| Growth::new(context, limit, &head.name, &schema)),
             derived: Packed::default(),
             local: Packed::default(),
@@ -257,6 +258,10 @@ impl Head {
     /// Sends what the stage derived on its way: rows of this worker arrive at once.
     fn pass_on(&mut self) {
         self.stage.drain_packed(&mut self.derived, &mut self.errors);
+        if self.released.replaced {
+            // Only their errors were asked for.
+            self.derived.keep_positive(self.stage.layout().words());
+        }
         self.gauge().derived.fetch_add(self.derived.len() as u64, Ordering::Relaxed);
         route(&mut Routing {
             direct: self.direct,

@@ -58,6 +58,18 @@ impl Packed {
         self.weights.push(weight);
     }
 
+    /// Drops the rows whose weight is not positive.
+    pub fn keep_positive(&mut self, words: usize) {
+        if self.weights.iter().all(|weight| *weight > 0) {
+            return;
+        }
+        let mut kept = Self::default();
+        for (i, row) in self.rows.chunks_exact(words).enumerate().filter(|(i, _)| self.weights[*i] > 0) {
+            kept.push(row, self.iterations[i], self.weights[i]);
+        }
+        *self = kept;
+    }
+
     /// The rows as a delta. Weights are left out where all are 1, iterations where all are 0.
     pub fn to_delta(&self, layout: &RowLayout, physical: &SchemaRef) -> Delta {
         let weights = self.weights.iter().any(|w| *w != 1).then(|| self.weights.clone().into());
@@ -124,6 +136,11 @@ impl Stage {
     /// Layout of the rows that come out.
     pub fn layout(&self) -> &RowLayout {
         &self.layout
+    }
+
+    /// Whether there are expressions to evaluate, which may fail.
+    pub fn may_fail(&self) -> bool {
+        matches!(self.how, How::Computes { .. })
     }
 
     /// Number of rows or pairs since the last drain.

@@ -28,7 +28,7 @@ pub(super) fn check(name: &str, query: &mut Query, work_name: &str) -> Result<()
         with_aggregates = with_aggregates.and_then(|()| references.check_aggregates(term));
     }
     if let Some(with) = &mut query.with {
-        References::of(name, work_name).with(with)?;
+        References::of(name, work_name).with(with, Place::Subquery)?;
     }
     refuse_order_and_limit(query)?;
     with_aggregates?;

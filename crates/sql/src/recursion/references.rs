@@ -66,7 +66,7 @@ impl<'a> References<'a> {
     pub(super) fn query(&mut self, query: &mut Query, place: Place) -> Result<()> {
         let outside = self.hidden.len();
         if let Some(with) = &mut query.with {
-            self.with(with)?;
+            self.with(with, place)?;
         }
         self.set_expression(&mut query.body, place)?;
         self.expressions(&mut query.order_by)?;
@@ -77,12 +77,12 @@ impl<'a> References<'a> {
     }
 
     /// The definitions of a WITH clause; their names stay hidden until the caller shows them again.
-    pub(super) fn with(&mut self, with: &mut With) -> Result<()> {
+    pub(super) fn with(&mut self, with: &mut With, place: Place) -> Result<()> {
         if with.recursive {
             self.hidden.extend(with.cte_tables.iter().map(|c| fold(&c.alias.name)));
         }
         for cte in &mut with.cte_tables {
-            self.query(&mut cte.query, Place::Subquery)?;
+            self.query(&mut cte.query, place)?;
             self.hidden.push(fold(&cte.alias.name));
         }
         Ok(())

@@ -104,6 +104,9 @@ impl Tracer {
     }
 
     fn recursion(&mut self, plan: &LogicalPlan) -> Result<Traced> {
+        if self.reads_variable(plan)? {
+            return Err(unsupported("a recursion that depends on the recursion around it"));
+        }
         let id = match (RecursionNode::of(plan), MutualNode::of(plan)) {
             (Some(node), _) => {
                 if !self.numbered.contains_key(&node.id) {

@@ -27,10 +27,19 @@ pub(super) enum LoopRows {
 pub(super) struct Released {
     pub emitted: Packed,
     pub leaving: Packed,
+    /// Whether rows that a better one replaces are emitted, too, with the weight −1: what failed of them is to be taken back.
+    pub replaced: bool,
     /// Rows of the last iteration that there is, with the iteration at which they are emitted: they do not go on.
     pub over: Packed,
     /// What keys say, on its way to `emitted`.
     changes: Vec<KeyedChange>,
+}
+
+impl Released {
+    /// Nothing yet.
+    pub fn new(replaced: bool) -> Self {
+        Self { replaced, ..Self::default() }
+    }
 }
 
 impl LoopRows {
@@ -178,6 +187,9 @@ impl LoopRows {
                     out.leaving.push(row, 0, 1);
                     if let Some(before) = before {
                         out.leaving.push(before, 0, -1);
+                        if out.replaced {
+                            out.emitted.push(before, 0, -1);
+                        }
                     }
                 });
                 (!out.emitted.is_empty()).then_some(0)

@@ -48,7 +48,9 @@ const IN_SUBQUERY: &str = "42P19: recursive reference to query \"r\" must not ap
 const IN_OUTER_JOIN: &str = "42P19: recursive reference to query \"r\" must not appear within an outer join";
 const MUTUAL: &str = "0A000: mutual recursion between WITH items is not implemented";
 const AGGREGATE: &str = "42P19: aggregate functions are not allowed in a recursive query's recursive term";
-const DEPENDS: &str = "0A000: a recursive query inside another recursive query that it depends on is not supported";
+const DEPENDS: &str = "0A000: a recursive query inside another recursive query that it depends on is not supported with aggregates, \
+                       negation, outer joins, LIMIT or USING KEY in either";
+const INNER: &str = "0A000: another recursive query over the reference of recursive query \"r\" to itself is not supported";
 const DISTINCT: &str = "0A000: DISTINCT over the reference of recursive query \"r\" to itself is not supported";
 const LIMIT: &str = "0A000: LIMIT over the reference of recursive query \"r\" to itself is not supported";
 const WINDOW: &str = "0A000: a window function over the reference of recursive query \"r\" to itself is not supported";
@@ -469,22 +471,42 @@ pub(super) const LINES: &[Line] = &[
     },
     Line {
         feature: "a recursion inside it that depends on it",
-        before: "",
-        after: "",
+        before: "1 2 3 4",
+        after: "1 2 5",
         forms: [
-            Refuses(
+            Takes(
                 "WITH RECURSIVE r(n) AS (SELECT 1 UNION (WITH RECURSIVE q(x) AS (
                  SELECT n FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
-                IN_SUBQUERY,
             ),
             Refuses(
                 "WITH RECURSIVE r(n) USING KEY (n) AS (SELECT 1 UNION (WITH RECURSIVE q(x) USING KEY (x) AS (
                  SELECT n FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
-                IN_SUBQUERY,
+                INNER,
+            ),
+            Takes(
+                "WITH MUTUALLY RECURSIVE r (n int) AS (SELECT 1 UNION (WITH MUTUALLY RECURSIVE q (x int) AS (
+                 SELECT n FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
+            ),
+        ],
+    },
+    Line {
+        feature: "a recursion inside it that depends on it, with an aggregate or negation in either",
+        before: "",
+        after: "",
+        forms: [
+            Refuses(
+                "WITH RECURSIVE r(n) AS (SELECT 1 UNION (WITH MUTUALLY RECURSIVE q (x int) AS (
+                 SELECT max(n) FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
+                INNER,
+            ),
+            Refuses(
+                "WITH RECURSIVE r(n) USING KEY (n) AS (SELECT 1 UNION (WITH MUTUALLY RECURSIVE q (x int) AS (
+                 SELECT max(n) FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
+                INNER,
             ),
             Refuses(
                 "WITH MUTUALLY RECURSIVE r (n int) AS (SELECT 1 UNION (WITH MUTUALLY RECURSIVE q (x int) AS (
-                 SELECT n FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
+                 SELECT max(n) FROM r UNION SELECT e.b FROM q JOIN edge e ON e.a = q.x) SELECT x FROM q)) SELECT n FROM r",
                 DEPENDS,
             ),
         ],

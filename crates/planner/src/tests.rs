@@ -1,6 +1,6 @@
 //! Stream plans of views, as EXPLAIN shows them, and what is refused.
 
-use refrain_plan::{LoopKind, StreamPlan, explain, fingerprint};
+use refrain_plan::{Exchange, LoopKind, Node, Operator, StreamPlan, explain, fingerprint};
 use refrain_sql::{Catalog, SqlError, Statement, bind_query, optimize_view, parse};
 
 use crate::{PlannerContext, plan_view};
@@ -115,7 +115,7 @@ Join #4: left.a.src + 1 = right.node, then project src, w
         "
 Join #4: left.dst = right.node, then project src
   Source #0: edges (src, dst) → workers by (dst)
-  Distinct #3 [distinct] → workers by (node)
+  Distinct #3 [distinct]
     Map #2: filter w > 1 AND node IS NOT NULL, then project node → workers by (node)
       Source #1: weights (node, w)",
     );
@@ -123,9 +123,9 @@ Join #4: left.dst = right.node, then project src
         "SELECT src FROM edges INTERSECT SELECT dst FROM log",
         "
 Join #4: left.src = right.dst, NULL meets NULL, then project src [distinct]
-  Distinct #1 [distinct] → workers by (src)
+  Distinct #1 [distinct]
     Source #0: edges (src) → workers by (src)
-  Distinct #3 [append-only, distinct] → workers by (dst)
+  Distinct #3 [append-only, distinct]
     Source #2: log (dst) [append-only] → workers by (dst)",
     );
 }
@@ -137,7 +137,7 @@ fn a_semi_join_with_a_condition_finds_the_values_that_meet() {
         "
 Join #6: left.src = right.src and left.dst = right.dst, NULL meets NULL, then project left.src
   Source #0: edges (src, dst) → workers by (src, dst)
-  Distinct #5 [distinct] → workers by (src, dst)
+  Distinct #5 [distinct]
     Join #4: left.dst = right.node, then filter w > CAST(src AS double precision), then project src, dst → workers by (src, dst)
       Distinct #1 [distinct] → workers by (dst)
         Source #0, as above → workers by (src, dst)
@@ -395,14 +395,14 @@ fn bindings_see_those_before_them_in_this_iteration_and_the_others_in_the_one_be
         "
 Leave #7 [distinct]
   Distinct #5 [distinct]
-    Union #4 → workers by (src, dst)
+    Union #4 → workers by (dst)
       Enter #3
         Source #0: edges (src, dst)
       Join #2: left.b = right.src, then project a as src, dst
         Variable #1: even (a, b), one iteration before, at most 9 iterations, then it returns → workers by (b)
           goes round from → workers by (a, b)
             Join #6: left.dst = right.src, then project left.src as a, right.dst as b
-              Distinct #5, as above → workers by (dst)
+              Distinct #5, as above
               Source #0, as above → workers by (src)
         Source #0, as above → workers by (src)",
     );
@@ -441,11 +441,11 @@ fn a_recursion_of_any_form_over_rows_that_only_grow_keeps_no_iterations() {
         "
 Leave #6 [append-only, distinct]
   Distinct #5 [append-only, distinct]
-    Union #4 [append-only] → workers by (src, dst)
+    Union #4 [append-only] → workers by (dst)
       Enter #3 [append-only]
         Source #0: log (src, dst) [append-only]
       Join #2: left.b = right.a, then project left.a as src, right.b as dst [append-only]
-        Variable #1: r (a, b), no iterations kept [append-only] → workers by (b)
+        Variable #1: r (a, b), no iterations kept [append-only]
           goes round from
             Distinct #5, as above
         Variable #1, as above → workers by (a)",
@@ -473,7 +473,7 @@ Union #5
   Negate #4
     Join #3: left.src = right.dst, then project src
       Source #0, as above → workers by (src)
-      Distinct #2 [append-only, distinct] → workers by (dst)
+      Distinct #2 [append-only, distinct]
         Source #1: log (dst) [append-only] → workers by (dst)",
     );
     let nodes = |sql: &str, operator: &str| plan(sql).nodes.iter().filter(|n| n.operator.name() == operator).count();
@@ -615,4 +615,46 @@ fn odd_shapes_are_valid_plans() {
     ] {
         plan(sql);
     }
+}
+
+#[test]
+fn a_recursion_inside_another_that_it_depends_on_goes_round_with_it() {
+    let nested = "WITH RECURSIVE p(n) AS (SELECT src FROM edges UNION (WITH RECURSIVE q(n) AS (
+        SELECT n FROM p UNION SELECT log.dst FROM q JOIN log ON log.src = q.n) SELECT n FROM q)) SELECT n FROM p";
+    let loops = |sql: &str| plan(sql).loops().len();
+    assert_eq!(loops(nested), 1, "one loop");
+    assert_eq!(
+        loops(&nested.replace("SELECT n FROM p UNION", "SELECT src FROM edges UNION")),
+        1,
+        "p does not name itself any more"
+    );
+    let apart = "WITH MUTUALLY RECURSIVE p (n int) AS (SELECT n + 1 FROM p WHERE n < 9 UNION (WITH RECURSIVE q(n) AS (
+        SELECT src FROM edges UNION SELECT log.dst FROM q JOIN log ON log.src = q.n) SELECT n FROM q)) SELECT n FROM p";
+    assert_eq!(loops(apart), 2, "what depends on nothing around it has a loop of its own");
+    let grows = nested.replace("edges", "log");
+    assert!(plan(&grows).nodes.iter().all(|node| !node.keeps_iterations()), "nothing in it is taken back");
+}
+
+#[test]
+fn what_is_aggregated_beside_a_nested_recursion_does_not_go_round_with_it() {
+    let beside = "WITH MUTUALLY RECURSIVE \
+            p (n int) AS (SELECT src FROM edges UNION (WITH MUTUALLY RECURSIVE q (n int) AS ( \
+                SELECT n FROM p UNION SELECT log.dst FROM q JOIN log ON log.src = q.n) SELECT n FROM q)), \
+            c (n bigint) AS (SELECT count(*) FROM p) \
+         SELECT n FROM c";
+    assert_eq!(plan(beside).loops().len(), 1);
+    let refused = error(&beside.replace("SELECT n FROM q))", "SELECT n FROM q UNION SELECT n::int FROM c))"));
+    assert!(refused.contains("with aggregates, negation"), "{refused}");
+}
+
+#[test]
+fn rows_of_a_loop_are_where_the_join_that_reads_them_needs_them() {
+    let plan = plan(
+        "WITH MUTUALLY RECURSIVE r (a int, b int) AS (SELECT src, dst FROM edges UNION SELECT r.a, s.dst FROM r, edges s WHERE s.src = r.b) \
+         SELECT * FROM r",
+    );
+    let exchanged = |node: &Node| node.inputs.iter().map(|(_, exchange)| exchange.clone()).collect::<Vec<_>>();
+    let of = |wanted: fn(&Operator) -> bool| plan.nodes.iter().filter(|n| wanted(&n.operator)).map(&exchanged).collect::<Vec<_>>();
+    assert_eq!(of(|o| matches!(o, Operator::Distinct)), [[Exchange::Hash(vec![1])]]);
+    assert_eq!(of(|o| matches!(o, Operator::Join(_))), [[Exchange::Stay, Exchange::Hash(vec![0])]]);
 }

@@ -6,14 +6,18 @@
 //!
 //! Arriving candidates are applied at once, whatever their order, and the calendar remembers which candidates are touched at which
 //! iteration, but for those that have lost to a row that was emitted. Releasing one compares it with what its key has emitted. Mostly a look at the last emission tells; where a row that was
-//! emitted loses its support, or a candidate wins below a later emission, the key is *settled*: all its candidates are gone through, and
-//! what is emitted is made to agree with them as far as the released iteration. A key in which something still differs later is unsettled
-//! until that iteration is released.
+//! emitted loses its support, or a candidate wins below a later emission, the key is *settled*: its candidates from that iteration on are
+//! gone through, and what is emitted is made to agree with them as far as the released iteration. A key in which something still differs
+//! later is unsettled until that iteration is released. Iterations below agree already, since they were released before.
+//!
+//! A key that has many rows, such as a node with many ways to it, lists them beside their ranks when it is settled first: of most
+//! candidates it is then seen in one pass over the list that they do not win over the row that has the key.
 //!
 //! Invariant: where what a key has emitted differs from what its candidates say, the calendar holds one of its rows at the first
 //! iteration that differs, or before. So the calendar need not be stored: [`KeyedHistory::restored`] finds it again.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use refrain_types::{Iteration, Weight};
 
@@ -27,6 +31,8 @@ use crate::key::KeyOf;
 use crate::order::RowOrder;
 
 const BLOCK: usize = 32;
+/// Rows of a key from which on they are listed; few in tests, which have no large keys.
+const LISTED_ROWS_MIN: usize = if cfg!(test) { 3 } else { 32 };
 
 /// Which candidate takes a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,8 @@ struct Group {
     reached: Iteration,
     /// Whether an emission differs from what the candidates say, at an iteration that is in the calendar.
     unsettled: bool,
+    /// Whether its rows are listed.
+    listed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +98,8 @@ pub struct KeyedHistory {
     /// Groups by key, each found by one of its rows.
     keys: HashIndex,
     groups: Vec<Group>,
+    /// The rows of groups that have many, each behind its rank.
+    lists: HashMap<u32, Vec<(i64, u32)>>,
     emissions: Vec<Emission>,
     free: u32,
     order: RowOrder,
@@ -116,6 +126,7 @@ impl KeyedHistory {
             key_words: vec![0; key.words()],
             key,
             groups: Vec::new(),
+            lists: HashMap::new(),
             emissions: Vec::new(),
             free: NO_ROW,
             order,
@@ -149,6 +160,7 @@ impl KeyedHistory {
             + self.index.size_bytes()
             + self.keys.size_bytes()
             + self.groups.capacity() * size_of::<Group>()
+            + self.lists.values().map(|rows| rows.capacity() * size_of::<(i64, u32)>()).sum::<usize>()
             + self.emissions.capacity() * size_of::<Emission>()
             + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
             + self.calendar.size_bytes()
@@ -205,6 +217,10 @@ impl KeyedHistory {
             self.rows.extend_from_slice(row);
             let group = self.group_of(id);
             let next = std::mem::replace(&mut self.groups[group as usize].rows, id);
+            if self.groups[group as usize].listed {
+                let list = self.lists.get_mut(&group).expect("its rows are listed");
+                list.push((self.order.rank(row), id));
+            }
             self.derivations.push(State { group, next, mark: 0 });
         }
         id
@@ -220,7 +236,7 @@ impl KeyedHistory {
         if !inserted {
             return self.derivations.beside(first).group;
         }
-        self.groups.push(Group { rows: NO_ROW, last: NO_ROW, reached: 0, unsettled: false });
+        self.groups.push(Group { rows: NO_ROW, last: NO_ROW, reached: 0, unsettled: false, listed: false });
         u32::try_from(self.groups.len() - 1).expect("there are not more keys than rows")
     }
 
@@ -376,19 +392,37 @@ impl KeyedHistory {
         }
     }
 
-    /// What the candidates of a group say that it emits, lowest iteration first.
-    fn said_by_candidates(&self, group: u32) -> Vec<(Iteration, u32)> {
+    /// What the candidates of a group from iteration `from` on say that it emits there, lowest iteration first, where the row `before` has
+    /// the key until then.
+    fn said_by_candidates(&mut self, group: u32, from: Iteration, before: Option<u32>) -> Vec<(Iteration, u32)> {
         let mut candidates = Vec::new();
-        let mut id = self.groups[group as usize].rows;
-        while id != NO_ROW {
-            let iterations = self.derivations.of(id).filter(|(_, weight)| *weight > 0);
+        let mut add = |derivations: &Derivations<State>, id| {
+            let iterations = derivations.of(id).filter(|(iteration, weight)| *weight > 0 && *iteration >= from);
             candidates.extend(iterations.map(|(iteration, _)| (iteration, id)));
-            id = self.derivations.beside(id).next;
+        };
+        if self.groups[group as usize].listed {
+            let worst = match (self.winner, before) {
+                (Winner::First, Some(before)) => self.order.rank(self.row(before)),
+                _ => i64::MAX,
+            };
+            let list = &self.lists[&group];
+            list.iter().filter(|(rank, _)| *rank <= worst).for_each(|(_, id)| add(&self.derivations, *id));
+        } else {
+            let mut count = 0;
+            let mut id = self.groups[group as usize].rows;
+            while id != NO_ROW {
+                add(&self.derivations, id);
+                id = self.derivations.beside(id).next;
+                count += 1;
+            }
+            if count >= LISTED_ROWS_MIN {
+                self.list(group);
+            }
         }
         candidates.sort_unstable_by_key(|(iteration, _)| *iteration);
         let mut said: Vec<(Iteration, u32)> = Vec::new();
         for together in candidates.chunk_by(|a, b| a.0 == b.0) {
-            let before = said.last().map(|(_, row)| *row);
+            let before = said.last().map(|(_, row)| *row).or(before);
             let mut best: Option<u32> = None;
             for (_, id) in together {
                 if self.wins(*id, before) && best.is_none_or(|best| self.is_before(*id, best)) {
@@ -400,20 +434,33 @@ impl KeyedHistory {
         said
     }
 
-    /// Makes what a group emits agree with its candidates as far as `iteration`, and touches the first iteration after that at which
-    /// it does not.
+    /// Lists the rows of a group, from now on.
+    fn list(&mut self, group: u32) {
+        let mut list = Vec::new();
+        let mut id = self.groups[group as usize].rows;
+        while id != NO_ROW {
+            list.push((self.order.rank(self.row(id)), id));
+            id = self.derivations.beside(id).next;
+        }
+        self.lists.insert(group, list);
+        self.groups[group as usize].listed = true;
+    }
+
+    /// Makes what a group emits agree with its candidates as far as `iteration`, below which it does, and touches the first iteration
+    /// after that at which it does not.
     fn settle(&mut self, group: u32, iteration: Iteration, changes: &mut Vec<KeyedChange>) {
-        let said = self.said_by_candidates(group);
         let emitted = self.emitted_by(group);
-        let common = common(&said, &emitted);
+        let (below, emitted) = emitted.split_at(emitted.partition_point(|(at, _)| *at < iteration));
+        let said = self.said_by_candidates(group, iteration, below.last().map(|(_, row)| *row));
+        let common = common(&said, emitted);
         let upto = |all: &[(Iteration, u32)]| all.partition_point(|(at, _)| *at <= iteration).max(common);
-        let (said_now, emitted_now) = (upto(&said), upto(&emitted));
-        let later = emitted[emitted_now..].to_vec();
+        let (said_now, emitted_now) = (upto(&said), upto(emitted));
+        let later = &emitted[emitted_now..];
         if (said_now, emitted_now) != (common, common) {
             // What is emitted later stays, and goes for a moment: only the list is taken apart, nothing is said.
             let mut silent = Vec::new();
             let listed = self.emitted.take();
-            for _ in &later {
+            for _ in later {
                 self.pop(group, &mut silent);
             }
             self.emitted = listed;
@@ -423,11 +470,11 @@ impl KeyedHistory {
             for (at, row) in &said[common..said_now] {
                 self.push(group, *at, *row, changes);
             }
-            for (at, row) in &later {
+            for (at, row) in later {
                 self.put(group, *at, *row);
             }
         }
-        let differing = said[said_now..].iter().zip(&later).find(|(a, b)| a != b).map(|(a, b)| (*a).min(*b));
+        let differing = said[said_now..].iter().zip(later).find(|(a, b)| a != b).map(|(a, b)| (*a).min(*b));
         let differing = differing.or_else(|| {
             let both = said[said_now..].len().min(later.len());
             said[said_now..].get(both).or(later.get(both)).copied()
@@ -554,7 +601,7 @@ impl KeyedHistory {
             }
         }
         for group in 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows") {
-            let said = self.said_by_candidates(group);
+            let said = self.said_by_candidates(group, 0, None);
             let emitted = self.emitted_by(group);
             let common = common(&said, &emitted);
             let differing = said.get(common).into_iter().chain(emitted.get(common)).min().copied();

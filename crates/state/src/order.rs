@@ -66,7 +66,7 @@ impl RowOrder {
     /// Which of two rows comes first.
     #[must_use]
     pub fn compare(&self, a: &[u64], b: &[u64]) -> Ordering {
-        let each = self.columns.iter().map(|Column { by, domain }| {
+        let mut each = self.columns.iter().map(|Column { by, domain }| {
             let (a, b) = (self.layout.cell(a, by.column), self.layout.cell(b, by.column));
             match (a, b) {
                 (Some(a), Some(b)) if by.descending => self.values(*domain, b, a),
@@ -75,7 +75,7 @@ impl RowOrder {
                 (a, b) => a.is_none().cmp(&b.is_none()),
             }
         });
-        each.fold(Ordering::Equal, Ordering::then)
+        each.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 
     /// A number that is not greater for rows that come first, as far as the first column tells; the same for all where it holds codes.

@@ -104,12 +104,10 @@ impl Tracer {
     }
 
     fn recursion(&mut self, plan: &LogicalPlan) -> Result<Traced> {
-        if self.reads_variable(plan)? {
-            return Err(unsupported("a recursion that depends on the recursion around it"));
-        }
         let id = match (RecursionNode::of(plan), MutualNode::of(plan)) {
             (Some(node), _) => {
                 if !self.numbered.contains_key(&node.id) {
+                    self.refuse_inner(plan)?;
                     number::recursion(self, node)?;
                 }
                 node.id
@@ -117,6 +115,7 @@ impl Tracer {
             (_, Some(node)) => {
                 let id = node.block.bindings[node.index].id;
                 if !self.numbered.contains_key(&id) {
+                    self.refuse_inner(plan)?;
                     number::block(self, node)?;
                 }
                 id
@@ -218,6 +217,14 @@ impl Tracer {
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         });
         looked.map(|_| found).map_err(from_datafusion)
+    }
+
+    /// The iterations of a recursion that depends on one around it are not those in which its rows come first.
+    fn refuse_inner(&self, recursion: &LogicalPlan) -> Result<()> {
+        if self.reads_variable(recursion)? {
+            return Err(unsupported("a recursion that depends on the recursion around it"));
+        }
+        Ok(())
     }
 
     /// A subquery that is no join shows none of its rows, so it may not be where those of a recursion come from.

@@ -15,8 +15,7 @@ use refrain_plan::{
     Exchange, FusedJoin, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId, Operator, Projected, Properties, RecursionLimit,
     RowFunction, Step,
 };
-use refrain_sql::{Limit, RecursionKey, RecursionNode, Result, SqlError, WorkTable};
-use refrain_types::SqlState;
+use refrain_sql::{Limit, RecursionKey, RecursionNode, Result, WorkTable};
 
 use crate::builder::conforming;
 use crate::expression::{predicate, projected, without_alias, without_negative_zero};
@@ -99,24 +98,20 @@ impl Lowering<'_> {
         Ok(head)
     }
 
-    /// A recursive term that the optimizer found to be empty.
+    /// A recursive term in which the optimizer found what names the query to be empty: what is left of it is derived once.
     fn without_step(&mut self, recursion: &RecursionNode, base: NodeId) -> Result<NodeId> {
-        let mut step = &recursion.step;
-        while let [input] = step.inputs().as_slice() {
-            step = input;
-        }
-        match step {
-            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
-                let node = match &recursion.key {
-                    Some(key) => self.without_rounds(recursion, base, key),
-                    None if recursion.distinct => self.builder.distinct(base),
-                    None => base,
-                };
-                self.recursions.insert(recursion.id, node);
-                Ok(node)
+        let node = match &recursion.key {
+            Some(key) if is_empty(&recursion.step) => self.without_rounds(recursion, base, key),
+            Some(_) => return Err(refuse::in_recursion(&recursion.name, "a condition that no row meets")),
+            None => {
+                let step = if is_empty(&recursion.step) { Vec::new() } else { vec![self.lower(&recursion.step)?] };
+                let all = [vec![base], step].concat();
+                let all = if let [base] = all[..] { base } else { self.union_of(all, recursion.variable())? };
+                if recursion.distinct { self.distinct(all) } else { all }
             }
-            _ => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("recursive query \"{}\" lost its reference", recursion.name))),
-        }
+        };
+        self.recursions.insert(recursion.id, node);
+        Ok(node)
     }
 
     /// A keyed recursion of its base alone: one row for each key of it.
@@ -276,6 +271,16 @@ impl Lowering<'_> {
         self.substitutes.pop();
         let last = self.builder.conform(last?, recursion.variable());
         Ok(if recursion.distinct { self.canonical(last) } else { last })
+    }
+}
+
+/// Whether a plan is seen to give no rows.
+fn is_empty(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(empty) => !empty.produce_one_row,
+        LogicalPlan::Extension(_) => false,
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => false,
+        _ => matches!(plan.inputs()[..], [input] if is_empty(input)),
     }
 }
 

@@ -149,14 +149,14 @@ impl State {
                     continue;
                 }
                 let (weight, iteration) = (own.packed.weights[i], own.packed.iterations[i]);
+                self.stage.begin(from_left, row);
                 for (_, found, found_weight) in other.rows.matches(key) {
                     let Some(product) = weight.checked_mul(found_weight) else {
                         errors.push(overflow(self.operator, weight.signum() * found_weight.signum()));
                         continue;
                     };
                     let iteration = iteration.max(other.iteration_of(found));
-                    let (left, right) = if from_left { (row, found) } else { (found, row) };
-                    self.stage.push(left, right, iteration, product);
+                    self.stage.pair(found, iteration, product);
                 }
                 if own.rows.add(row, weight).is_err() {
                     errors.push(overflow(self.operator, weight));

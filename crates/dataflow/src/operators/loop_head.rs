@@ -245,7 +245,7 @@ impl Head {
             Some(other) => other.probe(emitted, &mut self.stage, words, &mut self.errors),
             None => {
                 for (i, row) in emitted.rows.chunks_exact(words).enumerate() {
-                    self.stage.push(row, row, emitted.iterations[i], emitted.weights[i]);
+                    self.stage.push(row, emitted.iterations[i], emitted.weights[i]);
                 }
             }
         }

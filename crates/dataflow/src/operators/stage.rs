@@ -21,11 +21,23 @@ pub(crate) struct Stage {
     physical: SchemaRef,
     how: How,
     gathered: Packed,
+    /// The side of the row whose pairs are coming, and what they all have of it.
+    first: usize,
+    begun: Vec<u64>,
 }
 
 enum How {
     Moves(Repack),
     Computes { gather: Repack, layout: RowLayout, physical: SchemaRef, function: CompiledRowFunction },
+}
+
+impl How {
+    #[inline]
+    fn repack(&self) -> &Repack {
+        match self {
+            Self::Moves(repack) | Self::Computes { gather: repack, .. } => repack,
+        }
+    }
 }
 
 /// Packed rows with iterations and weights.
@@ -130,7 +142,7 @@ impl Stage {
                 function: CompiledRowFunction::new(function, &pair, context.dictionary().clone(), context.operator),
             }
         };
-        Self { layout, physical, how, gathered: Packed::default() }
+        Self { layout, physical, how, gathered: Packed::default(), first: 0, begun: Vec::new() }
     }
 
     /// Layout of the rows that come out.
@@ -148,16 +160,24 @@ impl Stage {
         self.gathered.len()
     }
 
-    /// Takes in a pair; without a right side, give the left one twice.
+    /// Takes in a row, where there is no right side.
     #[inline]
-    pub fn push(&mut self, left: &[u64], right: &[u64], iteration: Iteration, weight: Weight) {
-        let repack = match &self.how {
-            How::Moves(repack) => repack,
-            How::Computes { gather, .. } => gather,
-        };
-        let start = self.gathered.rows.len();
-        self.gathered.rows.resize(start + repack.out_words(), 0);
-        repack.apply_pair(left, right, &mut self.gathered.rows[start..]);
+    pub fn push(&mut self, row: &[u64], iteration: Iteration, weight: Weight) {
+        self.begin(true, row);
+        self.gathered.push(&self.begun, iteration, weight);
+    }
+
+    /// Begins pairs of a row with rows of the other side, which come by [`Self::pair`].
+    #[inline]
+    pub fn begin(&mut self, is_left: bool, row: &[u64]) {
+        self.first = usize::from(!is_left);
+        self.how.repack().begin_pairs(self.first, row, &mut self.begun);
+    }
+
+    /// Takes in the pair of the row that was begun with and a row of the other side.
+    #[inline]
+    pub fn pair(&mut self, other: &[u64], iteration: Iteration, weight: Weight) {
+        self.how.repack().append_pair(&self.begun, 1 - self.first, other, &mut self.gathered.rows);
         self.gathered.iterations.push(iteration);
         self.gathered.weights.push(weight);
     }

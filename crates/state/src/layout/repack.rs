@@ -7,7 +7,10 @@ use super::{Cell, Position, RowLayout};
 /// Cells that move together are one move: mask a word, rotate it, put it into its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repack {
+    /// Those of the left row first.
     moves: Vec<Move>,
+    /// How many these are.
+    of_left: usize,
     words: [usize; 2],
     out_words: usize,
     identity: bool,
@@ -66,12 +69,14 @@ impl Repack {
     ) -> Self {
         assert_eq!(columns.len(), to.width(), "one source for each column of the output");
         let identity = from[0] == to && columns.clone().enumerate().all(|(i, column)| column == Some((0, i)));
-        let mut repack = Self { moves: Vec::new(), words: from.map(RowLayout::words), out_words: to.words(), identity };
+        let mut repack = Self { moves: Vec::new(), of_left: 0, words: from.map(RowLayout::words), out_words: to.words(), identity };
         for (source, target) in columns.zip(&to.cells) {
             if let Some((source, column)) = source {
                 repack.add_cell(source, &from[source].cells[column], target);
             }
         }
+        repack.moves.sort_by_key(|m| m.source);
+        repack.of_left = repack.moves.partition_point(|m| m.source == 0);
         repack
     }
 
@@ -122,14 +127,36 @@ impl Repack {
         }
     }
 
-    /// Repacks a pair of rows into one. `out` is overwritten.
+    /// What all pairs of one row have of it, for [`Self::append_pair`]: `source` is 0 for a row of the left, 1 for one of the right. `out` is
+    /// replaced.
     #[inline]
-    pub fn apply_pair(&self, left: &[u64], right: &[u64], out: &mut [u64]) {
-        out.fill(0);
-        let rows = [left, right];
-        for m in &self.moves {
-            out[m.to] |= (rows[m.source][m.from] & m.mask).rotate_left(m.rotate);
+    pub fn begin_pairs(&self, source: usize, row: &[u64], out: &mut Vec<u64>) {
+        out.clear();
+        out.resize(self.out_words, 0);
+        for m in self.moves_of(source) {
+            out[m.to] |= (row[m.from] & m.mask).rotate_left(m.rotate);
         }
+    }
+
+    /// Appends a pair to `out`: `begun` is what it has of one side, `row` is one of the other, `source`.
+    #[inline]
+    pub fn append_pair(&self, begun: &[u64], source: usize, row: &[u64], out: &mut Vec<u64>) {
+        match (begun, self.moves_of(source)) {
+            ([begun], [m]) => out.push(begun | (row[m.from] & m.mask).rotate_left(m.rotate)),
+            (_, moves) => {
+                let start = out.len();
+                out.extend_from_slice(begun);
+                for m in moves {
+                    out[start + m.to] |= (row[m.from] & m.mask).rotate_left(m.rotate);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn moves_of(&self, source: usize) -> &[Move] {
+        let (left, right) = self.moves.split_at(self.of_left);
+        if source == 0 { left } else { right }
     }
 
     /// Repacks all of `rows` and appends them to `out`, a move at a time.

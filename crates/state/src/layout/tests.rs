@@ -243,9 +243,13 @@ proptest! {
         from_right.pack_batch(&r, &mut y);
         let sources = columns.iter().map(|c| if *c < left.len() { l.column(*c).clone() } else { r.column(c - left.len()).clone() });
         to.pack(&sources.collect::<Vec<_>>(), 1, &mut expected);
-        let mut out = vec![u64::MAX; to.words()];
-        Repack::of_pair(&from_left, &from_right, &columns, &to).apply_pair(&x, &y, &mut out);
-        prop_assert_eq!(out, expected);
+        let repack = Repack::of_pair(&from_left, &from_right, &columns, &to);
+        for (first, row, other) in [(0, &x, &y), (1, &y, &x)] {
+            let (mut begun, mut out) = (vec![u64::MAX; 3], vec![u64::MAX]);
+            repack.begin_pairs(first, row, &mut begun);
+            repack.append_pair(&begun, 1 - first, other, &mut out);
+            prop_assert_eq!(&out[1..], &expected);
+        }
     }
 
     #[test]

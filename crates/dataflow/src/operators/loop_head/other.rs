@@ -86,9 +86,10 @@ impl Other {
                     continue;
                 }
                 let (iteration, weight) = (emitted.iterations[i], emitted.weights[i]);
+                stage.begin(true, row);
                 for (_, found, found_weight) in self.rows.matches(key) {
                     match weight.checked_mul(found_weight) {
-                        Some(product) => stage.push(row, found, iteration, product),
+                        Some(product) => stage.pair(found, iteration, product),
                         None => errors.push(overflow(self.operator, weight.signum() * found_weight.signum())),
                     }
                 }
@@ -114,8 +115,9 @@ impl Other {
                 let key = &mut self.keys[..key_words];
                 self.key.extract(row, key);
                 let operator = self.operator;
+                stage.begin(false, row);
                 loop_rows.matches(key, last, |found, iteration, found_weight| match weight.checked_mul(found_weight) {
-                    Some(product) => stage.push(found, row, iteration, product),
+                    Some(product) => stage.pair(found, iteration, product),
                     None => errors.push(overflow(operator, weight.signum() * found_weight.signum())),
                 });
                 if self.rows.add(row, weight).is_err() {

@@ -196,10 +196,19 @@ impl Lowering<'_> {
     }
 }
 
-/// The numbers of all work tables that a plan reads.
+/// The numbers of the work tables that a plan reads, but for those of recursions in it.
 fn work_tables(plan: &LogicalPlan, read: &mut HashSet<usize>) {
     if let LogicalPlan::TableScan(scan) = plan {
         read.extend(scan.source.downcast_ref::<WorkTable>().map(|table| table.id));
     }
     plan.inputs().into_iter().for_each(|input| work_tables(input, read));
+    // Nobody else reads them.
+    if let Some(recursion) = RecursionNode::of(plan) {
+        read.remove(&recursion.id);
+    }
+    if let Some(mutual) = MutualNode::of(plan) {
+        for binding in &mutual.block.bindings {
+            read.remove(&binding.id);
+        }
+    }
 }

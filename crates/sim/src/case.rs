@@ -27,12 +27,23 @@ pub enum Shape {
     Limited,
     /// `WITH RECURSIVE … USING KEY`.
     Keyed,
+    /// A recursion inside another one, that depends on it or stands by itself.
+    Nested,
 }
 
 impl Shape {
     /// Every shape.
-    pub const ALL: [Self; 8] =
-        [Self::Linear, Self::Counting, Self::NonLinear, Self::Mutual, Self::Aggregate, Self::Negation, Self::Limited, Self::Keyed];
+    pub const ALL: [Self; 9] = [
+        Self::Linear,
+        Self::Counting,
+        Self::NonLinear,
+        Self::Mutual,
+        Self::Aggregate,
+        Self::Negation,
+        Self::Limited,
+        Self::Keyed,
+        Self::Nested,
+    ];
 
     /// Whether a recursion of this shape ends over any data. Of the others the engine must not see data over which they are endless, not
     /// even in passing.
@@ -52,6 +63,7 @@ impl fmt::Display for Shape {
             Self::Negation => "negation",
             Self::Limited => "limited",
             Self::Keyed => "keyed",
+            Self::Nested => "nested",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What went wrong, with all that it takes to see it again.
 
+use std::any::Any;
 use std::fmt;
 
 use refrain::Error;
@@ -26,6 +27,8 @@ pub enum ProblemKind {
     Difference,
     /// An error.
     Error,
+    /// A panic.
+    Panic,
     /// No end.
     Stuck,
 }
@@ -61,8 +64,19 @@ impl Problem {
         Self { step, kind, text: format!("{}: {}", error.code(), error.message()) }
     }
 
+    pub(crate) fn panic(step: usize, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Self { step, kind: ProblemKind::Panic, text: format!("panic: {}", text.unwrap_or("without words")) }
+    }
+
     pub(crate) fn stuck(step: usize) -> Self {
         Self { step, kind: ProblemKind::Stuck, text: "the case does not come to an end".to_owned() }
+    }
+
+    /// Whether something else went wrong in the same way: errors with the same code.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let code = |problem: &Self| problem.text.split(':').next().map(str::to_owned);
+        self.kind == other.kind && (self.kind != ProblemKind::Error || code(self) == code(other))
     }
 }
 

@@ -4,27 +4,32 @@
 //! that do not are found by the oracle, and the case is discarded.
 
 use crate::case::{Case, Shape, Store};
-use crate::query::{Column, Function, Output, Query, Relation, Select, Table};
+use crate::query::{Column, Relation, Select, Table};
 use crate::random::Random;
 use crate::value::{Row, Type, Value};
 
 mod expression;
 mod linear;
 mod mutual;
+mod nested;
 mod outer;
 mod schedule;
 mod select;
+mod types;
+
+use types::Visible;
 
 /// How often each shape comes, of a hundred.
-const SHAPES: [(Shape, usize); 8] = [
-    (Shape::Linear, 22),
-    (Shape::Keyed, 12),
-    (Shape::Counting, 14),
-    (Shape::NonLinear, 10),
-    (Shape::Mutual, 12),
-    (Shape::Aggregate, 11),
-    (Shape::Negation, 10),
+const SHAPES: [(Shape, usize); 9] = [
+    (Shape::Linear, 20),
+    (Shape::Keyed, 11),
+    (Shape::Counting, 13),
+    (Shape::NonLinear, 9),
+    (Shape::Mutual, 11),
+    (Shape::Aggregate, 10),
+    (Shape::Negation, 9),
     (Shape::Limited, 9),
+    (Shape::Nested, 8),
 ];
 
 /// The texts that there are; they are ordered by their bytes.
@@ -37,13 +42,14 @@ pub fn case(seed: u64) -> Case {
     let shape = SHAPES[random.weighted(&SHAPES.map(|(_, weight)| weight))].0;
     let acyclic = shape == Shape::Counting && random.percent(45);
     let domain = Domain { nodes: random.within(3..=7), nulls: if random.percent(60) { 8 } else { 0 }, acyclic };
-    let append_only = random.percent(8);
+    let append_only = random.percent(if shape == Shape::Nested { 20 } else { 8 });
     let mut generator = Generator { random, domain, tables: Vec::new(), bindings: Vec::new(), free: false };
     generator.tables = generator.schema(append_only);
     let view = match shape {
         Shape::Linear => generator.linear(),
         Shape::Counting => generator.counting(),
         Shape::Keyed => generator.keyed(),
+        Shape::Nested => generator.nested(),
         _ => generator.mutual(shape),
     };
     let random = &mut generator.random;
@@ -83,7 +89,7 @@ struct Generator {
     random: Random,
     domain: Domain,
     tables: Vec<Table>,
-    /// The types of the recursion's bindings, as far as they are decided.
+    /// The types of the recursion's bindings, as far as they are decided, behind those of the recursions around it.
     bindings: Vec<Vec<Type>>,
     /// Whether numbers may grow without a bound.
     free: bool,
@@ -110,37 +116,16 @@ impl Generator {
     }
 
     fn types(&self, relation: &Relation) -> Vec<Type> {
-        match relation {
-            Relation::Table(table) => self.tables[*table].types(),
-            Relation::Binding(binding) => self.bindings[*binding].clone(),
-            Relation::Derived(query) => self.query_types(query),
-        }
+        self.visible().relation(relation)
     }
 
     /// The types of the columns of all that a SELECT lists in FROM.
     fn input_types(&self, select: &Select) -> Vec<Type> {
-        let joined = select.joins.iter().map(|join| &join.relation);
-        std::iter::once(&select.from).chain(joined).flat_map(|relation| self.types(relation)).collect()
+        self.visible().input(select)
     }
 
-    fn query_types(&self, query: &Query) -> Vec<Type> {
-        let select = match query {
-            Query::Values(types, _) => return types.clone(),
-            Query::Set(_, left, _) => return self.query_types(left),
-            Query::Top(of, _) => return self.query_types(of),
-            Query::Select(select) => select,
-        };
-        let input = self.input_types(select);
-        match &select.output {
-            Output::Rows { columns, .. } => columns.iter().map(|column| column.data_type(&input)).collect(),
-            Output::Groups { keys, aggregates, .. } => {
-                let results = aggregates.iter().map(|call| match call.function {
-                    Function::Min | Function::Max => call.argument.data_type(&input),
-                    Function::CountRows | Function::Count | Function::CountDistinct | Function::Sum => Type::Int,
-                });
-                keys.iter().map(|key| key.data_type(&input)).chain(results).collect()
-            }
-        }
+    fn visible(&self) -> Visible<'_> {
+        Visible { tables: &self.tables, bindings: &self.bindings }
     }
 
     fn literal(&mut self, of: Type) -> Value {

@@ -5,7 +5,8 @@
 //! recursion does not end is discarded before the engine sees it. A [`Failure`] prints the statements that lead to it, as few as were
 //! found.
 //!
-//! The test of this crate runs as many cases as a test may. By hand there is time for more, from any seed on:
+//! The test of this crate runs as many cases as a test may. By hand there is time for more, from any seed on, of all shapes or of one
+//! (`REFRAIN_SIM_SHAPE=nested`):
 //!
 //! ```sh
 //! REFRAIN_SIM_CASES=100000 REFRAIN_SIM_SEED=1 cargo test --release --workspace --test sim -- --nocapture

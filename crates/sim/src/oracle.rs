@@ -1,8 +1,9 @@
 //! What a query has to give: everything is worked out anew from the rows of the tables, in the plainest way there is.
 //!
 //! `WITH RECURSIVE` is PostgreSQL's algorithm with a working table. `WITH MUTUALLY RECURSIVE` begins with empty bindings and works them
-//! out in their order, again and again, until an iteration changes nothing or the limit is reached. Rows are a bag, sorted where it
-//! is compared. There is nothing here that is maintained, indexed or shared, and nothing of the engine.
+//! out in their order, again and again, until an iteration changes nothing or the limit is reached. A recursion inside another one
+//! begins from nothing whenever its query is worked out, and goes to its end over the bindings around it as they are then, as
+//! Materialize has it. Rows are a bag, sorted where it is compared. There is nothing here that is maintained, indexed or shared, and nothing of the engine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,46 +53,56 @@ impl fmt::Display for Stop {
 /// # Errors
 /// When it has no answer within the bounds.
 pub fn answer(recursive: &Recursive, tables: &[Table], contents: &[Vec<Row>]) -> Result<Vec<Row>, Stop> {
-    let widths = recursive.recursion.types().iter().map(|types| types.len()).collect::<Vec<_>>();
-    let bindings = vec![Vec::new(); widths.len()];
-    let mut scope = Scope { tables, contents, widths, bindings, pairs_left: PAIRS_MAX };
-    match &recursive.recursion {
-        Recursion::Linear(bindings) => {
-            for (number, binding) in bindings.iter().enumerate() {
-                scope.bindings[number] = match binding.key {
-                    None => scope.linear(number, binding)?,
-                    Some(key) => scope.keyed(number, binding, key)?,
-                };
-            }
-        }
-        Recursion::Mutual(bindings, limit) => scope.mutual(bindings, *limit)?,
-    }
-    scope.query(&recursive.query).map(sorted)
+    let mut scope = Scope { tables, contents, widths: Vec::new(), bindings: Vec::new(), pairs_left: PAIRS_MAX };
+    scope.recursive(recursive).map(sorted)
 }
 
 /// What a query sees.
 struct Scope<'a> {
     tables: &'a [Table],
     contents: &'a [Vec<Row>],
-    /// Columns of each binding.
+    /// Columns of each binding, outermost first.
     widths: Vec<usize>,
     bindings: Vec<Vec<Row>>,
     pairs_left: usize,
 }
 
 impl Scope<'_> {
+    /// The rows of a query over a recursion, in no order, over the bindings around it as they are.
+    fn recursive(&mut self, recursive: &Recursive) -> Result<Vec<Row>, Stop> {
+        let around = self.bindings.len();
+        self.widths.extend(recursive.recursion.types().iter().map(|types| types.len()));
+        self.bindings.resize(self.widths.len(), Vec::new());
+        match &recursive.recursion {
+            Recursion::Linear(bindings) => {
+                for (number, binding) in (around..).zip(bindings) {
+                    self.bindings[number] = match binding.key {
+                        None => self.linear(number, binding)?,
+                        Some(key) => self.keyed(number, binding, key)?,
+                    };
+                }
+            }
+            Recursion::Mutual(bindings, limit) => self.mutual(around, bindings, *limit)?,
+        }
+        let rows = self.query(&recursive.query)?;
+        self.widths.truncate(around);
+        self.bindings.truncate(around);
+        Ok(rows)
+    }
+
     /// The working table is what the last iteration found, and all that the next one sees.
     fn linear(&mut self, number: usize, binding: &Linear) -> Result<Vec<Row>, Stop> {
         let base = self.query(&binding.base)?;
         let mut working = if binding.all { base } else { distinct(base) };
         let mut result = working.clone();
         for _ in 0..LINEAR_ITERATIONS_MAX {
-            if working.is_empty() {
-                return Ok(result);
-            }
+            // Of no rows, too, for what is endless inside of it is so for the engine, which begins it without waiting for rows.
             self.bindings[number] = working;
             let found = self.query(&binding.step)?;
             working = if binding.all { found } else { distinct(found).into_iter().filter(|row| !result.contains(row)).collect() };
+            if working.is_empty() {
+                return Ok(result);
+            }
             result.extend(working.iter().cloned());
             bounded(&result)?;
         }
@@ -126,10 +137,11 @@ impl Scope<'_> {
         Err(Stop::Endless)
     }
 
-    fn mutual(&mut self, bindings: &[Mutual], limit: Option<usize>) -> Result<(), Stop> {
+    /// Bindings that are numbered from `first` on.
+    fn mutual(&mut self, first: usize, bindings: &[Mutual], limit: Option<usize>) -> Result<(), Stop> {
         for _ in 0..limit.unwrap_or(MUTUAL_ITERATIONS_MAX) {
             let mut changed = false;
-            for (number, binding) in bindings.iter().enumerate() {
+            for (number, binding) in (first..).zip(bindings) {
                 let rows = self.query(&binding.query).map(sorted)?;
                 changed |= rows != self.bindings[number];
                 self.bindings[number] = rows;

@@ -5,6 +5,8 @@
 use crate::expression::{Expr, Predicate};
 use crate::value::{Row, Type};
 
+mod references;
+
 /// A column of a table.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Column {
@@ -40,7 +42,7 @@ impl Table {
 pub enum Relation {
     /// A table, by its number.
     Table(usize),
-    /// A binding of the recursion, by its number.
+    /// A binding of the recursion, or of one around it, by its number.
     Binding(usize),
     /// A query in parentheses.
     Derived(Box<Query>),
@@ -183,6 +185,8 @@ pub enum Query {
     Set(SetOperation, Box<Self>, Box<Self>),
     /// The first rows of a query.
     Top(Box<Self>, Top),
+    /// A query with a recursion of its own in front. The bindings are seen inside alone, and numbered after those around it.
+    With(Box<Recursive>),
 }
 
 /// ORDER BY all columns, OFFSET and LIMIT.
@@ -212,6 +216,7 @@ impl Query {
             Self::Values(types, _) => types.len(),
             Self::Set(_, left, _) => left.width(),
             Self::Top(of, _) => of.width(),
+            Self::With(recursive) => recursive.query.width(),
         }
     }
 }

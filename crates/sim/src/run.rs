@@ -1,6 +1,11 @@
 //! Runs a case: what every look has to show is worked out first, then the engine is put through the steps.
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::case::{Case, Shape, Step, apply, present};
@@ -87,10 +92,23 @@ fn bag(rows: &[Row]) -> Bag {
 /// Puts an engine through the steps of a case.
 pub(crate) async fn drive(case: &Case, expected: &[Option<Bag>]) -> Result<Events, Problem> {
     let at = AtomicUsize::new(0);
-    match tokio::time::timeout(CASE_TIMEOUT, steps(case, expected, &at)).await {
-        Ok(result) => result,
-        Err(_) => Err(Problem::stuck(at.load(Ordering::Relaxed))),
+    let ended = tokio::time::timeout(CASE_TIMEOUT, caught(steps(case, expected, &at))).await;
+    let at = at.load(Ordering::Relaxed);
+    match ended {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(Problem::panic(at, panic.as_ref())),
+        Err(_) => Err(Problem::stuck(at)),
     }
+}
+
+/// What a future gives, or what it panics with. It is not polled again after that.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    let poll = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    });
+    poll.await
 }
 
 async fn steps(case: &Case, expected: &[Option<Bag>], at: &AtomicUsize) -> Result<Events, Problem> {

@@ -1,11 +1,13 @@
-//! A failing case made smaller: steps and rows that it fails without are left out.
+//! A failing case made smaller: steps, parts of the view and rows that it fails without are left out.
 
 use crate::case::{Case, Step, Store};
 use crate::failure::{Failure, ProblemKind};
 use crate::run::{drive, expectations};
 
+mod view;
+
 /// Runs that may be spent on one failure.
-const RUNS_MAX: usize = 150;
+const RUNS_MAX: usize = 250;
 
 /// The failure with as little as it still fails with in the same way.
 pub(crate) async fn shrunk(failure: Failure) -> Failure {
@@ -21,6 +23,7 @@ pub(crate) async fn shrunk(failure: Failure) -> Failure {
         shrinking.without_steps(size).await;
         size /= 2;
     }
+    shrinking.smaller_view().await;
     shrinking.without_rows().await;
     shrinking.failure
 }
@@ -63,6 +66,15 @@ impl Shrinking {
         }
     }
 
+    /// Leaves out one part of the view after the other.
+    async fn smaller_view(&mut self) {
+        let mut next = 0;
+        while let Some(view) = view::smaller(&self.failure.case.view).into_iter().nth(next) {
+            let case = Case { view, ..self.failure.case.clone() };
+            next = if self.try_case(case).await { 0 } else { next + 1 };
+        }
+    }
+
     async fn without_rows(&mut self) {
         for step in (0..self.failure.case.steps.len()).rev() {
             let count = match self.failure.case.steps.get(step) {
@@ -82,18 +94,19 @@ impl Shrinking {
         }
     }
 
-    /// Takes the case instead if it fails in the same way.
-    async fn try_case(&mut self, case: Case) {
+    /// Takes the case instead if it fails in the same way. Returns whether it does.
+    async fn try_case(&mut self, case: Case) -> bool {
         if self.runs_left == 0 || case == self.failure.case {
-            return;
+            return false;
         }
         self.runs_left -= 1;
-        let Ok(expected) = expectations(&case) else { return };
-        if let Err(problem) = drive(&case, &expected).await
-            && problem.kind == self.failure.problem.kind
-        {
+        let Ok(expected) = expectations(&case) else { return false };
+        let Err(problem) = drive(&case, &expected).await else { return false };
+        let the_same = problem.is_like(&self.failure.problem);
+        if the_same {
             self.failure = Failure { case, problem };
             self.cut_the_rest();
         }
+        the_same
     }
 }

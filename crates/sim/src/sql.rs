@@ -1,6 +1,6 @@
 //! Queries as SQL text.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use crate::query::{
     Aggregate, Condition, Function, Join, JoinKind, Key, Linear, Mutual, Output, Query, Recursion, Recursive, Relation, Select,
@@ -9,6 +9,9 @@ use crate::query::{
 use crate::value::Type;
 
 mod expression;
+#[cfg(test)]
+mod tests;
+
 pub(crate) use expression::{expression, predicate};
 
 /// The statement that creates a table.
@@ -21,20 +24,8 @@ pub(crate) fn create_table(table: &Table) -> String {
 
 /// The text of a query over a recursion.
 pub(crate) fn recursive(tables: &[Table], recursive: &Recursive) -> String {
-    let types = recursive.recursion.types();
-    let writer = Writer { tables, bindings: types.iter().map(|t| t.len()).collect(), aliases: Cell::new(0) };
-    let definitions = match &recursive.recursion {
-        Recursion::Linear(bindings) => {
-            let bindings = bindings.iter().enumerate().map(|(i, binding)| writer.linear(i, binding));
-            format!("WITH RECURSIVE {}", bindings.collect::<Vec<_>>().join(", "))
-        }
-        Recursion::Mutual(bindings, limit) => {
-            let limit = limit.map_or_else(String::new, |n| format!("(RETURN AT RECURSION LIMIT {n}) "));
-            let bindings = bindings.iter().enumerate().map(|(i, binding)| writer.mutual(i, binding));
-            format!("WITH MUTUALLY RECURSIVE {limit}{}", bindings.collect::<Vec<_>>().join(", "))
-        }
-    };
-    format!("{definitions} {}", writer.query(&recursive.query))
+    let writer = Writer { tables, bindings: RefCell::default(), binding_names: Cell::new(0), aliases: Cell::new(0) };
+    writer.recursive(recursive)
 }
 
 /// The names of the columns of a row, by their positions.
@@ -42,8 +33,9 @@ type Names = Vec<String>;
 
 struct Writer<'a> {
     tables: &'a [Table],
-    /// The width of each binding.
-    bindings: Vec<usize>,
+    /// The name and the width of each binding that is seen where the writer is.
+    bindings: RefCell<Vec<(String, usize)>>,
+    binding_names: Cell<usize>,
     aliases: Cell<usize>,
 }
 
@@ -57,6 +49,30 @@ fn key_text(key: Key) -> String {
 }
 
 impl Writer<'_> {
+    /// A query over a recursion, whose bindings have names that no other recursion of the statement has.
+    fn recursive(&self, recursive: &Recursive) -> String {
+        let around = self.bindings.borrow().len();
+        for types in recursive.recursion.types() {
+            let name = format!("r{}", self.binding_names.get());
+            self.binding_names.set(self.binding_names.get() + 1);
+            self.bindings.borrow_mut().push((name, types.len()));
+        }
+        let definitions = match &recursive.recursion {
+            Recursion::Linear(bindings) => {
+                let bindings = (around..).zip(bindings).map(|(number, binding)| self.linear(number, binding));
+                format!("WITH RECURSIVE {}", bindings.collect::<Vec<_>>().join(", "))
+            }
+            Recursion::Mutual(bindings, limit) => {
+                let limit = limit.map_or_else(String::new, |n| format!("(RETURN AT RECURSION LIMIT {n}) "));
+                let bindings = (around..).zip(bindings).map(|(number, binding)| self.mutual(number, binding));
+                format!("WITH MUTUALLY RECURSIVE {limit}{}", bindings.collect::<Vec<_>>().join(", "))
+            }
+        };
+        let query = self.query(&recursive.query);
+        self.bindings.borrow_mut().truncate(around);
+        format!("{definitions} {query}")
+    }
+
     fn linear(&self, number: usize, binding: &Linear) -> String {
         let columns = (0..binding.types.len()).map(column_name).collect::<Vec<_>>().join(", ");
         let union = if binding.all { "UNION ALL" } else { "UNION" };
@@ -68,13 +84,20 @@ impl Writer<'_> {
             },
         );
         let key = binding.key.map_or_else(String::new, key_text);
-        format!("{}({columns}){key} AS ({base} {union} {step})", binding_name(number))
+        let (name, _) = self.binding(number);
+        format!("{name}({columns}){key} AS ({base} {union} {step})")
     }
 
     fn mutual(&self, number: usize, binding: &Mutual) -> String {
         let column = |(i, t): (usize, &Type)| format!("{} {t}", column_name(i));
         let columns = binding.types.iter().enumerate().map(column).collect::<Vec<_>>().join(", ");
-        format!("{} ({columns}) AS ({})", binding_name(number), self.query(&binding.query))
+        let (name, _) = self.binding(number);
+        format!("{name} ({columns}) AS ({})", self.query(&binding.query))
+    }
+
+    /// The name of a binding, and its width.
+    fn binding(&self, number: usize) -> (String, usize) {
+        self.bindings.borrow()[number].clone()
     }
 
     fn query(&self, query: &Query) -> String {
@@ -98,6 +121,7 @@ impl Writer<'_> {
                 format!("{} {word} {}", self.term(left), self.term(right))
             }
             Query::Top(of, top) => self.top(of, top),
+            Query::With(recursive) => self.recursive(recursive),
         }
     }
 
@@ -175,7 +199,10 @@ impl Writer<'_> {
                 let table = &self.tables[*table];
                 (table.name.clone(), table.columns.iter().map(|c| c.name.to_owned()).collect::<Vec<_>>())
             }
-            Relation::Binding(binding) => (binding_name(*binding), (0..self.bindings[*binding]).map(column_name).collect()),
+            Relation::Binding(binding) => {
+                let (name, width) = self.binding(*binding);
+                (name, (0..width).map(column_name).collect())
+            }
             Relation::Derived(query) => (format!("({})", self.query(query)), (0..query.width()).map(column_name).collect()),
         };
         let names = columns.iter().map(|column| format!("{alias}.{column}")).collect();
@@ -220,10 +247,6 @@ fn aggregate(call: &Aggregate, names: &Names) -> String {
         Function::Min => format!("min({argument})"),
         Function::Max => format!("max({argument})"),
     }
-}
-
-fn binding_name(number: usize) -> String {
-    format!("r{number}")
 }
 
 fn column_name(number: usize) -> String {

@@ -75,7 +75,7 @@ impl Generator {
     /// The reference joined with one table or two, on either side of it.
     fn chain(&mut self, reference: Relation, types: &[Type]) -> Select {
         if types[0] == Type::Int && types[types.len() - 1] == Type::Int && self.random.percent(55) {
-            return self.along(reference, types);
+            return self.along(reference, types, Relation::Table(0));
         }
         let mut relations = vec![self.table()];
         if self.random.percent(25) {
@@ -86,10 +86,9 @@ impl Generator {
     }
 
     /// As closures have it: the last column of the reference meets the first of an edge and takes its second, the others stay. Or the
-    /// other way round: the first column meets the second of an edge and takes its first.
-    fn along(&mut self, reference: Relation, types: &[Type]) -> Select {
-        let edge = Relation::Table(0);
-        let (last, edge_width) = (types.len() - 1, self.tables[0].columns.len());
+    /// other way round: the first column meets the second of an edge and takes its first. Edges begin with two numbers.
+    pub(super) fn along(&mut self, reference: Relation, types: &[Type], edge: Relation) -> Select {
+        let (last, edge_width) = (types.len() - 1, self.types(&edge).len());
         let (from, relation, on, columns) = if self.random.percent(60) {
             let on = Predicate::equal(Expr::Column(last), Expr::Column(last + 1));
             let stay = (0..last).map(Expr::Column);
@@ -123,17 +122,23 @@ impl Generator {
             (with_column(base, Expr::int(start)), step)
         } else {
             self.bindings.push(types.clone());
-            let mut step = self.along(reference, &types);
-            if !self.domain.acyclic {
-                // Where the edge's columns are depends on which side it stands.
-                let edge = if step.from == Relation::Table(0) { 0 } else { types.len() };
-                let up = Predicate::Compare(Comparison::Less, Expr::Column(edge), Expr::Column(edge + 1));
-                step.conditions.push(Condition::Where(up));
-            }
+            let step = self.upward(reference, &types);
             (base, Query::Select(step))
         };
         let linear = Linear { types, base, step, all: true, key: None };
         Recursive { recursion: Recursion::Linear(vec![linear]), query: self.outer_query() }
+    }
+
+    /// Along edges that go up, so that no row comes back to where it was.
+    pub(super) fn upward(&mut self, reference: Relation, types: &[Type]) -> Select {
+        let mut step = self.along(reference, types, Relation::Table(0));
+        if !self.domain.acyclic {
+            // Where the edge's columns are depends on which side it stands.
+            let edge = if step.from == Relation::Table(0) { 0 } else { types.len() };
+            let up = Predicate::Compare(Comparison::Less, Expr::Column(edge), Expr::Column(edge + 1));
+            step.conditions.push(Condition::Where(up));
+        }
+        step
     }
 
     /// With USING KEY: a value among a few for each key, which only gets better; or the latest, with a counter that ends it.
@@ -175,7 +180,7 @@ impl Generator {
     }
 
     /// A step whose last column counts up to a bound.
-    fn counted_step(&mut self, reference: Relation, types: &[Type]) -> Select {
+    pub(super) fn counted_step(&mut self, reference: Relation, types: &[Type]) -> Select {
         let counter = types.len() - 1;
         let mut relations = if self.random.percent(85) { vec![self.table()] } else { Vec::new() };
         if self.random.percent(10) {
@@ -196,7 +201,7 @@ impl Generator {
 }
 
 /// A query with one more column, the same for every row.
-fn with_column(query: Query, column: Expr) -> Query {
+pub(super) fn with_column(query: Query, column: Expr) -> Query {
     match query {
         Query::Select(Select { from, joins, conditions, output: Output::Rows { mut columns, distinct } }) => {
             columns.push(column);

@@ -70,7 +70,7 @@ impl Generator {
     }
 
     /// SELECTs whose union is a binding: some over tables alone, the others over bindings, too.
-    fn parts(&mut self, number: usize, types: &[Type]) -> Vec<Query> {
+    pub(super) fn parts(&mut self, number: usize, types: &[Type]) -> Vec<Query> {
         let mut parts = Vec::new();
         if number == 0 || self.random.percent(55) {
             parts.push(self.base(types));
@@ -86,7 +86,7 @@ impl Generator {
     }
 
     /// A binding, most often with a table or another binding beside it.
-    fn relations(&mut self, number: usize) -> Vec<Relation> {
+    pub(super) fn relations(&mut self, number: usize) -> Vec<Relation> {
         let mut relations = vec![Relation::Binding(self.some_binding(number))];
         if self.random.percent(85) {
             let twice = self.bindings.len() == 1 && self.random.percent(65) || self.random.percent(30);
@@ -165,7 +165,7 @@ impl Generator {
 }
 
 /// The union of queries, as a set or as a bag.
-fn united(parts: Vec<Query>, each_once: bool) -> Query {
+pub(super) fn united(parts: Vec<Query>, each_once: bool) -> Query {
     let last = parts.len() - 1;
     let mut parts = parts.into_iter().enumerate();
     let (_, mut first) = parts.next().expect("a binding is made of something");

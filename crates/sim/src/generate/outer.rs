@@ -64,7 +64,7 @@ impl Generator {
         if self.random.percent(50) { self.table() } else { Relation::Binding(self.random.below(self.bindings.len())) }
     }
 
-    fn whole(&self, binding: usize) -> Select {
+    pub(super) fn whole(&self, binding: usize) -> Select {
         let columns = (0..self.bindings[binding].len()).map(Expr::Column).collect();
         let output = Output::Rows { columns, distinct: false };
         Select { from: Relation::Binding(binding), joins: Vec::new(), conditions: Vec::new(), output }

@@ -24,6 +24,7 @@ impl Scope<'_> {
                 if *operation == SetOperation::UnionAll { left } else { distinct(left) }
             }
             Query::Top(of, top) => first_rows(self.query(of)?, top),
+            Query::With(recursive) => self.recursive(recursive)?,
         };
         bounded(&rows)?;
         Ok(rows)

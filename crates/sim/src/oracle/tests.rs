@@ -137,3 +137,79 @@ fn not_in_is_unknown_beside_a_null() {
     let contents = [pairs(&[(1, 2), (2, 4)])];
     assert_eq!(answer(&mutual(own(), None, query(true)), &edges(), &contents), Ok(rows(&[[Some(1)]])));
 }
+
+fn linear(base: Query, step: Query) -> Recursion {
+    Recursion::Linear(vec![Linear { types: vec![Type::Int; base.width()], base, step, all: false, key: None }])
+}
+
+fn with(recursion: Recursion, query: Query) -> Query {
+    Query::With(Box::new(Recursive { recursion, query }))
+}
+
+/// The outer binding begins with the edges 1 → 2 → 3. Whoever 1 reaches gets an edge back to it, so that in the end 1 reaches itself.
+#[test]
+fn a_closure_inside_sees_what_it_makes_the_binding_around_it() {
+    let base = || scan(Relation::Binding(0), columns(&[0, 1]));
+    let step = || joined(Relation::Binding(1), Relation::Binding(0), JoinKind::Inner, (1, 2), columns(&[0, 3]));
+    let is_one = Predicate::equal(Expr::Column(0), Expr::int(1));
+    let back = Query::Select(Select {
+        from: Relation::Binding(1),
+        joins: Vec::new(),
+        conditions: vec![Condition::Where(is_one)],
+        output: columns(&[1, 0]),
+    });
+    let block = Mutual { types: vec![Type::Int; 2], query: Query::set(SetOperation::Union, base(), step()) };
+    for inside in [linear(base(), step()), Recursion::Mutual(vec![block], None)] {
+        let edges_and_back =
+            Query::set(SetOperation::Union, scan(Relation::Table(0), columns(&[0, 1])), with(inside, back.clone()));
+        let outer = mutual(vec![edges_and_back], None, scan(Relation::Binding(0), columns(&[0, 1])));
+        let expected = pairs(&[(1, 2), (2, 3), (2, 1), (3, 1), (1, 1)]);
+        assert_eq!(answer(&outer, &edges(), &[pairs(&[(1, 2), (2, 3)])]), Ok(expected));
+        assert_eq!(answer(&outer, &edges(), &[pairs(&[(2, 3)])]), Ok(pairs(&[(2, 3)])));
+    }
+}
+
+/// What is inside keeps what it has, but only until it is worked out again.
+#[test]
+fn a_recursion_inside_begins_from_nothing_each_time() {
+    let on = Predicate::equal(Expr::Column(0), Expr::Column(2));
+    let condition = Condition::Exists { negated: true, relation: Relation::Binding(0), on };
+    let outside =
+        Query::Select(Select { from: Relation::Table(0), joins: Vec::new(), conditions: vec![condition], output: columns(&[0]) });
+    let kept = Query::set(SetOperation::Union, outside, scan(Relation::Binding(1), columns(&[0])));
+    let block = Recursion::Mutual(vec![Mutual { types: vec![Type::Int], query: kept }], None);
+    let inside = with(block, scan(Relation::Binding(1), columns(&[0])));
+    for (limit, expected) in [(1, rows(&[[Some(1)], [Some(2)]])), (2, Vec::new()), (3, rows(&[[Some(1)], [Some(2)]]))] {
+        let outer = mutual(vec![inside.clone()], Some(limit), scan(Relation::Binding(0), columns(&[0])));
+        assert_eq!(answer(&outer, &edges(), &[pairs(&[(1, 2), (2, 3)])]), Ok(expected), "after {limit} iterations");
+    }
+}
+
+/// Of the bindings around it, it reads an earlier one as this iteration has it, and a later one as the iteration before has it. Both
+/// bindings that hold a recursion number its bindings alike, and the one that stands deepest comes after all around it.
+#[test]
+fn a_recursion_inside_reads_bindings_as_they_are() {
+    let nodes = || scan(Relation::Table(0), columns(&[0]));
+    let reached_from = |binding| {
+        let step = joined(Relation::Binding(2), Relation::Table(0), JoinKind::Inner, (0, 1), columns(&[2]));
+        let deepest = with(
+            linear(scan(Relation::Binding(binding), columns(&[0])), scan(Relation::Binding(3), columns(&[0]))),
+            scan(Relation::Binding(3), columns(&[0])),
+        );
+        let entry = scan(Relation::Derived(Box::new(deepest)), columns(&[0]));
+        let block = Mutual { types: vec![Type::Int], query: Query::set(SetOperation::Union, entry, step) };
+        with(Recursion::Mutual(vec![block], None), scan(Relation::Binding(2), columns(&[0])))
+    };
+    let contents = [pairs(&[(1, 2), (2, 3)])];
+    let reached = rows(&[[Some(1)], [Some(2)], [Some(3)]]);
+    let second = || scan(Relation::Binding(1), columns(&[0]));
+    let earlier = mutual(vec![nodes(), reached_from(0)], Some(1), second());
+    assert_eq!(answer(&earlier, &edges(), &contents), Ok(reached.clone()));
+    let first = || scan(Relation::Binding(0), columns(&[0]));
+    for (limit, expected) in [(1, Vec::new()), (2, reached.clone())] {
+        let later = mutual(vec![reached_from(1), nodes()], Some(limit), first());
+        assert_eq!(answer(&later, &edges(), &contents), Ok(expected), "after {limit} iterations");
+    }
+    let both = mutual(vec![Query::set(SetOperation::Union, nodes(), reached_from(1)), reached_from(0)], None, second());
+    assert_eq!(answer(&both, &edges(), &contents), Ok(reached));
+}

@@ -19,7 +19,7 @@ use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Distinct, Expr, Extension, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, TableScan};
 use refrain_types::RelationId;
 
-use crate::recursion::RecursionNode;
+use crate::recursion::{MutualNode, RecursionNode};
 use crate::source::{RelationSource, WorkTable};
 
 /// What it is called where rules are switched off.
@@ -33,7 +33,7 @@ pub(super) fn restrict(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPla
     if conditional.is_empty() {
         return Ok(None);
     }
-    let mut next_id = readers.seen.keys().max().map_or(0, |id| id + 1);
+    let mut next_id = readers.free_id;
     let mut ids = HashMap::new();
     let moved = plan.clone().transform_down_with_subqueries(|node| {
         let Some(Divided { recursion, moving, staying }) = divided(&node)?.filter(|d| conditional.contains(&d.recursion.id)) else {
@@ -59,12 +59,19 @@ struct Readers {
     seen: BTreeMap<usize, usize>,
     /// Under such a condition.
     under: BTreeMap<usize, usize>,
+    /// A number that no recursion and no binding has, and none after it.
+    free_id: usize,
 }
 
 impl Readers {
     fn see(&mut self, node: &LogicalPlan) -> DataFusionResult<()> {
         if let Some(recursion) = RecursionNode::of(node) {
             *self.seen.entry(recursion.id).or_default() += 1;
+            self.free_id = self.free_id.max(recursion.id + 1);
+        }
+        if let Some(MutualNode { block, .. }) = MutualNode::of(node) {
+            let ids = block.bindings.iter().map(|binding| binding.id).chain([block.id]);
+            self.free_id = ids.fold(self.free_id, |free, id| free.max(id + 1));
         }
         if let Some(Divided { recursion, .. }) = divided(node)? {
             *self.under.entry(recursion.id).or_default() += 1;

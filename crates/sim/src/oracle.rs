@@ -90,13 +90,13 @@ impl Scope<'_> {
         Ok(rows)
     }
 
-    /// The working table is what the last iteration found, and all that the next one sees.
+    /// The working table is what the last iteration found, and all that the next one sees. The recursive term is worked out once at least,
+    /// also where the base has no rows: it may have rows without them, and a recursion in it may be endless without them.
     fn linear(&mut self, number: usize, binding: &Linear) -> Result<Vec<Row>, Stop> {
         let base = self.query(&binding.base)?;
         let mut working = if binding.all { base } else { distinct(base) };
         let mut result = working.clone();
         for _ in 0..LINEAR_ITERATIONS_MAX {
-            // Of no rows, too, for what is endless inside of it is so for the engine, which begins it without waiting for rows.
             self.bindings[number] = working;
             let found = self.query(&binding.step)?;
             working = if binding.all { found } else { distinct(found).into_iter().filter(|row| !result.contains(row)).collect() };

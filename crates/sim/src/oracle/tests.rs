@@ -213,3 +213,24 @@ fn a_recursion_inside_reads_bindings_as_they_are() {
     let both = mutual(vec![Query::set(SetOperation::Union, nodes(), reached_from(1)), reached_from(0)], None, second());
     assert_eq!(answer(&both, &edges(), &contents), Ok(reached));
 }
+
+#[test]
+fn a_recursive_term_is_worked_out_where_nothing_begins() {
+    let nothing = || {
+        let is_none = Predicate::Compare(Comparison::Less, Expr::Column(0), Expr::Column(0));
+        let conditions = vec![Condition::Where(is_none)];
+        Query::Select(Select { from: Relation::Table(0), joins: Vec::new(), conditions, output: columns(&[0]) })
+    };
+    let over = |step| Recursive { recursion: linear(nothing(), step), query: scan(Relation::Binding(0), columns(&[0])) };
+    let beside =
+        Query::set(SetOperation::UnionAll, scan(Relation::Table(0), columns(&[1])), scan(Relation::Binding(0), columns(&[0])));
+    assert_eq!(answer(&over(beside), &edges(), &[pairs(&[(1, 2)])]), Ok(rows(&[[Some(2)]])));
+
+    let again =
+        Query::set(SetOperation::UnionAll, scan(Relation::Table(0), columns(&[1])), scan(Relation::Binding(1), columns(&[0])));
+    let block = Recursion::Mutual(vec![Mutual { types: vec![Type::Int], query: again }], None);
+    let inside = Relation::Derived(Box::new(with(block, scan(Relation::Binding(1), columns(&[0])))));
+    let endless = joined(Relation::Binding(0), inside, JoinKind::Inner, (0, 1), columns(&[1]));
+    assert_eq!(answer(&over(endless.clone()), &edges(), &[pairs(&[(1, 2)])]), Err(Stop::Endless));
+    assert_eq!(answer(&over(endless), &edges(), &[Vec::new()]), Ok(Vec::new()));
+}

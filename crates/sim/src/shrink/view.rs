@@ -99,7 +99,7 @@ fn without_recursion(recursive: &Recursive, first: usize) -> Option<Query> {
     let (count, mut query, mut read) = (recursive.recursion.types().len(), recursive.query.clone(), false);
     query.each_reference(&mut |reference| {
         read |= (first..first + count).contains(reference);
-        *reference -= if *reference < first { 0 } else { count };
+        *reference -= if *reference < first + count { 0 } else { count };
     });
     (!read).then_some(query)
 }

@@ -228,11 +228,10 @@ pub(crate) fn mapped(before: &Properties, width: usize, function: &RowFunction) 
 
 /// Whether an operator of a loop takes no row back for one that comes.
 fn is_monotone(operator: &Operator) -> bool {
-    match operator {
-        Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct => true,
-        Operator::Enter | Operator::Variable(_) => true,
-        _ => false,
-    }
+    matches!(
+        operator,
+        Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct | Operator::Enter | Operator::Variable(_)
+    )
 }
 
 fn same(a: &Node, b: &Node) -> bool {

@@ -108,6 +108,8 @@ pub struct KeyedHistory {
     calendar: Calendar,
     derived: Option<ChangeList>,
     emitted: Option<ChangeList>,
+    /// How many derivations have to come at least before more than half of the rows can be dead.
+    alive_for: usize,
     key_words: Vec<u64>,
     /// Restored emissions: group, iteration, row, weight.
     restoring: Vec<(u32, Iteration, u32, Weight)>,
@@ -136,6 +138,7 @@ impl KeyedHistory {
             derived: None,
             emitted: None,
             restoring: Vec::new(),
+            alive_for: 0,
         }
     }
 
@@ -191,6 +194,7 @@ impl KeyedHistory {
 
     fn derive(&mut self, row: &[u64], iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
         let id = self.intern(row);
+        self.alive_for = self.alive_for.saturating_sub(1);
         self.derivations.add(id, iteration, weight)?;
         if let Some(changes) = &mut self.derived {
             changes.push(id, iteration, weight);
@@ -505,12 +509,18 @@ impl KeyedHistory {
     /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty());
-        if self.derivations.len() < 8192 || !self.calendar.is_empty() || listed(&self.derived) || listed(&self.emitted) {
+        if self.derivations.len() < 8192
+            || self.alive_for > 0
+            || !self.calendar.is_empty()
+            || listed(&self.derived)
+            || listed(&self.emitted)
+        {
             return;
         }
         // The calendar is empty, so every key is settled, and what is emitted is derived.
         let live = self.derivations.ids().filter(|id| !self.derivations.is_underived(*id)).collect::<Vec<_>>();
         if live.len() * 2 > self.derivations.len() {
+            self.alive_for = live.len() - self.derivations.len() / 2;
             return;
         }
         let mut fresh = Self::new(self.words, self.key.clone(), self.order.clone(), self.winner, None);

@@ -39,6 +39,8 @@ pub struct PresenceHistory {
     /// What was said of rows that come and go: 1 where they come, −1 where they go.
     turns: BTreeMap<u32, Vec<(Iteration, Weight)>>,
     derived: Option<ChangeList>,
+    /// How many derivations have to come at least before more than half of the rows can be dead.
+    alive_for: usize,
 }
 
 impl PresenceHistory {
@@ -53,6 +55,7 @@ impl PresenceHistory {
             touched: Vec::new(),
             turns: BTreeMap::new(),
             derived: None,
+            alive_for: 0,
         }
     }
 
@@ -110,6 +113,7 @@ impl PresenceHistory {
 
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
+        self.alive_for = self.alive_for.saturating_sub(1);
         self.derivations.add(id, iteration, weight)?;
         if let Some(changes) = &mut self.derived {
             changes.push(id, iteration, weight);
@@ -168,11 +172,12 @@ impl PresenceHistory {
 
     /// Forgets rows that nothing derives when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
-        if self.derivations.len() < 8192 || self.derived.as_ref().is_some_and(|list| !list.is_empty()) {
+        if self.derivations.len() < 8192 || self.alive_for > 0 || self.derived.as_ref().is_some_and(|list| !list.is_empty()) {
             return;
         }
         let live = self.derivations.ids().filter(|id| !self.derivations.is_underived(*id)).collect::<Vec<_>>();
         if live.len() * 2 > self.derivations.len() {
+            self.alive_for = live.len() - self.derivations.len() / 2;
             return;
         }
         let mut fresh = Self::new(self.words);

@@ -1,9 +1,10 @@
 //! Recursions: a loop head, what it does itself, and the rest of its body.
 //!
-//! From the scan of the work table up to the top of the recursive term there is one path, for PostgreSQL allows one reference; a path for
-//! each where a recursion has several terms, whose union is for the general form. Filters and projections at its start, and the first join, are the head's own: the join is fused with it, filters and projections are its
-//! stage. Where the path goes on after a second join, or the first join's keys have to be computed, the rest are ordinary nodes in the
-//! loop's scope.
+//! From the scan of the work table up to the top of the recursive term there is one path, for PostgreSQL allows one reference. Filters and
+//! projections at its start, and the first join, are the head's own: the join is fused with it, filters and projections are its stage.
+//! Where the path goes on after a second join, or the first join's keys have to be computed, the rest are ordinary nodes in the loop's
+//! scope. Several terms have a path each, which meet in a union, and a path may lead through the base of a recursion inside: both are for
+//! the general form.
 
 use std::sync::Arc;
 

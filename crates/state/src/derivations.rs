@@ -203,12 +203,6 @@ impl<X: Copy> Derivations<X> {
         turns
     }
 
-    /// The weight with which an iteration derives a row.
-    #[inline]
-    pub fn weight_at(&self, id: u32, iteration: Iteration) -> Weight {
-        self.of(id).find(|(at, _)| *at == iteration).map_or(0, |(_, weight)| weight)
-    }
-
     /// The iterations that derive a row, in no order, each with its weight, which is not 0.
     #[inline]
     pub fn of(&self, id: u32) -> impl Iterator<Item = (Iteration, Weight)> + '_ {

@@ -4,35 +4,41 @@
 //! *wins* over the row that has it; a row that takes the key is emitted at that iteration, once, and that is all that goes round. The
 //! last row to take a key is the key's row outside the recursion.
 //!
-//! Arriving candidates are applied at once, whatever their order, and the calendar remembers which candidates are touched at which
-//! iteration, but for those that have lost to a row that was emitted. Releasing one compares it with what its key has emitted. Mostly a look at the last emission tells; where a row that was
-//! emitted loses its support, or a candidate wins below a later emission, the key is *settled*: its candidates from that iteration on are
-//! gone through, and what is emitted is made to agree with them as far as the released iteration. A key in which something still differs
-//! later is unsettled until that iteration is released. Iterations below agree already, since they were released before.
+//! Most candidates lose and are never looked at again, so no index finds them: they are appended to the list of their key, and a
+//! derivation that is taken back is appended likewise, with its negative weight. A list is added up when it is full.
 //!
-//! A key that has many rows, such as a node with many ways to it, lists them beside their ranks when it is settled first: of most
-//! candidates it is then seen in one pass over the list that they do not win over the row that has the key.
+//! Arriving candidates are applied at once, whatever their order, and the calendar remembers which keys are touched at which
+//! iteration. What a key waits for at an iteration is *pending*: the best candidate that came, if it did not lose to a row that was
+//! emitted; or that the key is to be *settled*, where a derivation of a row that was emitted or pending is taken back. Releasing a key
+//! compares the pending candidate with what was emitted. Settling it goes through its candidates from the released iteration on, and
+//! makes what is emitted agree with them as far as that iteration. A key in which something still differs later is unsettled until that
+//! iteration is released. Iterations below agree already, since they were released before.
 //!
-//! Invariant: where what a key has emitted differs from what its candidates say, the calendar holds one of its rows at the first
-//! iteration that differs, or before. So the calendar need not be stored: [`KeyedHistory::restored`] finds it again.
+//! Invariant: where what a key has emitted differs from what its candidates say, the calendar holds the key at the first iteration that
+//! differs, or before. So the calendar need not be stored: [`KeyedHistory::restored`] finds it again.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key, words_of};
 use crate::calendar::Calendar;
-use crate::capture::{Captured, ChangeList};
-use crate::chain::KeyChain;
-use crate::derivations::Derivations;
+use crate::capture::Captured;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
 use crate::order::RowOrder;
+use crate::prefetch;
+use emissions::Emissions;
+use entries::{Changes, consolidated, iteration, stride, weight, weights};
+
+mod emissions;
+mod entries;
 
 const BLOCK: usize = 32;
-/// Rows of a key from which on they are listed; few in tests, which have no large keys.
-const LISTED_ROWS_MIN: usize = if cfg!(test) { 3 } else { 32 };
+/// Retractions from which on it is worth while to forget what they took back; few in tests.
+const COMPACTED_MIN: usize = if cfg!(test) { 3 } else { 1 << 13 };
+/// Candidates of a key from which on those that are alike are added up before their list grows.
+const CONSOLIDATED_MIN: usize = if cfg!(test) { 2 } else { 64 };
 
 /// Which candidate takes a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,76 +49,129 @@ pub enum Winner {
     Latest,
 }
 
-/// What is remembered of a row beside its derivations.
-#[derive(Clone, Copy, Debug)]
-struct State {
-    group: u32,
-    /// The row of the group before this one.
-    next: u32,
-    /// The iteration at which the calendar already holds the row, plus 1.
-    mark: u32,
-}
-
-/// The rows of one key.
-#[derive(Clone, Copy, Debug)]
+/// One key.
+#[derive(Clone, Debug)]
 struct Group {
-    /// The last of its rows; the others follow by `next`.
-    rows: u32,
+    /// Its candidates, as [`entries`].
+    candidates: Vec<u64>,
+    /// The rank of the row that was emitted last, and the iteration.
+    last_rank: i64,
+    last_iteration: Iteration,
     /// The last emission; the earlier ones follow.
     last: u32,
+    /// The first of what is pending; the others follow.
+    pending: u32,
     /// The highest iteration that was released.
     reached: Iteration,
     /// Whether an emission differs from what the candidates say, at an iteration that is in the calendar.
     unsettled: bool,
-    /// Whether its rows are listed.
-    listed: bool,
+    /// Whether a weight among the candidates is negative.
+    retracted: bool,
 }
 
+impl Group {
+    fn new() -> Self {
+        Self {
+            candidates: Vec::new(),
+            last_rank: 0,
+            last_iteration: 0,
+            last: NO_ROW,
+            pending: NO_ROW,
+            reached: 0,
+            unsettled: false,
+            retracted: false,
+        }
+    }
+}
+
+/// What a key waits for at an iteration; a candidate's row stands beside it.
 #[derive(Clone, Copy, Debug)]
-struct Emission {
+struct Pending {
     iteration: Iteration,
-    row: u32,
-    /// The emission before, at a lower iteration.
-    before: u32,
+    next: u32,
+    settles: bool,
 }
 
-/// A row that is emitted at an iteration, or is not any more.
+/// What the release of a key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyedChange {
-    /// The row.
-    pub id: u32,
-    /// The iteration.
-    pub iteration: Iteration,
-    /// 1 or −1.
-    pub weight: Weight,
+pub enum KeyedChange<'a> {
+    /// A row is emitted at an iteration, with weight 1, or is not any more, with −1.
+    Emitted(&'a [u64], Iteration, Weight),
+    /// A row has its key outside the recursion, with weight 1, or has it no more, with −1.
+    Left(&'a [u64], Weight),
+}
+
+/// Rows that take a key one after the other.
+#[derive(Debug, Default)]
+struct Steps {
+    iterations: Vec<Iteration>,
+    rows: Vec<u64>,
+    words: usize,
+}
+
+impl Steps {
+    fn new(words: usize) -> Self {
+        Self { words, ..Self::default() }
+    }
+
+    fn len(&self) -> usize {
+        self.iterations.len()
+    }
+
+    fn push(&mut self, iteration: Iteration, row: &[u64]) {
+        self.iterations.push(iteration);
+        self.rows.extend_from_slice(row);
+    }
+
+    fn row(&self, at: usize) -> &[u64] {
+        &self.rows[at * self.words..(at + 1) * self.words]
+    }
+
+    /// How many steps are at iterations up to this one.
+    fn upto(&self, iteration: Iteration) -> usize {
+        self.iterations.partition_point(|at| *at <= iteration)
+    }
+
+    fn is_same(&self, at: usize, other: &Self) -> bool {
+        at < self.len() && at < other.len() && self.iterations[at] == other.iterations[at] && self.row(at) == other.row(at)
+    }
+
+    /// The first iteration at which steps behind `from` differ.
+    fn differs(&self, from: usize, other: &Self) -> Option<Iteration> {
+        let at = (from..).find(|at| !self.is_same(*at, other)).expect("steps come to an end");
+        let both = [self, other].map(|steps| steps.iterations.get(at).copied());
+        both.into_iter().flatten().min()
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct KeyedHistory {
     words: usize,
-    rows: Vec<u64>,
-    derivations: Derivations<State>,
-    index: HashIndex,
     key: KeyOf,
-    /// Groups by key, each found by one of its rows.
+    /// Numbers of keys.
     keys: HashIndex,
+    key_words: Vec<u64>,
     groups: Vec<Group>,
-    /// The rows of groups that have many, each behind its rank.
-    lists: HashMap<u32, Vec<(i64, u32)>>,
-    emissions: Vec<Emission>,
-    free: u32,
+    emissions: Emissions,
+    pending: Vec<Pending>,
+    pending_rows: Vec<u64>,
+    free_pending: u32,
     order: RowOrder,
     winner: Winner,
-    chain: Option<KeyChain>,
     calendar: Calendar,
-    derived: Option<ChangeList>,
-    emitted: Option<ChangeList>,
-    /// How many derivations have to come at least before more than half of the rows can be dead.
-    alive_for: usize,
-    key_words: Vec<u64>,
-    /// Restored emissions: group, iteration, row, weight.
-    restoring: Vec<(u32, Iteration, u32, Weight)>,
+    derived: Option<Changes>,
+    emitted: Option<Changes>,
+    /// Candidates, and how many of them were derivations taken back, since the last compaction.
+    candidates: usize,
+    retractions: usize,
+    candidate_words: usize,
+    /// Restored emissions, as [`entries`].
+    restoring: Vec<u64>,
+    /// Keys of one block, and their numbers.
+    block: (Vec<u64>, Vec<u32>),
+    /// The candidate that is released, and the row that had its key before.
+    scratch: (Vec<u64>, Vec<u64>),
 }
 
 impl KeyedHistory {
@@ -121,197 +180,273 @@ impl KeyedHistory {
     pub fn new(words: usize, key: KeyOf, order: RowOrder, winner: Winner, join_key: Option<KeyOf>) -> Self {
         Self {
             words,
-            rows: Vec::new(),
-            derivations: Derivations::new(),
-            index: HashIndex::new(words == 1),
             keys: HashIndex::new(key.is_exact()),
-            key_words: vec![0; key.words()],
-            key,
+            key_words: Vec::new(),
             groups: Vec::new(),
-            lists: HashMap::new(),
-            emissions: Vec::new(),
-            free: NO_ROW,
+            emissions: Emissions::new(words, join_key),
+            pending: Vec::new(),
+            pending_rows: Vec::new(),
+            free_pending: NO_ROW,
             order,
             winner,
-            chain: join_key.map(KeyChain::new),
             calendar: Calendar::default(),
             derived: None,
             emitted: None,
+            candidates: 0,
+            retractions: 0,
+            candidate_words: 0,
             restoring: Vec::new(),
-            alive_for: 0,
+            block: (vec![0; BLOCK * key.words()], Vec::with_capacity(BLOCK)),
+            scratch: (Vec::new(), Vec::new()),
+            key,
         }
     }
 
-    /// The calendar.
+    /// The calendar, of keys.
     #[must_use]
     pub fn calendar(&self) -> &Calendar {
         &self.calendar
     }
 
-    /// The packed row.
-    #[inline]
-    #[must_use]
-    pub fn row(&self, id: u32) -> &[u64] {
-        &self.rows[words_of(id, self.words)]
-    }
-
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.capacity() * 8
-            + self.derivations.size_bytes()
-            + self.index.size_bytes()
+        let words = self.key_words.capacity() + self.pending_rows.capacity() + self.candidate_words;
+        words * size_of::<u64>()
             + self.keys.size_bytes()
             + self.groups.capacity() * size_of::<Group>()
-            + self.lists.values().map(|rows| rows.capacity() * size_of::<(i64, u32)>()).sum::<usize>()
-            + self.emissions.capacity() * size_of::<Emission>()
-            + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
+            + self.pending.capacity() * size_of::<Pending>()
+            + self.emissions.size_bytes()
             + self.calendar.size_bytes()
     }
 
     /// Applies derivations: packed rows with one iteration and one weight each.
-    ///
-    /// # Errors
-    /// When a weight overflows; that derivation is left out, the others are applied.
-    pub fn arrive(&mut self, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
-        debug_assert_eq!(rows.len(), iterations.len() * self.words, "one iteration per row");
-        debug_assert_eq!(iterations.len(), weights.len(), "one weight per row");
-        let mut result = Ok(());
+    pub fn arrive(&mut self, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) {
+        assert_eq!(rows.len(), iterations.len() * self.words, "one iteration per row");
+        assert_eq!(iterations.len(), weights.len(), "one weight per row");
         let blocks = rows.chunks(BLOCK * self.words).zip(iterations.chunks(BLOCK)).zip(weights.chunks(BLOCK));
+        let (mut keys, mut numbers) = std::mem::take(&mut self.block);
         for ((rows, iterations), weights) in blocks {
-            self.index.reserve(BLOCK);
-            if iterations.len() > 1 {
-                for row in rows.chunks_exact(self.words) {
-                    self.index.prefetch(row_key(row));
-                }
-            }
-            for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
-                result = result.and(self.derive(row, *iteration, *weight));
+            self.find_keys(rows, &mut keys, &mut numbers);
+            for (((row, iteration), weight), group) in rows.chunks_exact(self.words).zip(iterations).zip(weights).zip(&numbers) {
+                self.derive(*group, row, *iteration, *weight);
             }
         }
-        result
+        self.block = (keys, numbers);
     }
 
-    fn derive(&mut self, row: &[u64], iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        let id = self.intern(row);
-        self.alive_for = self.alive_for.saturating_sub(1);
-        self.derivations.add(id, iteration, weight)?;
+    /// The numbers of the keys of up to a block of rows. What is known of the keys is brought towards the cache on the way.
+    fn find_keys(&mut self, rows: &[u64], keys: &mut [u64], numbers: &mut Vec<u32>) {
+        let key_words = self.key.words();
+        numbers.clear();
+        self.keys.reserve(BLOCK);
+        for (row, key) in rows.chunks_exact(self.words).zip(keys.chunks_exact_mut(key_words)) {
+            self.key.extract(row, key);
+            self.keys.prefetch(row_key(key));
+        }
+        for (_, key) in rows.chunks_exact(self.words).zip(keys.chunks_exact(key_words)) {
+            let number = self.number(key);
+            prefetch::read(&self.groups, number as usize);
+            numbers.push(number);
+        }
+        for number in numbers.iter() {
+            let candidates = &self.groups[*number as usize].candidates;
+            prefetch::read(candidates, candidates.len().saturating_sub(1));
+        }
+    }
+
+    /// The number of a key; room in the index is reserved.
+    #[inline]
+    fn number(&mut self, key: &[u64]) -> u32 {
+        let next = u32::try_from(self.groups.len()).expect("a loop of one worker holds fewer than 2^32 rows");
+        assert!(next != NO_ROW, "a loop of one worker holds fewer than 2^32 rows");
+        let words = &self.key_words;
+        let (number, is_new) = self.keys.find_or_insert(row_key(key), next, |other| words[words_of(other, key.len())] == *key);
+        if is_new {
+            self.key_words.extend_from_slice(key);
+            self.groups.push(Group::new());
+        }
+        number
+    }
+
+    fn derive(&mut self, group: u32, row: &[u64], iteration: Iteration, weight: Weight) {
         if let Some(changes) = &mut self.derived {
-            changes.push(id, iteration, weight);
+            changes.push(row, iteration, weight);
         }
-        if weight < 0 || !self.has_lost(id, iteration) {
-            self.touch(iteration, id);
+        self.append(group, row, iteration, weight);
+        if weight < 0 {
+            self.take_back(group, row, iteration);
+        } else if !self.has_lost(group, row, iteration) {
+            if self.groups[group as usize].retracted {
+                // The candidate may have been taken back before it came.
+                self.settle_at(group, iteration);
+            } else {
+                self.expect(group, row, iteration);
+            }
         }
-        Ok(())
+    }
+
+    /// Remembers a candidate. A list that is full is added up before it grows, if that can make room.
+    #[inline]
+    fn append(&mut self, group: u32, row: &[u64], iteration: Iteration, weight: Weight) {
+        let group = &mut self.groups[group as usize];
+        let candidates = &mut group.candidates;
+        let stride = stride(self.words);
+        if candidates.len() + stride > candidates.capacity() {
+            self.candidate_words -= candidates.capacity();
+            if group.retracted || candidates.len() >= CONSOLIDATED_MIN * stride {
+                let before = candidates.len();
+                *candidates = consolidated(candidates, self.words);
+                group.retracted = candidates.chunks_exact(stride).any(|entry| entries::weight(entry) < 0);
+                self.candidates -= (before - candidates.len()) / stride;
+            }
+            candidates.reserve_exact(candidates.len().max(stride));
+            self.candidate_words += candidates.capacity();
+        }
+        let capacity = candidates.capacity();
+        let before = candidates.len();
+        entries::push(candidates, row, iteration, i128::from(weight));
+        self.candidates += (candidates.len() - before) / stride;
+        self.candidate_words += candidates.capacity() - capacity;
+        group.retracted |= weight < 0;
     }
 
     /// Whether a row that is not worse has its key from this iteration on or from before. Then a candidate changes nothing: not now,
     /// nor while that row or a better one has the key, and when it goes the key is settled.
-    fn has_lost(&self, id: u32, iteration: Iteration) -> bool {
-        let last = || self.emission(self.groups[self.derivations.beside(id).group as usize].last);
-        self.winner == Winner::First && last().is_some_and(|last| last.iteration <= iteration && !self.is_before(id, last.row))
+    #[inline]
+    fn has_lost(&self, group: u32, row: &[u64], iteration: Iteration) -> bool {
+        let group = &self.groups[group as usize];
+        if self.winner != Winner::First || group.last == NO_ROW || group.last_iteration > iteration {
+            return false;
+        }
+        match self.order.rank(row).cmp(&group.last_rank) {
+            Ordering::Less => false,
+            Ordering::Greater => true,
+            Ordering::Equal => !self.is_before(row, self.emissions.row(group.last)),
+        }
     }
 
-    /// The id of a row; room for it in the index is reserved.
-    fn intern(&mut self, row: &[u64]) -> u32 {
-        let id = self.derivations.next_id();
-        let (rows, words) = (&self.rows, self.words);
-        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
-        if inserted {
-            self.rows.extend_from_slice(row);
-            let group = self.group_of(id);
-            let next = std::mem::replace(&mut self.groups[group as usize].rows, id);
-            if self.groups[group as usize].listed {
-                let list = self.lists.get_mut(&group).expect("its rows are listed");
-                list.push((self.order.rank(row), id));
+    /// A derivation was taken back: that matters if its row was emitted at this iteration or may be.
+    fn take_back(&mut self, group: u32, row: &[u64], iteration: Iteration) {
+        self.retractions += 1;
+        let of = &self.groups[group as usize];
+        let at = self.emissions.upto(of.last, iteration);
+        let is_emitted = at != NO_ROW && self.emissions.iteration(at) == iteration && self.emissions.row(at) == row;
+        if is_emitted || self.pending_at(group, iteration) != NO_ROW {
+            self.settle_at(group, iteration);
+        }
+    }
+
+    /// What a key waits for at an iteration, [`NO_ROW`] if it does not wait.
+    #[inline]
+    fn pending_at(&self, group: u32, iteration: Iteration) -> u32 {
+        let mut at = self.groups[group as usize].pending;
+        while at != NO_ROW && self.pending[at as usize].iteration != iteration {
+            at = self.pending[at as usize].next;
+        }
+        at
+    }
+
+    /// Remembers a candidate for the release of its iteration, if it is the best so far.
+    fn expect(&mut self, group: u32, row: &[u64], iteration: Iteration) {
+        let at = self.pending_at(group, iteration);
+        if at == NO_ROW {
+            self.add_pending(group, iteration, false, Some(row));
+            return;
+        }
+        let other = words_of(at, self.words);
+        let pending = &mut self.pending[at as usize];
+        match self.winner {
+            _ if pending.settles => {}
+            // Which of them takes the key depends on the row that has it then.
+            Winner::Latest => pending.settles = self.pending_rows[other] != *row,
+            Winner::First if self.is_before(row, &self.pending_rows[other.clone()]) => {
+                self.pending_rows[other].copy_from_slice(row);
             }
-            self.derivations.push(State { group, next, mark: 0 });
-        }
-        id
-    }
-
-    /// The group of a row that was just appended.
-    fn group_of(&mut self, id: u32) -> u32 {
-        self.keys.reserve(1);
-        let (rows, words, key, wanted) = (&self.rows, self.words, &self.key, &mut self.key_words);
-        key.extract(&rows[words_of(id, words)], wanted);
-        let (first, inserted) =
-            self.keys.find_or_insert(row_key(wanted), id, |other| key.has_key(&rows[words_of(other, words)], wanted));
-        if !inserted {
-            return self.derivations.beside(first).group;
-        }
-        self.groups.push(Group { rows: NO_ROW, last: NO_ROW, reached: 0, unsettled: false, listed: false });
-        u32::try_from(self.groups.len() - 1).expect("there are not more keys than rows")
-    }
-
-    fn touch(&mut self, iteration: Iteration, id: u32) {
-        let mark = &mut self.derivations.beside_mut(id).mark;
-        if *mark != iteration + 1 {
-            *mark = iteration + 1;
-            self.calendar.touch(iteration, id);
+            Winner::First => {}
         }
     }
 
-    /// Takes up to `limit` rows of the lowest iteration out of the calendar. Each must then be given to [`Self::release`].
-    pub fn take_lowest(&mut self, limit: usize, ids: &mut Vec<u32>) -> Option<Iteration> {
-        let iteration = self.calendar.take_lowest(limit, ids)?;
-        for id in ids.iter() {
-            let mark = &mut self.derivations.beside_mut(*id).mark;
-            if *mark == iteration + 1 {
-                *mark = 0;
-            }
+    /// Has a key settled when an iteration is released.
+    fn settle_at(&mut self, group: u32, iteration: Iteration) {
+        match self.pending_at(group, iteration) {
+            NO_ROW => self.add_pending(group, iteration, true, None),
+            at => self.pending[at as usize].settles = true,
         }
-        Some(iteration)
     }
 
-    /// Makes what the key of a row emits agree with its candidates as far as `iteration`, and appends what that changes to `changes`.
-    /// Returns the rows that had the key before and have it now, where they differ.
-    pub fn release(&mut self, iteration: Iteration, id: u32, changes: &mut Vec<KeyedChange>) -> [Option<u32>; 2] {
-        let group = self.derivations.beside(id).group;
-        let before = self.holder(group);
-        if self.groups[group as usize].unsettled {
-            self.settle(group, iteration, changes);
+    fn add_pending(&mut self, group: u32, iteration: Iteration, settles: bool, row: Option<&[u64]>) {
+        let next = &mut self.groups[group as usize].pending;
+        let pending = Pending { iteration, next: *next, settles };
+        if self.free_pending == NO_ROW {
+            *next = u32::try_from(self.pending.len()).expect("a loop of one worker holds fewer than 2^32 rows");
+            self.pending.push(pending);
+            self.pending_rows.resize(self.pending.len() * self.words, 0);
         } else {
-            self.release_one(group, iteration, id, changes);
+            *next = self.free_pending;
+            self.free_pending = std::mem::replace(&mut self.pending[self.free_pending as usize], pending).next;
         }
-        self.reach(group, iteration);
-        let now = self.holder(group);
-        if before == now { [None, None] } else { [before, now] }
+        if let Some(row) = row {
+            self.pending_rows[words_of(*next, self.words)].copy_from_slice(row);
+        }
+        self.calendar.touch(iteration, group);
     }
 
-    fn reach(&mut self, group: u32, iteration: Iteration) {
+    /// What a key waits for at an iteration, which it then does no more.
+    fn take_pending(&mut self, group: u32, iteration: Iteration) -> Option<u32> {
+        let (mut before, mut at) = (NO_ROW, self.groups[group as usize].pending);
+        while at != NO_ROW && self.pending[at as usize].iteration != iteration {
+            (before, at) = (at, self.pending[at as usize].next);
+        }
+        let next = self.pending.get(at as usize)?.next;
+        match before {
+            NO_ROW => self.groups[group as usize].pending = next,
+            before => self.pending[before as usize].next = next,
+        }
+        self.pending[at as usize].next = std::mem::replace(&mut self.free_pending, at);
+        Some(at)
+    }
+
+    /// Takes up to `limit` keys of the lowest iteration out of the calendar. Each must then be given to [`Self::release`].
+    pub fn take_lowest(&mut self, limit: usize, groups: &mut Vec<u32>) -> Option<Iteration> {
+        self.calendar.take_lowest(limit, groups)
+    }
+
+    /// Makes what a key emits agree with its candidates as far as `iteration`, and says what that changes.
+    pub fn release(&mut self, iteration: Iteration, group: u32, say: &mut impl FnMut(KeyedChange)) {
+        let Some(pending) = self.take_pending(group, iteration) else { return };
+        let (mut candidate, mut before) = std::mem::take(&mut self.scratch);
+        candidate.clear();
+        candidate.extend_from_slice(&self.pending_rows[words_of(pending, self.words)]);
+        before.clear();
+        before.extend_from_slice(self.holder(group));
+        let of = &self.groups[group as usize];
+        if self.pending[pending as usize].settles || of.unsettled || of.retracted {
+            self.settle(group, iteration, say);
+        } else {
+            self.release_one(group, iteration, &candidate, say);
+        }
         let reached = &mut self.groups[group as usize].reached;
         *reached = iteration.max(*reached);
+        let now = self.holder(group);
+        if before != now {
+            for (row, weight) in [(&*before, -1), (now, 1)].into_iter().filter(|(row, _)| !row.is_empty()) {
+                say(KeyedChange::Left(row, weight));
+            }
+        }
+        self.scratch = (candidate, before);
     }
 
-    /// The row that has a key at last.
-    fn holder(&self, group: u32) -> Option<u32> {
-        self.emission(self.groups[group as usize].last).map(|e| e.row)
-    }
-
-    fn emission(&self, at: u32) -> Option<Emission> {
-        self.emissions.get(at as usize).filter(|_| at != NO_ROW).copied()
-    }
-
-    /// What a group emitted, last one first.
-    fn emissions_of(&self, group: u32) -> impl Iterator<Item = Emission> + '_ {
-        let mut at = self.groups[group as usize].last;
-        std::iter::from_fn(move || {
-            let emission = self.emission(at)?;
-            at = emission.before;
-            Some(emission)
-        })
-    }
-
-    /// What a group emitted, lowest iteration first.
-    fn emitted_by(&self, group: u32) -> Vec<(Iteration, u32)> {
-        let mut emitted = self.emissions_of(group).map(|e| (e.iteration, e.row)).collect::<Vec<_>>();
-        emitted.reverse();
-        emitted
+    /// The row that has a key at last, nothing if there is none.
+    fn holder(&self, group: u32) -> &[u64] {
+        match self.groups[group as usize].last {
+            NO_ROW => &[],
+            last => self.emissions.row(last),
+        }
     }
 
     /// Whether a candidate takes the key from a row that took it at an earlier iteration.
-    fn wins(&self, candidate: u32, over: Option<u32>) -> bool {
+    fn wins(&self, candidate: &[u64], over: Option<&[u64]>) -> bool {
         match (self.winner, over) {
             (_, None) => true,
             (Winner::First, Some(over)) => self.is_before(candidate, over),
@@ -319,173 +454,146 @@ impl KeyedHistory {
         }
     }
 
-    fn is_before(&self, a: u32, b: u32) -> bool {
-        a != b && self.order.compare(self.row(a), self.row(b)) == Ordering::Less
+    fn is_before(&self, a: &[u64], b: &[u64]) -> bool {
+        a != b && self.order.compare(a, b) == Ordering::Less
     }
 
-    /// One candidate of a group that is settled but for what the calendar holds.
-    fn release_one(&mut self, group: u32, iteration: Iteration, id: u32, changes: &mut Vec<KeyedChange>) {
-        let is_candidate = self.derivations.weight_at(id, iteration) > 0;
-        let last = self.emission(self.groups[group as usize].last);
-        if last.is_some_and(|last| last.iteration > iteration) {
-            let mut upto = self.emissions_of(group).skip_while(|e| e.iteration > iteration);
-            let agrees = self.agrees(id, is_candidate, iteration, upto.next(), upto.next());
-            drop(upto);
-            if !agrees {
-                self.settle(group, iteration, changes);
-            }
-            return;
-        }
-        let before = last.and_then(|last| self.emission(last.before));
-        if self.agrees(id, is_candidate, iteration, last, before) {
+    /// The best new candidate of a key that is settled but for what the calendar holds.
+    fn release_one(&mut self, group: u32, iteration: Iteration, row: &[u64], say: &mut impl FnMut(KeyedChange)) {
+        let Group { last, reached, .. } = self.groups[group as usize];
+        let here = self.emissions.upto(last, iteration);
+        if self.agrees(row, iteration, here) {
             return;
         }
         // Later candidates that lost to the row that has the key may win over another one; those that a better row has beaten do not.
-        let decides_later = self.winner == Winner::Latest && iteration < self.groups[group as usize].reached;
-        match last.filter(|last| last.iteration == iteration) {
-            Some(_) if !is_candidate => self.settle(group, iteration, changes),
-            _ if decides_later => self.settle(group, iteration, changes),
-            Some(last) => {
-                self.pop(group, changes);
-                debug_assert_ne!(last.row, id, "an emitted candidate agrees");
-                self.push(group, iteration, id, changes);
-            }
-            None => self.push(group, iteration, id, changes),
+        let decides_later = here != last || (self.winner == Winner::Latest && iteration < reached);
+        if decides_later {
+            self.settle(group, iteration, say);
+            return;
         }
+        if here != NO_ROW && self.emissions.iteration(here) == iteration {
+            self.pop(group, say);
+        }
+        self.push(group, iteration, row, say);
     }
 
-    /// Whether a candidate, or what was one, changes nothing in a group whose last two emissions up to its iteration are these.
-    fn agrees(&self, id: u32, is_candidate: bool, iteration: Iteration, last: Option<Emission>, before: Option<Emission>) -> bool {
-        match last.filter(|last| last.iteration == iteration) {
-            Some(last) if last.row == id => is_candidate,
-            Some(last) => !is_candidate || !self.is_before(id, last.row) || !self.wins(id, before.map(|e| e.row)),
-            None => !is_candidate || !self.wins(id, last.map(|e| e.row)),
+    /// Whether a candidate changes nothing in a key whose last emission up to its iteration is `here`.
+    fn agrees(&self, row: &[u64], iteration: Iteration, here: u32) -> bool {
+        let holder = |at: u32| (at != NO_ROW).then(|| self.emissions.row(at));
+        if here == NO_ROW || self.emissions.iteration(here) != iteration {
+            return !self.wins(row, holder(here));
         }
+        let emitted = self.emissions.row(here);
+        !self.is_before(row, emitted) || !self.wins(row, holder(self.emissions.before(here)))
     }
 
-    fn push(&mut self, group: u32, iteration: Iteration, row: u32, changes: &mut Vec<KeyedChange>) {
-        self.note(KeyedChange { id: row, iteration, weight: 1 }, changes);
+    /// Emits a row.
+    fn push(&mut self, group: u32, iteration: Iteration, row: &[u64], say: &mut impl FnMut(KeyedChange)) {
         self.put(group, iteration, row);
-    }
-
-    fn put(&mut self, group: u32, iteration: Iteration, row: u32) {
-        let last = &mut self.groups[group as usize].last;
-        let emission = Emission { iteration, row, before: *last };
-        if self.free == NO_ROW {
-            *last = u32::try_from(self.emissions.len()).expect("a loop of one worker holds fewer than 2^32 rows");
-            self.emissions.push(emission);
-        } else {
-            *last = self.free;
-            let slot = &mut self.emissions[self.free as usize];
-            self.free = std::mem::replace(slot, emission).before;
-        }
-    }
-
-    fn pop(&mut self, group: u32, changes: &mut Vec<KeyedChange>) {
-        let at = self.groups[group as usize].last;
-        let Emission { iteration, row, before } = self.emissions[at as usize];
-        self.groups[group as usize].last = before;
-        self.emissions[at as usize].before = std::mem::replace(&mut self.free, at);
-        self.note(KeyedChange { id: row, iteration, weight: -1 }, changes);
-    }
-
-    fn note(&mut self, change: KeyedChange, changes: &mut Vec<KeyedChange>) {
-        changes.push(change);
+        say(KeyedChange::Emitted(row, iteration, 1));
         if let Some(emitted) = &mut self.emitted {
-            emitted.push(change.id, change.iteration, change.weight);
+            emitted.push(row, iteration, 1);
         }
     }
 
-    /// What the candidates of a group from iteration `from` on say that it emits there, lowest iteration first, where the row `before` has
-    /// the key until then.
-    fn said_by_candidates(&mut self, group: u32, from: Iteration, before: Option<u32>) -> Vec<(Iteration, u32)> {
-        let mut candidates = Vec::new();
-        let mut add = |derivations: &Derivations<State>, id| {
-            let iterations = derivations.of(id).filter(|(iteration, weight)| *weight > 0 && *iteration >= from);
-            candidates.extend(iterations.map(|(iteration, _)| (iteration, id)));
+    /// Takes the last emission of a key back.
+    fn pop(&mut self, group: u32, say: &mut impl FnMut(KeyedChange)) {
+        let at = self.groups[group as usize].last;
+        let (row, iteration) = (self.emissions.row(at), self.emissions.iteration(at));
+        say(KeyedChange::Emitted(row, iteration, -1));
+        if let Some(emitted) = &mut self.emitted {
+            emitted.push(row, iteration, -1);
+        }
+        self.take(group);
+    }
+
+    fn put(&mut self, group: u32, iteration: Iteration, row: &[u64]) {
+        let last = self.emissions.put(self.groups[group as usize].last, iteration, row);
+        self.set_last(group, last);
+    }
+
+    fn take(&mut self, group: u32) {
+        let before = self.emissions.take(self.groups[group as usize].last);
+        self.set_last(group, before);
+    }
+
+    fn set_last(&mut self, group: u32, last: u32) {
+        let group = &mut self.groups[group as usize];
+        group.last = last;
+        if last != NO_ROW {
+            group.last_iteration = self.emissions.iteration(last);
+            group.last_rank = self.order.rank(self.emissions.row(last));
+        }
+    }
+
+    /// What a key emitted, lowest iteration first.
+    fn emitted_by(&self, group: u32) -> Steps {
+        let mut all = self.emissions.of(self.groups[group as usize].last).collect::<Vec<_>>();
+        all.reverse();
+        let mut steps = Steps::new(self.words);
+        for at in all {
+            steps.push(self.emissions.iteration(at), self.emissions.row(at));
+        }
+        steps
+    }
+
+    /// What the candidates of a key from iteration `from` on say that it emits there, behind the steps that it emits before.
+    fn said_by_candidates(&self, group: u32, from: Iteration, mut steps: Steps) -> Steps {
+        let group = &self.groups[group as usize];
+        let worst = match (self.winner, steps.len()) {
+            (Winner::First, 1..) => self.order.rank(steps.row(steps.len() - 1)),
+            _ => i64::MAX,
         };
-        if self.groups[group as usize].listed {
-            let worst = match (self.winner, before) {
-                (Winner::First, Some(before)) => self.order.rank(self.row(before)),
-                _ => i64::MAX,
-            };
-            let list = &self.lists[&group];
-            list.iter().filter(|(rank, _)| *rank <= worst).for_each(|(_, id)| add(&self.derivations, *id));
-        } else {
-            let mut count = 0;
-            let mut id = self.groups[group as usize].rows;
-            while id != NO_ROW {
-                add(&self.derivations, id);
-                id = self.derivations.beside(id).next;
-                count += 1;
-            }
-            if count >= LISTED_ROWS_MIN {
-                self.list(group);
+        let stride = stride(self.words);
+        let mut list = Vec::new();
+        for entry in group.candidates.chunks_exact(stride) {
+            if iteration(entry) >= from && self.order.rank(&entry[..self.words]) <= worst {
+                list.extend_from_slice(entry);
             }
         }
-        candidates.sort_unstable_by_key(|(iteration, _)| *iteration);
-        let mut said: Vec<(Iteration, u32)> = Vec::new();
-        for together in candidates.chunk_by(|a, b| a.0 == b.0) {
-            let before = said.last().map(|(_, row)| *row).or(before);
-            let mut best: Option<u32> = None;
-            for (_, id) in together {
-                if self.wins(*id, before) && best.is_none_or(|best| self.is_before(*id, best)) {
-                    best = Some(*id);
+        if group.retracted {
+            list = consolidated(&mut list, self.words);
+        }
+        let mut candidates = list.chunks_exact(stride).filter(|entry| weight(entry) > 0).collect::<Vec<_>>();
+        candidates.sort_unstable_by_key(|entry| iteration(entry));
+        for together in candidates.chunk_by(|a, b| iteration(a) == iteration(b)) {
+            let before = steps.len().checked_sub(1).map(|last| steps.row(last));
+            let mut best: Option<&[u64]> = None;
+            for row in together.iter().map(|entry| &entry[..self.words]) {
+                if self.wins(row, before) && best.is_none_or(|best| self.is_before(row, best)) {
+                    best = Some(row);
                 }
             }
-            said.extend(best.map(|row| (together[0].0, row)));
+            if let Some(row) = best {
+                steps.push(iteration(together[0]), row);
+            }
         }
-        said
+        steps
     }
 
-    /// Lists the rows of a group, from now on.
-    fn list(&mut self, group: u32) {
-        let mut list = Vec::new();
-        let mut id = self.groups[group as usize].rows;
-        while id != NO_ROW {
-            list.push((self.order.rank(self.row(id)), id));
-            id = self.derivations.beside(id).next;
-        }
-        self.lists.insert(group, list);
-        self.groups[group as usize].listed = true;
-    }
-
-    /// Makes what a group emits agree with its candidates as far as `iteration`, below which it does, and touches the first iteration
-    /// after that at which it does not.
-    fn settle(&mut self, group: u32, iteration: Iteration, changes: &mut Vec<KeyedChange>) {
+    /// Makes what a key emits agree with its candidates as far as `iteration`, below which it does, and has it settled at the first
+    /// iteration after that at which it does not.
+    fn settle(&mut self, group: u32, iteration: Iteration, say: &mut impl FnMut(KeyedChange)) {
         let emitted = self.emitted_by(group);
-        let (below, emitted) = emitted.split_at(emitted.partition_point(|(at, _)| *at < iteration));
-        let said = self.said_by_candidates(group, iteration, below.last().map(|(_, row)| *row));
-        let common = common(&said, emitted);
-        let upto = |all: &[(Iteration, u32)]| all.partition_point(|(at, _)| *at <= iteration).max(common);
-        let (said_now, emitted_now) = (upto(&said), upto(emitted));
-        let later = &emitted[emitted_now..];
-        if (said_now, emitted_now) != (common, common) {
-            // What is emitted later stays, and goes for a moment: only the list is taken apart, nothing is said.
-            let mut silent = Vec::new();
-            let listed = self.emitted.take();
-            for _ in later {
-                self.pop(group, &mut silent);
-            }
-            self.emitted = listed;
-            for _ in common..emitted_now {
-                self.pop(group, changes);
-            }
-            for (at, row) in &said[common..said_now] {
-                self.push(group, *at, *row, changes);
-            }
-            for (at, row) in later {
-                self.put(group, *at, *row);
-            }
+        let below = emitted.iterations.partition_point(|at| *at < iteration);
+        let mut said = Steps::new(self.words);
+        for at in 0..below {
+            said.push(emitted.iterations[at], emitted.row(at));
         }
-        let differing = said[said_now..].iter().zip(later).find(|(a, b)| a != b).map(|(a, b)| (*a).min(*b));
-        let differing = differing.or_else(|| {
-            let both = said[said_now..].len().min(later.len());
-            said[said_now..].get(both).or(later.get(both)).copied()
-        });
-        self.groups[group as usize].unsettled = differing.is_some();
-        if let Some((at, row)) = differing {
-            self.touch(at, row);
+        let said = self.said_by_candidates(group, iteration, said);
+        let (said_now, emitted_now) = (said.upto(iteration), emitted.upto(iteration));
+        if said_now != emitted_now || (below..said_now).any(|at| !said.is_same(at, &emitted)) {
+            // What is emitted later stays, and goes for a moment: only the list is taken apart, nothing is said.
+            (emitted_now..emitted.len()).for_each(|_| self.take(group));
+            (below..emitted_now).for_each(|_| self.pop(group, say));
+            (below..said_now).for_each(|at| self.push(group, said.iterations[at], said.row(at), say));
+            (emitted_now..emitted.len()).for_each(|at| self.put(group, emitted.iterations[at], emitted.row(at)));
+        }
+        let emitted = if said_now == emitted_now { emitted } else { self.emitted_by(group) };
+        let differs = said.differs(said_now, &emitted);
+        self.groups[group as usize].unsettled = differs.is_some();
+        if let Some(at) = differs {
+            self.settle_at(group, at);
         }
     }
 
@@ -493,102 +601,91 @@ impl KeyedHistory {
     ///
     /// # Panics
     /// When the history was made without a key of a join.
-    pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Iteration)) {
-        let chain = self.chain.as_mut().expect("the history was made with a join's key");
-        chain.follow(&self.rows, self.words);
-        let mut id = chain.first(key, &self.rows, self.words);
-        while id != NO_ROW {
-            let chain = self.chain.as_ref().expect("see above");
-            for emission in self.emissions_of(self.derivations.beside(id).group).filter(|e| e.row == id) {
-                found(&self.rows[words_of(id, self.words)], emission.iteration);
-            }
-            id = chain.next(id);
-        }
+    pub fn matches(&mut self, key: &[u64], found: impl FnMut(&[u64], Iteration)) {
+        self.emissions.matches(key, found);
     }
 
-    /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
+    /// Forgets what was taken back and keys that have no candidate, when nothing is to be released and half of the candidates or more
+    /// can be such.
     pub fn compact(&mut self) {
-        let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty());
-        if self.derivations.len() < 8192
-            || self.alive_for > 0
-            || !self.calendar.is_empty()
-            || listed(&self.derived)
-            || listed(&self.emitted)
-        {
+        if self.retractions < COMPACTED_MIN.max(self.candidates / 4) || !self.calendar.is_empty() {
             return;
         }
-        // The calendar is empty, so every key is settled, and what is emitted is derived.
-        let live = self.derivations.ids().filter(|id| !self.derivations.is_underived(*id)).collect::<Vec<_>>();
-        if live.len() * 2 > self.derivations.len() {
-            self.alive_for = live.len() - self.derivations.len() / 2;
-            return;
-        }
-        let mut fresh = Self::new(self.words, self.key.clone(), self.order.clone(), self.winner, None);
-        fresh.chain = self.chain.take();
-        if let Some(chain) = &mut fresh.chain {
-            chain.clear();
-        }
-        let mut copies = vec![NO_ROW; self.derivations.len()];
-        for id in live {
-            fresh.index.reserve(1);
-            let copy = fresh.intern(self.row(id));
-            copies[id as usize] = copy;
-            for (iteration, weight) in self.derivations.of(id) {
-                fresh.derivations.add(copy, iteration, weight).expect("each derivation is added once");
-                fresh.reach(fresh.derivations.beside(copy).group, iteration);
+        (self.retractions, self.candidates, self.candidate_words) = (0, 0, 0);
+        let emissions = self.emissions.emptied();
+        let emissions = std::mem::replace(&mut self.emissions, emissions);
+        let groups = std::mem::take(&mut self.groups);
+        let key_words = std::mem::take(&mut self.key_words);
+        self.keys.clear();
+        (self.pending, self.pending_rows, self.free_pending) = (Vec::new(), Vec::new(), NO_ROW);
+        for (mut group, key) in groups.into_iter().zip(key_words.chunks_exact(self.key.words())) {
+            let candidates = consolidated(&mut group.candidates, self.words);
+            if candidates.is_empty() {
+                assert!(group.last == NO_ROW, "a row that is emitted is derived");
+                continue;
+            }
+            self.keys.reserve(1);
+            let number = self.number(key);
+            let mut emitted = emissions.of(group.last).collect::<Vec<_>>();
+            emitted.reverse();
+            let fresh = &mut self.groups[number as usize];
+            fresh.retracted = candidates.chunks_exact(stride(self.words)).any(|entry| weight(entry) < 0);
+            fresh.candidates = candidates.into_boxed_slice().into_vec();
+            fresh.reached = group.reached;
+            self.candidates += fresh.candidates.len() / stride(self.words);
+            self.candidate_words += fresh.candidates.capacity();
+            for at in emitted {
+                self.put(number, emissions.iteration(at), emissions.row(at));
             }
         }
-        for group in 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows") {
-            for (iteration, row) in self.emitted_by(group) {
-                let copy = copies[row as usize];
-                fresh.put(fresh.derivations.beside(copy).group, iteration, copy);
-            }
-        }
-        (fresh.derived, fresh.emitted) = (self.derived.take(), self.emitted.take());
-        *self = fresh;
     }
 
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let derived = self.derived.replace(ChangeList::default());
-        let emitted = self.emitted.replace(ChangeList::default());
+        let derived = self.derived.replace(Changes::default());
+        let emitted = self.emitted.replace(Changes::default());
         if let (Some(derived), Some(emitted), false) = (derived, emitted, full) {
-            return (self.captured(false, derived.into_consolidated()), self.captured(false, emitted.into_consolidated()));
+            let [derived, emitted] = [derived, emitted].map(|changes| changes.into_consolidated(self.words));
+            return (self.captured(false, &derived), self.captured(false, &emitted));
         }
-        let ids = self.derivations.ids();
-        let derived = ids.flat_map(|id| self.derivations.of(id).map(move |(i, w)| (id, i, w))).collect();
-        let groups = 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows");
-        let emitted = groups.flat_map(|group| self.emissions_of(group)).map(|e| (e.row, e.iteration, 1)).collect();
-        (self.captured(true, derived), self.captured(true, emitted))
+        let mut derived = Vec::new();
+        for group in &self.groups {
+            derived.extend(consolidated(&mut group.candidates.clone(), self.words));
+        }
+        let emitted = self.groups.iter().flat_map(|group| self.emissions.of(group.last));
+        let emitted = emitted.map(|at| (self.emissions.row(at), self.emissions.iteration(at), 1));
+        (self.captured(true, &derived), Captured::of(true, emitted))
     }
 
-    fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        Captured::of(full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
+    fn captured(&self, full: bool, list: &[u64]) -> Captured {
+        let entries = list.chunks_exact(stride(self.words));
+        let pieces = entries.flat_map(|entry| weights(entry).map(|weight| (&entry[..self.words], iteration(entry), weight)));
+        Captured::of(full, pieces)
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
-    ///
-    /// # Errors
-    /// When weights overflow: the state is not one that was captured.
-    pub fn restore(
-        &mut self,
-        derivations: bool,
-        rows: &[u64],
-        iterations: &[Iteration],
-        weights: &[Weight],
-    ) -> Result<(), WeightOverflow> {
+    pub fn restore(&mut self, derivations: bool, rows: &[u64], iterations: &[Iteration], weights: &[Weight]) {
         for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
-            self.index.reserve(1);
-            let id = self.intern(row);
             if derivations {
-                self.derivations.add(id, *iteration, *weight)?;
-                self.reach(self.derivations.beside(id).group, *iteration);
+                let group = self.number_of(row);
+                self.append(group, row, *iteration, *weight);
+                let reached = &mut self.groups[group as usize].reached;
+                *reached = (*iteration).max(*reached);
             } else {
-                self.restoring.push((self.derivations.beside(id).group, *iteration, id, *weight));
+                entries::push(&mut self.restoring, row, *iteration, i128::from(*weight));
             }
         }
-        Ok(())
+    }
+
+    fn number_of(&mut self, row: &[u64]) -> u32 {
+        let mut key = std::mem::take(&mut self.block.0);
+        let own = &mut key[..self.key.words()];
+        self.key.extract(row, own);
+        self.keys.reserve(1);
+        let number = self.number(own);
+        self.block.0 = key;
+        number
     }
 
     /// All parts are back: finds the calendar again, and lists changes from now on.
@@ -596,39 +693,30 @@ impl KeyedHistory {
     /// # Errors
     /// When a key has two rows at one iteration, or emissions do not add up to one each: the state is not one that was captured.
     pub fn restored(&mut self) -> Result<(), WeightOverflow> {
-        let mut emitted = std::mem::take(&mut self.restoring);
+        let emitted = consolidated(&mut std::mem::take(&mut self.restoring), self.words);
+        let emitted = emitted.chunks_exact(stride(self.words));
+        let mut emitted = emitted.map(|entry| (self.number_of(&entry[..self.words]), iteration(entry), entry)).collect::<Vec<_>>();
         emitted.sort_unstable();
-        let mut last = None;
-        for same in emitted.chunk_by(|a, b| (a.0, a.1, a.2) == (b.0, b.1, b.2)) {
-            let (group, iteration, row, _) = same[0];
-            match same.iter().map(|(.., weight)| weight).sum::<Weight>() {
-                0 => {}
-                1 if last != Some((group, iteration)) => {
-                    self.put(group, iteration, row);
-                    last = Some((group, iteration));
-                }
-                _ => return Err(WeightOverflow),
-            }
+        if emitted.iter().any(|(.., entry)| weight(entry) != 1)
+            || emitted.windows(2).any(|two| (two[0].0, two[0].1) == (two[1].0, two[1].1))
+        {
+            return Err(WeightOverflow);
+        }
+        for (group, iteration, entry) in emitted {
+            self.put(group, iteration, &entry[..self.words]);
         }
         for group in 0..u32::try_from(self.groups.len()).expect("there are not more keys than rows") {
-            let said = self.said_by_candidates(group, 0, None);
-            let emitted = self.emitted_by(group);
-            let common = common(&said, &emitted);
-            let differing = said.get(common).into_iter().chain(emitted.get(common)).min().copied();
-            self.groups[group as usize].unsettled = differing.is_some();
-            if let Some((at, row)) = differing {
-                self.touch(at, row);
+            let said = self.said_by_candidates(group, 0, Steps::new(self.words));
+            let differs = said.differs(0, &self.emitted_by(group));
+            self.groups[group as usize].unsettled = differs.is_some();
+            if let Some(at) = differs {
+                self.settle_at(group, at);
             }
         }
-        self.derived = Some(ChangeList::default());
-        self.emitted = Some(ChangeList::default());
+        self.derived = Some(Changes::default());
+        self.emitted = Some(Changes::default());
         Ok(())
     }
-}
-
-/// How far two lists are the same.
-fn common(a: &[(Iteration, u32)], b: &[(Iteration, u32)]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]

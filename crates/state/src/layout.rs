@@ -244,6 +244,13 @@ impl RowLayout {
         (bits != 0 || !cell.coded).then_some(bits)
     }
 
+    /// Where a cell of at most one word stands: the word, its first bit there, its bits, and the word and the bit that is set where it is
+    /// NULL.
+    pub(crate) fn place(&self, column: usize) -> (usize, u32, u32, Option<(usize, u64)>) {
+        let Cell { at, bits, null, .. } = &self.cells[column];
+        (at.word, at.shift, *bits, null.map(|null| (null.word, 1 << null.shift)))
+    }
+
     /// Writes one cell into a packed row in which its bits are zero, as [`Repack::partial`] leaves them.
     ///
     /// # Panics

@@ -13,6 +13,8 @@ use crate::{Dictionary, RowLayout};
 pub struct RowOrder {
     layout: RowLayout,
     columns: Vec<Column>,
+    /// The first column, where it is a whole number of at most one word.
+    first: Option<Number>,
     dictionary: Arc<Dictionary>,
 }
 
@@ -20,6 +22,18 @@ pub struct RowOrder {
 struct Column {
     by: OrderBy,
     domain: Domain,
+}
+
+/// How a signed whole number is read from a row.
+#[derive(Clone, Copy, Debug)]
+struct Number {
+    word: usize,
+    /// Bits above and below it in its word.
+    above: u32,
+    bits: u32,
+    /// The word and the bit that is set where it is NULL.
+    null: Option<(usize, u64)>,
+    descending: bool,
 }
 
 /// A column that rows are ordered by.
@@ -50,11 +64,13 @@ impl RowOrder {
             let domain = Domain::of(schema.field(by.column).data_type()).unwrap_or(Domain::Unsigned);
             Column { by: *by, domain }
         };
-        Self {
-            layout: RowLayout::of_schema(schema),
-            columns: columns.iter().map(column).collect(),
-            dictionary: Arc::clone(dictionary),
-        }
+        let (layout, columns) = (RowLayout::of_schema(schema), columns.iter().map(column).collect::<Vec<_>>());
+        let first = columns.first().filter(|first| matches!(first.domain, Domain::Signed(1..=64)));
+        let number = |first: &Column| {
+            let (word, shift, bits, null) = layout.place(first.by.column);
+            Number { word, above: 64 - bits - shift, bits, null, descending: first.by.descending }
+        };
+        Self { first: first.map(number), layout, columns, dictionary: Arc::clone(dictionary) }
     }
 
     /// Whether values of this logical type are ordered as SQL orders them.
@@ -79,8 +95,18 @@ impl RowOrder {
     }
 
     /// A number that is not greater for rows that come first, as far as the first column tells; the same for all where it holds codes.
+    #[inline]
     #[must_use]
     pub fn rank(&self, row: &[u64]) -> i64 {
+        let Some(Number { word, above, bits, null, descending }) = self.first else { return self.rank_of_any(row) };
+        if null.is_some_and(|(word, bit)| row[word] & bit != 0) {
+            return i64::MAX;
+        }
+        let number = (row[word] << above) as i64 >> (64 - bits);
+        if descending { number.saturating_neg() } else { number }
+    }
+
+    fn rank_of_any(&self, row: &[u64]) -> i64 {
         let Some(by) = self.columns.first().filter(|by| by.domain != Domain::Code) else { return 0 };
         let Some(bits) = self.layout.cell(row, by.by.column) else { return i64::MAX };
         let number = by.domain.number(bits).clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
@@ -95,3 +121,6 @@ impl RowOrder {
         domain.number(a).cmp(&domain.number(b))
     }
 }
+
+#[cfg(test)]
+mod tests;

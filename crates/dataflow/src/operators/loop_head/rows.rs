@@ -31,8 +31,6 @@ pub(super) struct Released {
     pub replaced: bool,
     /// Rows of the last iteration that there is, with the iteration at which they are emitted: they do not go on.
     pub over: Packed,
-    /// What keys say, on its way to `emitted`.
-    changes: Vec<KeyedChange>,
 }
 
 impl Released {
@@ -76,7 +74,10 @@ impl LoopRows {
                 Ok(())
             }
             Self::Bag(bag) => bag.arrive(&rows.rows, &rows.iterations, &rows.weights),
-            Self::Keyed(keyed) => keyed.arrive(&rows.rows, &rows.iterations, &rows.weights),
+            Self::Keyed(keyed) => {
+                keyed.arrive(&rows.rows, &rows.iterations, &rows.weights);
+                Ok(())
+            }
             Self::MonotoneKeyed(keyed) => {
                 keyed.arrive(&rows.rows);
                 Ok(())
@@ -168,16 +169,11 @@ impl LoopRows {
             Self::Keyed(keyed) => {
                 let iteration = keyed.take_lowest(limit, ids)?;
                 for id in ids.iter() {
-                    let [before, now] = keyed.release(iteration, *id, &mut out.changes);
-                    for (row, weight) in [(before, -1), (now, 1)] {
-                        if let Some(row) = row {
-                            out.leaving.push(keyed.row(row), 0, weight);
-                        }
-                    }
-                }
-                for KeyedChange { id, iteration, weight } in out.changes.drain(..) {
-                    let to = if iteration < last { &mut out.emitted } else { &mut out.over };
-                    to.push(keyed.row(id), iteration, weight);
+                    keyed.release(iteration, *id, &mut |change| match change {
+                        KeyedChange::Emitted(row, at, weight) if at < last => out.emitted.push(row, at, weight),
+                        KeyedChange::Emitted(row, at, weight) => out.over.push(row, at, weight),
+                        KeyedChange::Left(row, weight) => out.leaving.push(row, 0, weight),
+                    });
                 }
                 Some(iteration)
             }
@@ -254,7 +250,7 @@ impl LoopRows {
             Self::Keyed(keyed) => {
                 for (is_derivations, name) in [(true, Part::Derivations), (false, Part::Emissions)] {
                     for rows in part(name) {
-                        keyed.restore(is_derivations, &rows.rows, &rows.iterations, &rows.weights)?;
+                        keyed.restore(is_derivations, &rows.rows, &rows.iterations, &rows.weights);
                     }
                 }
                 keyed.restored()?;

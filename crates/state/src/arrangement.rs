@@ -134,6 +134,39 @@ impl Arrangement {
     /// When the weight overflows; nothing has changed then.
     #[inline]
     pub fn add(&mut self, row: &[u64], weight: Weight) -> Result<Changed, WeightOverflow> {
+        let (id, inserted) = self.find_or_append(row, weight);
+        let (before, after) = if inserted {
+            (0, weight)
+        } else {
+            let before = self.weights.get(id);
+            let after = before.checked_add(weight).ok_or(WeightOverflow)?;
+            self.weights.set(id, after);
+            match (before == 0, after == 0) {
+                (true, false) => self.dead -= 1,
+                (false, true) => self.dead += 1,
+                _ => {}
+            }
+            (before, after)
+        };
+        if let Some(changes) = &mut self.changes {
+            changes.push(id, 0, weight);
+        }
+        Ok(Changed { id, before, after })
+    }
+
+    /// Adds `row` unless it has an entry, whatever its weight. Returns whether it had none. Needs the index by row.
+    #[inline]
+    pub fn add_once(&mut self, row: &[u64]) -> bool {
+        let (id, inserted) = self.find_or_append(row, 1);
+        if inserted && let Some(changes) = &mut self.changes {
+            changes.push(id, 0, 1);
+        }
+        inserted
+    }
+
+    /// The id of a row, which is appended with this weight unless it has an entry; the flag tells whether it was.
+    #[inline]
+    fn find_or_append(&mut self, row: &[u64], weight: Weight) -> (u32, bool) {
         debug_assert_eq!(row.len(), self.words, "a row has the width of its store");
         let id = u32::try_from(self.weights.len()).expect("an arrangement of one worker holds fewer than 2^32 rows");
         assert!(id != NO_ROW, "an arrangement of one worker holds fewer than 2^32 rows");
@@ -145,39 +178,15 @@ impl Arrangement {
                 index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row)
             }
         };
-        let (before, after) = if inserted {
+        if inserted {
             self.rows.extend_from_slice(row);
             self.weights.push(weight);
-            self.dead += 1;
+            self.dead += usize::from(weight == 0);
             if let Some(key) = &mut self.key {
                 key.link(id, row, &self.rows, self.words);
             }
-            (0, weight)
-        } else {
-            let before = self.weights.get(id);
-            let after = before.checked_add(weight).ok_or(WeightOverflow)?;
-            self.weights.set(id, after);
-            (before, after)
-        };
-        if let Some(changes) = &mut self.changes {
-            changes.push(id, 0, weight);
         }
-        if before == 0 && after != 0 {
-            self.dead -= 1;
-        } else if before != 0 && after == 0 {
-            self.dead += 1;
-        }
-        Ok(Changed { id, before, after })
-    }
-
-    /// Adds `row` unless it has an entry, whatever its weight. Returns whether it had none. Needs the index by row.
-    #[inline]
-    pub fn add_once(&mut self, row: &[u64]) -> bool {
-        let is_there = self.find(row).is_some();
-        if !is_there {
-            self.add(row, 1).expect("the row has no weight that could overflow");
-        }
-        !is_there
+        (id, inserted)
     }
 
     /// The id of `row`, if it has an entry. Needs the index by row.

@@ -49,8 +49,9 @@ pub enum Winner {
     Latest,
 }
 
-/// One key.
+/// One key, in a cache line of its own.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Group {
     /// Its candidates, as [`entries`].
     candidates: Vec<u64>,
@@ -90,6 +91,7 @@ struct Pending {
     iteration: Iteration,
     next: u32,
     settles: bool,
+    rank: i64,
 }
 
 /// What the release of a key says.
@@ -322,7 +324,7 @@ impl KeyedHistory {
         match self.order.rank(row).cmp(&group.last_rank) {
             Ordering::Less => false,
             Ordering::Greater => true,
-            Ordering::Equal => !self.is_before(row, self.emissions.row(group.last)),
+            Ordering::Equal => self.order.is_ranked() || !self.is_before(row, self.emissions.row(group.last)),
         }
     }
 
@@ -354,14 +356,17 @@ impl KeyedHistory {
             self.add_pending(group, iteration, false, Some(row));
             return;
         }
-        let other = words_of(at, self.words);
-        let pending = &mut self.pending[at as usize];
+        let (of, rank) = (self.pending[at as usize], self.order.rank(row));
+        if of.settles || (self.winner == Winner::First && rank > of.rank) {
+            return;
+        }
+        let other = &mut self.pending_rows[words_of(at, self.words)];
         match self.winner {
-            _ if pending.settles => {}
             // Which of them takes the key depends on the row that has it then.
-            Winner::Latest => pending.settles = self.pending_rows[other] != *row,
-            Winner::First if self.is_before(row, &self.pending_rows[other.clone()]) => {
-                self.pending_rows[other].copy_from_slice(row);
+            Winner::Latest => self.pending[at as usize].settles = other != row,
+            Winner::First if rank < of.rank || self.order.compare(row, other) == Ordering::Less => {
+                other.copy_from_slice(row);
+                self.pending[at as usize].rank = rank;
             }
             Winner::First => {}
         }
@@ -377,7 +382,7 @@ impl KeyedHistory {
 
     fn add_pending(&mut self, group: u32, iteration: Iteration, settles: bool, row: Option<&[u64]>) {
         let next = &mut self.groups[group as usize].pending;
-        let pending = Pending { iteration, next: *next, settles };
+        let pending = Pending { iteration, next: *next, settles, rank: row.map_or(0, |row| self.order.rank(row)) };
         if self.free_pending == NO_ROW {
             *next = u32::try_from(self.pending.len()).expect("a loop of one worker holds fewer than 2^32 rows");
             self.pending.push(pending);
@@ -409,7 +414,11 @@ impl KeyedHistory {
 
     /// Takes up to `limit` keys of the lowest iteration out of the calendar. Each must then be given to [`Self::release`].
     pub fn take_lowest(&mut self, limit: usize, groups: &mut Vec<u32>) -> Option<Iteration> {
-        self.calendar.take_lowest(limit, groups)
+        let iteration = self.calendar.take_lowest(limit, groups);
+        for group in groups.iter() {
+            prefetch::read(&self.groups, *group as usize);
+        }
+        iteration
     }
 
     /// Makes what a key emits agree with its candidates as far as `iteration`, and says what that changes.

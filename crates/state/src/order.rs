@@ -106,6 +106,13 @@ impl RowOrder {
         if descending { number.saturating_neg() } else { number }
     }
 
+    /// Whether rows of equal rank are equal in this order.
+    #[inline]
+    #[must_use]
+    pub fn is_ranked(&self) -> bool {
+        self.columns.len() == 1 && self.first.is_some_and(|first| first.bits < 64)
+    }
+
     fn rank_of_any(&self, row: &[u64]) -> i64 {
         let Some(by) = self.columns.first().filter(|by| by.domain != Domain::Code) else { return 0 };
         let Some(bits) = self.layout.cell(row, by.by.column) else { return i64::MAX };

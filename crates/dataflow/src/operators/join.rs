@@ -142,6 +142,7 @@ impl State {
             {
                 own.key.extract(row, key);
                 other.rows.prefetch_key(key);
+                own.rows.prefetch_key(key);
             }
             for (i, key) in (done..end).zip(own.keys.chunks_exact(key_words)) {
                 let row = &own.packed.rows[i * words..(i + 1) * words];

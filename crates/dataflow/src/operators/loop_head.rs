@@ -54,6 +54,8 @@ const FUEL_OF_A_LAP: usize = 32;
 const FLUSH_ROWS: usize = 1 << 14;
 /// Rows on the edges of the body above which nothing is released. Receivers always take in, so this cannot deadlock.
 const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
+/// The same where better rows replace others.
+const LATTICE_OUTSTANDING_ROWS_MAX: i64 = 1 << 12;
 
 /// The inputs of a loop head and where their rows belong.
 pub(crate) struct Inputs<'a, 'scope> {
@@ -559,6 +561,7 @@ fn release(
     depth: usize,
 ) -> bool {
     let mut fuel = FUEL;
+    let goes_round = outlets.round.is_some();
     while let Some(lowest) = head.rows.lowest() {
         let leave = capabilities.leave.as_ref().expect("a head with rows to release holds a capability");
         // Rows of base and other side come first in a tick; feedback at or below this iteration only where order matters.
@@ -573,11 +576,17 @@ fn release(
         if inputs.iter().any(|frontier| frontier.less_equal(&now)) {
             return false;
         }
-        if fuel == 0 || head.gauge().outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX {
+        let outstanding = head.gauge().outstanding.load(Ordering::Relaxed);
+        // A row that is released before a better one has come from another worker goes round for nothing.
+        let waits_for_better = goes_round && head.rows.is_lattice();
+        if fuel == 0 || outstanding > if waits_for_better { LATTICE_OUTSTANDING_ROWS_MAX } else { OUTSTANDING_ROWS_MAX } {
             return true;
         }
         fuel = fuel.saturating_sub(head.round());
-        flush(head, outlets, capabilities, FLUSH_ROWS);
+        flush(head, outlets, capabilities, if waits_for_better { 0 } else { FLUSH_ROWS });
+        if waits_for_better {
+            fuel = 0;
+        }
     }
     false
 }

@@ -65,6 +65,11 @@ impl LoopRows {
         !matches!(self, Self::Monotone(_) | Self::MonotoneKeyed(_))
     }
 
+    /// Whether rows replace each other in any order, best of all the best first.
+    pub fn is_lattice(&self) -> bool {
+        matches!(self, Self::MonotoneKeyed(_))
+    }
+
     /// Takes in derivations at their iterations.
     pub fn arrive(&mut self, rows: &Packed) -> Result<(), WeightOverflow> {
         match self {

@@ -108,6 +108,8 @@ pub struct Join {
     pub nulls_meet: bool,
     /// Residual condition and projection, over left columns, then right columns.
     pub output: RowFunction,
+    /// Nobody counts what comes out: a row that came once need not come again.
+    pub uncounted: bool,
 }
 
 /// Grouping. The input's first `keys` columns are the group key, the others are arguments.

@@ -49,7 +49,7 @@ impl Lowering<'_> {
         self.check_loops(&[left.node, right.node])?;
         Ok(self.builder.join(
             [left.node, right.node],
-            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
+            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output, uncounted: false },
         ))
     }
 
@@ -73,7 +73,7 @@ impl Lowering<'_> {
         self.check_loops(&[left.node, right.node])?;
         let node = self.builder.join(
             [left.node, right.node],
-            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
+            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output, uncounted: false },
         );
         // A row meets one key at most, so it does not come twice.
         if distinct {
@@ -122,13 +122,16 @@ impl Lowering<'_> {
         self.check_loops(&[left.node, right.node])?;
         let meeting = self.builder.join(
             [left.node, right.node],
-            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output },
+            JoinOperator { left_keys: left.keys, right_keys: right.keys, nulls_meet: nulls_meet(join), output, uncounted: false },
         );
         let meeting = self.distinct(meeting);
         let all = self.side(kept, &exprs)?;
         let output = self.keep_columns(all.node, logical_width(kept));
         let right_keys = (0..seen.len()).collect();
-        Ok(self.builder.join([all.node, meeting], JoinOperator { left_keys: all.keys, right_keys, nulls_meet: true, output }))
+        Ok(self.builder.join(
+            [all.node, meeting],
+            JoinOperator { left_keys: all.keys, right_keys, nulls_meet: true, output, uncounted: false },
+        ))
     }
 
     /// Lowers one side and adds the keys that are not plain columns.

@@ -25,6 +25,7 @@ mod refuse;
 #[cfg(test)]
 mod tests;
 mod top_k;
+mod uncounted;
 
 use datafusion_expr::LogicalPlan;
 use refrain_plan::StreamPlan;
@@ -44,7 +45,7 @@ pub struct PlannerContext<'a> {
 pub fn plan_view(plan: &LogicalPlan, context: &PlannerContext<'_>) -> Result<StreamPlan> {
     let mut lowering = lower::Lowering::new(context);
     let root = lowering.top(plan)?;
-    let plan = place::place(fuse::finish(lowering.builder.into_plan(root)));
+    let plan = uncounted::mark(place::place(fuse::finish(lowering.builder.into_plan(root))));
     refrain_plan::validate(&plan).map_err(|broken| SqlError::new(SqlState::INTERNAL_ERROR, broken))?;
     Ok(plan)
 }

@@ -127,8 +127,9 @@ impl Lowering<'_> {
         self.check_loops(&[some, any])?;
         let output = self.keep_columns(some, self.builder.schema(some).fields().len());
         let keys = (Vec::new(), Vec::new());
-        let some =
-            self.builder.join([some, any], JoinOperator { left_keys: keys.0, right_keys: keys.1, nulls_meet: false, output });
+        let some = self
+            .builder
+            .join([some, any], JoinOperator { left_keys: keys.0, right_keys: keys.1, nulls_meet: false, output, uncounted: false });
         self.less(all, some)
     }
 }

@@ -658,3 +658,35 @@ fn rows_of_a_loop_are_where_the_join_that_reads_them_needs_them() {
     assert_eq!(of(|o| matches!(o, Operator::Distinct)), [[Exchange::Hash(vec![1])]]);
     assert_eq!(of(|o| matches!(o, Operator::Join(_))), [[Exchange::Stay, Exchange::Hash(vec![0])]]);
 }
+
+/// A join keeps silent about what it said only where nobody counts.
+#[test]
+fn rows_that_a_distinct_takes_are_not_counted() {
+    let uncounted = |sql: &str| {
+        let joins = plan(sql).nodes.into_iter().filter_map(|node| match node.operator {
+            Operator::Join(join) => Some(join.uncounted),
+            _ => None,
+        });
+        joins.collect::<Vec<_>>()
+    };
+    let pairs = "SELECT a.src, b.dst FROM log a JOIN log b ON a.dst = b.src";
+    assert_eq!(uncounted(pairs), [false], "the result is a bag");
+    assert_eq!(uncounted(&format!("SELECT DISTINCT * FROM ({pairs}) p")), [true]);
+    assert_eq!(uncounted(&format!("SELECT DISTINCT * FROM ({}) p", pairs.replace("log", "edges"))), [false], "rows may go");
+    assert_eq!(uncounted(&format!("SELECT src, count(*) FROM ({pairs}) p GROUP BY src")), [false]);
+    assert_eq!(uncounted(&format!("{pairs} UNION SELECT * FROM log")), [true]);
+    assert_eq!(uncounted(&format!("{pairs} UNION ALL SELECT * FROM log")), [false]);
+    assert_eq!(
+        uncounted(&format!("WITH p AS ({pairs}) (SELECT * FROM p UNION SELECT * FROM log) UNION ALL SELECT * FROM p")),
+        [false]
+    );
+    let computed = pairs.replace("b.dst", "b.dst / a.src AS dst");
+    assert_eq!(uncounted(&format!("SELECT DISTINCT * FROM ({computed}) p")), [true], "its stage counts what fails");
+    let failing = format!("SELECT DISTINCT src / dst FROM ({pairs} LIMIT 5) p");
+    assert_eq!(uncounted(&failing), [false]);
+    let closure = "WITH MUTUALLY RECURSIVE t(a int, b int) AS (
+        SELECT src, dst FROM log UNION SELECT x.a, y.b FROM t x JOIN t y ON x.b = y.a) SELECT * FROM t";
+    assert_eq!(uncounted(closure), [true]);
+    assert_eq!(uncounted(&closure.replace("log", "edges")), [false]);
+    assert_eq!(uncounted(&closure.replace("UNION", "UNION ALL").replace("SELECT * FROM t", "SELECT DISTINCT * FROM t")), [false]);
+}

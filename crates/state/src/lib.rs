@@ -27,6 +27,7 @@ pub mod monotone_set;
 pub mod order;
 mod prefetch;
 pub mod presence;
+pub mod recent_rows;
 pub mod set_history;
 
 pub use arrangement::{Arrangement, Changed, WeightOverflow, row_key};
@@ -42,4 +43,5 @@ pub use monotone_keyed::MonotoneKeyed;
 pub use monotone_set::MonotoneSet;
 pub use order::{OrderBy, RowOrder};
 pub use presence::PresenceHistory;
+pub use recent_rows::RecentRows;
 pub use set_history::{RowChange, SetHistory};

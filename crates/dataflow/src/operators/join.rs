@@ -134,7 +134,7 @@ impl State {
         let count = own.packed.len();
         own.keys.resize(32 * key_words, 0);
         let mut done = 0;
-        while done < count && self.stage.len() < budget {
+        while done < count && self.stage.work() < budget {
             let end = (done + 32).min(count);
             own.rows.prepare(&own.packed.rows[done * words..end * words]);
             for (row, key) in
@@ -204,7 +204,9 @@ pub(crate) fn join<'scope>(
             let of = |input: &Input, keys: &[usize]| Side::new(input, keys, &key_layout, join.nulls_meet, in_loop).layout;
             let (left_layout, right_layout) = (of(&left, &join.left_keys), of(&right, &join.right_keys));
             let right_side = StageSide { schema: right.schema, layout: &right_layout };
-            Stage::new(context, StageSide { schema: left.schema, layout: &left_layout }, Some(right_side), &join.output, schema)
+            let left_side = StageSide { schema: left.schema, layout: &left_layout };
+            let stage = Stage::new(context, left_side, Some(right_side), &join.output, schema);
+            if join.uncounted { stage.without_repeats() } else { stage }
         },
         pending: VecDeque::new(),
     };
@@ -241,7 +243,7 @@ pub(crate) fn join<'scope>(
                 let mut errors = if item.done == 0 { std::mem::take(&mut item.delta.errors) } else { Vec::new() };
                 let before = item.done;
                 item.done = state.probe(item.from_left, &item.delta, before, FLUSH_PAIRS, &mut errors);
-                budget = budget.saturating_sub(state.stage.len());
+                budget = budget.saturating_sub(state.stage.work());
                 let mut delta = state.stage.drain_delta();
                 delta.errors.append(&mut errors);
                 outstanding.sent(delta.num_rows());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use refrain_plan::RowFunction;
-use refrain_state::{Repack, RowLayout};
+use refrain_state::{RecentRows, Repack, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, Iteration, Weight};
@@ -15,12 +15,24 @@ use refrain_types::{Delta, Iteration, Weight};
 use super::Context;
 use crate::expression::CompiledRowFunction;
 
+/// Pairs that are not said again and together are as much work as a row that comes out.
+const SILENT_PAIRS_OF_A_ROW: usize = 8;
+
+/// Pairs after which it is known whether many come twice.
+const REPEATS_AWAITED_PAIRS: usize = 1 << 16;
+
 /// See the module. Rows are pushed, then drained.
 pub(crate) struct Stage {
     layout: RowLayout,
     physical: SchemaRef,
     how: How,
     gathered: Packed,
+    /// Rows that came lately, where no row need come twice.
+    said: Option<RecentRows>,
+    /// Pairs that were not said again since the last drain.
+    silent: usize,
+    /// Pairs, and those that were not said again, before the last drain.
+    before: [usize; 2],
     /// The side of the row whose pairs are coming, and what they all have of it.
     first: usize,
     begun: Vec<u64>,
@@ -142,7 +154,23 @@ impl Stage {
                 function: CompiledRowFunction::new(function, &pair, context.dictionary().clone(), context.operator),
             }
         };
-        Self { layout, physical, how, gathered: Packed::default(), first: 0, begun: Vec::new() }
+        Self {
+            layout,
+            physical,
+            how,
+            gathered: Packed::default(),
+            said: None,
+            silent: 0,
+            before: [0, 0],
+            first: 0,
+            begun: Vec::new(),
+        }
+    }
+
+    /// The same, where a row that came once need not come again. Rows that are computed come each time: those that fail are counted.
+    pub fn without_repeats(mut self) -> Self {
+        self.said = (!self.may_fail()).then(|| RecentRows::new(self.layout.words()));
+        self
     }
 
     /// Layout of the rows that come out.
@@ -158,6 +186,11 @@ impl Stage {
     /// Number of rows or pairs since the last drain.
     pub fn len(&self) -> usize {
         self.gathered.len()
+    }
+
+    /// How much was done since the last drain, in rows that come out.
+    pub fn work(&self) -> usize {
+        self.len() + self.silent / SILENT_PAIRS_OF_A_ROW
     }
 
     /// Takes in a row, where there is no right side.
@@ -177,7 +210,16 @@ impl Stage {
     /// Takes in the pair of the row that was begun with and a row of the other side.
     #[inline]
     pub fn pair(&mut self, other: &[u64], iteration: Iteration, weight: Weight) {
-        self.how.repack().append_pair(&self.begun, 1 - self.first, other, &mut self.gathered.rows);
+        let rows = &mut self.gathered.rows;
+        let start = rows.len();
+        self.how.repack().append_pair(&self.begun, 1 - self.first, other, rows);
+        if let Some(said) = &mut self.said
+            && !said.insert(&rows[start..])
+        {
+            rows.truncate(start);
+            self.silent += 1;
+            return;
+        }
         self.gathered.iterations.push(iteration);
         self.gathered.weights.push(weight);
     }
@@ -185,6 +227,7 @@ impl Stage {
     /// The results as packed rows, in place of what `out` holds.
     pub fn drain_packed(&mut self, out: &mut Packed, errors: &mut Errors) {
         out.clear();
+        self.forget_work();
         match &self.how {
             How::Moves(_) => std::mem::swap(out, &mut self.gathered),
             How::Computes { .. } if self.gathered.is_empty() => {}
@@ -198,11 +241,22 @@ impl Stage {
 
     /// The results as a delta.
     pub fn drain_delta(&mut self) -> Delta {
+        self.forget_work();
         let delta = match &self.how {
             How::Moves(_) => self.gathered.to_delta(&self.layout, &self.physical),
             How::Computes { layout, physical, function, .. } => function.apply(self.gathered.to_delta(layout, physical)),
         };
         self.gathered.clear();
         delta
+    }
+
+    /// Begins to count work anew. Where few rows come twice they are not looked for any more.
+    fn forget_work(&mut self) {
+        let silent = std::mem::take(&mut self.silent);
+        self.before = [self.before[0] + silent + self.len(), self.before[1] + silent];
+        let [all, silent] = self.before;
+        if all > REPEATS_AWAITED_PAIRS && silent * SILENT_PAIRS_OF_A_ROW < all {
+            self.said = None;
+        }
     }
 }

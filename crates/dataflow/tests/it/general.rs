@@ -48,7 +48,7 @@ impl Plan {
     /// Pairs that meet in `left.keys.0 = right.keys.1`, as these columns of both.
     fn join(&mut self, left: NodeId, right: NodeId, keys: (usize, usize), columns: [usize; 2]) -> NodeId {
         let output = project(columns);
-        let join = Join { left_keys: vec![keys.0], right_keys: vec![keys.1], nulls_meet: false, output };
+        let join = Join { left_keys: vec![keys.0], right_keys: vec![keys.1], nulls_meet: false, output, uncounted: false };
         let inputs = [(left, Exchange::Hash(vec![keys.0])), (right, Exchange::Hash(vec![keys.1]))];
         self.add(Operator::Join(join), &inputs, true, None)
     }

@@ -94,7 +94,13 @@ pub fn closure(kind: LoopKind, shape: Shape) -> Arc<StreamPlan> {
             nodes.push(node(Operator::Map(project(&t, &[0, 1], &t)), vec![(2, Exchange::Stay)], &t, true));
         }
         Shape::Join => {
-            let join = Join { left_keys: vec![1], right_keys: vec![0], nulls_meet: false, output: project(&pair, &[0, 3], &t) };
+            let join = Join {
+                left_keys: vec![1],
+                right_keys: vec![0],
+                nulls_meet: false,
+                output: project(&pair, &[0, 3], &t),
+                uncounted: false,
+            };
             nodes.push(node(Operator::Join(join), vec![(2, Exchange::Hash(vec![1])), (0, Exchange::Hash(vec![0]))], &t, true));
         }
     }

@@ -1,4 +1,4 @@
-//! The rows that came lately, as many as fit the fastest cache: a filter that drops most repetitions before they cost anything.
+//! The rows that came lately, as many as fit a core's own cache: a filter that drops most repetitions before they cost anything.
 //!
 //! Each row has one place, by its hash, and takes it from the row that was there. So a row that is said to be there has come before, and one
 //! that has come before may be forgotten.
@@ -6,7 +6,7 @@
 use crate::hash::hash_words;
 
 /// Places; a power of two.
-const PLACES: usize = 1 << 11;
+const PLACES: usize = 1 << 14;
 
 /// See the module.
 #[derive(Debug)]

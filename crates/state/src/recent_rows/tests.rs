@@ -8,7 +8,7 @@ use super::*;
 
 proptest! {
     #[test]
-    fn what_is_dropped_has_come_before(values in prop::collection::vec(0u64..5_000, 0..3_000), words in 1usize..4) {
+    fn what_is_dropped_has_come_before(values in prop::collection::vec(0u64..100_000, 0..30_000), words in 1usize..4) {
         let (mut recent, mut came) = (RecentRows::new(words), HashSet::new());
         for value in values {
             let row = (0..words as u64).map(|i| value << (i * 7)).collect::<Vec<_>>();

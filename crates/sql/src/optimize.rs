@@ -15,8 +15,8 @@ use datafusion_optimizer::optimizer::{Optimizer, OptimizerRule};
 use datafusion_optimizer::{
     OptimizerContext, common_subexpr_eliminate, decorrelate_lateral_join, decorrelate_predicate_subquery,
     eliminate_duplicated_expr, eliminate_filter, eliminate_group_by_constant, eliminate_join, eliminate_limit,
-    eliminate_outer_join, extract_equijoin_predicate, filter_null_join_keys, optimize_projections, optimize_unions,
-    propagate_empty_relation, rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
+    eliminate_outer_join, filter_null_join_keys, optimize_projections, optimize_unions, propagate_empty_relation,
+    rewrite_set_comparison, scalar_subquery_to_join, simplify_expressions,
 };
 
 use crate::bind::context::OPTIONS;
@@ -25,6 +25,7 @@ use crate::error::{Result, SqlError};
 
 mod constants;
 mod cross_joins;
+mod equijoin_keys;
 mod not_in;
 mod push_down;
 mod restrict;
@@ -121,6 +122,7 @@ impl Rules {
         for rule in &mut rules {
             match rule.name() {
                 cross_joins::NAME => *rule = Arc::new(cross_joins::CrossJoins::default()),
+                equijoin_keys::NAME => *rule = Arc::new(equijoin_keys::EquijoinKeys::default()),
                 push_down::NAME => *rule = Arc::new(push_down::PushDown::default()),
                 _ => {}
             }
@@ -191,7 +193,7 @@ fn view_rules() -> Vec<Rule> {
         Arc::new(scalar_subquery_to_join::ScalarSubqueryToJoin::new()),
         Arc::new(decorrelate_lateral_join::DecorrelateLateralJoin::new()),
         // Equalities become join keys.
-        Arc::new(extract_equijoin_predicate::ExtractEquijoinPredicate::new()),
+        Arc::new(equijoin_keys::EquijoinKeys::default()),
         Arc::new(eliminate_duplicated_expr::EliminateDuplicatedExpr::new()),
         Arc::new(eliminate_filter::EliminateFilter::new()),
         Arc::new(cross_joins::CrossJoins::default()),

@@ -560,8 +560,11 @@ fn release(
     frontiers: &[MutableAntichain<Time>],
     depth: usize,
 ) -> bool {
+    // A row that is released before a better one has come from another worker goes round for nothing.
+    let waits_for_better = outlets.round.is_some() && head.rows.is_lattice();
+    let (outstanding_max, flush_rows) =
+        if waits_for_better { (LATTICE_OUTSTANDING_ROWS_MAX, 0) } else { (OUTSTANDING_ROWS_MAX, FLUSH_ROWS) };
     let mut fuel = FUEL;
-    let goes_round = outlets.round.is_some();
     while let Some(lowest) = head.rows.lowest() {
         let leave = capabilities.leave.as_ref().expect("a head with rows to release holds a capability");
         // Rows of base and other side come first in a tick; feedback at or below this iteration only where order matters.
@@ -576,14 +579,11 @@ fn release(
         if inputs.iter().any(|frontier| frontier.less_equal(&now)) {
             return false;
         }
-        let outstanding = head.gauge().outstanding.load(Ordering::Relaxed);
-        // A row that is released before a better one has come from another worker goes round for nothing.
-        let waits_for_better = goes_round && head.rows.is_lattice();
-        if fuel == 0 || outstanding > if waits_for_better { LATTICE_OUTSTANDING_ROWS_MAX } else { OUTSTANDING_ROWS_MAX } {
+        if fuel == 0 || head.gauge().outstanding.load(Ordering::Relaxed) > outstanding_max {
             return true;
         }
         fuel = fuel.saturating_sub(head.round());
-        flush(head, outlets, capabilities, if waits_for_better { 0 } else { FLUSH_ROWS });
+        flush(head, outlets, capabilities, flush_rows);
         if waits_for_better {
             fuel = 0;
         }

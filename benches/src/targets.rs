@@ -36,7 +36,14 @@ pub(crate) fn of(outcomes: &Outcomes) -> Vec<Target> {
         let ratio = ratio(outcomes, one, Case { workers: 2, ..one }, seconds);
         targets.extend(ratio.map(|measured| Target { what, wanted: 1.5, measured }));
     }
-    for workload in [Workload::PointsTo, Workload::SameGeneration, Workload::ClosureNonlinear, Workload::Components] {
+    for workload in [
+        Workload::PointsTo,
+        Workload::SameGeneration,
+        Workload::ClosureNonlinear,
+        Workload::Components,
+        Workload::ShortestGrid,
+        Workload::ShortestRmat,
+    ] {
         for (tables, wanted) in [(Tables::AppendOnly, 3.0), (Tables::Changeable, 1.0)] {
             for workers in [1, 2] {
                 let case = Case { workload, tables, workers, contender: Contender::Refrain };

@@ -5,6 +5,9 @@
 //!
 //! A message is worked off in slices: after a budget of output the operator yields and goes on at its next turn, so that what it
 //! expands to is never in memory at once. What waits holds its capability.
+//!
+//! In a loop where nobody counts the pairs, what came last is worked off first, and the budget is small: so a recursion goes deep before
+//! it goes wide. Rows that derive the same are then close together, and most repetitions are seen by the filter of recent rows.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,6 +32,8 @@ use crate::time::{Path, Time};
 
 /// Pairs that are made before the operator yields.
 const BUDGET_PAIRS: usize = 1 << 18;
+/// The same where a recursion goes deep.
+const BUDGET_PAIRS_DEEP: usize = FLUSH_PAIRS;
 /// Rows that are packed at once.
 const SLICE_ROWS: usize = 1 << 13;
 /// Pairs of one outgoing delta.
@@ -117,12 +122,38 @@ struct Pending {
     done: usize,
 }
 
+/// What waits, in the order in which it came.
+struct Queue {
+    waiting: VecDeque<Pending>,
+    /// What came last goes on first.
+    deep: bool,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn push(&mut self, item: Pending) {
+        self.waiting.push_back(item);
+    }
+
+    fn take(&mut self) -> Option<Pending> {
+        if self.deep { self.waiting.pop_back() } else { self.waiting.pop_front() }
+    }
+
+    /// Puts back what is not done, to be the next again.
+    fn put_back(&mut self, item: Pending) {
+        if self.deep { self.waiting.push_back(item) } else { self.waiting.push_front(item) }
+    }
+}
+
 struct State {
     operator: OperatorId,
     left: Side,
     right: Side,
     stage: Stage,
-    pending: VecDeque<Pending>,
+    pending: Queue,
 }
 
 impl State {
@@ -208,7 +239,7 @@ pub(crate) fn join<'scope>(
             let stage = Stage::new(context, left_side, Some(right_side), &join.output, schema);
             if join.uncounted { stage.without_repeats() } else { stage }
         },
-        pending: VecDeque::new(),
+        pending: Queue { waiting: VecDeque::new(), deep: join.uncounted && (left.inside || right.inside) },
     };
     for (part, input, side) in [(Part::Left, &left, &mut state.left), (Part::Right, &right, &mut state.right)] {
         restore_part(context, part, &input.placement, input.schema, |delta| restore_side(side, &delta));
@@ -234,12 +265,12 @@ pub(crate) fn join<'scope>(
             for (from_left, inbox) in [(true, &mut left_inbox), (false, &mut right_inbox)] {
                 inbox(&mut |capability, delta| {
                     let capability = capability.retain_least(0).expect("messages of a dataflow carry a stamp");
-                    state.pending.push_back(Pending { capability, from_left, delta, done: 0 });
+                    state.pending.push(Pending { capability, from_left, delta, done: 0 });
                 });
             }
             let mut out = out.activate();
-            let mut budget = BUDGET_PAIRS;
-            while let Some(mut item) = state.pending.pop_front() {
+            let mut budget = if state.pending.deep { BUDGET_PAIRS_DEEP } else { BUDGET_PAIRS };
+            while let Some(mut item) = state.pending.take() {
                 let mut errors = if item.done == 0 { std::mem::take(&mut item.delta.errors) } else { Vec::new() };
                 let before = item.done;
                 item.done = state.probe(item.from_left, &item.delta, before, FLUSH_PAIRS, &mut errors);
@@ -254,7 +285,7 @@ pub(crate) fn join<'scope>(
                     out.session_with_builder(&item.capability).give_container(&mut delta.into());
                 }
                 if item.done < item.delta.num_rows() {
-                    state.pending.push_front(item);
+                    state.pending.put_back(item);
                 }
                 if budget == 0 && !state.pending.is_empty() {
                     activator.activate();

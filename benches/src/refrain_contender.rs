@@ -114,7 +114,7 @@ pub(crate) fn shortest(case: &Case, roads: &Roads) -> Result<Measurement, Failur
             times.push(clock.elapsed());
             trail.add(reader.answer()?);
         }
-        Ok(finish.with_answer(answer).with_latency(Latency::of(times)).with_trail(trail))
+        Ok(finish.with_answer(answer).with_latency(Latency::of(times.split_off(Roads::WARM_UP))).with_trail(trail))
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn shortest(workers: usize, roads: &Roads) -> Measurement {
     let outbox = Arc::clone(&inbox);
     let shares = Shares::deal(roads.edges.iter().map(|edge| row(*edge)).collect(), workers);
     let changes = roads.changes.clone();
-    let (finish, times) = execute(workers, move |worker| {
+    let (finish, mut times) = execute(workers, move |worker| {
         let probe = ProbeHandle::new();
         let (mut roots, mut edges) = worker.dataflow::<Time, _, _>(|scope| {
             let (root_input, roots) = scope.new_collection::<(i32, i32), isize>();
@@ -83,7 +83,7 @@ pub(crate) fn shortest(workers: usize, roads: &Roads) -> Measurement {
     let loaded = answers.next().expect("there is an answer after the load");
     let mut trail = Trail::default();
     answers.for_each(|answer| trail.add(answer));
-    finish.with_answer(loaded).with_latency(Latency::of(times)).with_trail(trail)
+    finish.with_answer(loaded).with_latency(Latency::of(times.split_off(Roads::WARM_UP))).with_trail(trail)
 }
 
 /// An edge by its source.

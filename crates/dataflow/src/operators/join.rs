@@ -7,7 +7,8 @@
 //! expands to is never in memory at once. What waits holds its capability.
 //!
 //! In a loop where nobody counts the pairs, what came last is worked off first, and the budget is small: so a recursion goes deep before
-//! it goes wide. Rows that derive the same are then close together, and most repetitions are seen by the filter of recent rows.
+//! it goes wide. Rows that derive the same are then close together, and most repetitions are seen by the filter of recent rows. Not so on
+//! several workers: they would wait for each other more often than it is worth.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -239,7 +240,7 @@ pub(crate) fn join<'scope>(
             let stage = Stage::new(context, left_side, Some(right_side), &join.output, schema);
             if join.uncounted { stage.without_repeats() } else { stage }
         },
-        pending: Queue { waiting: VecDeque::new(), deep: join.uncounted && (left.inside || right.inside) },
+        pending: Queue { waiting: VecDeque::new(), deep: join.uncounted && context.peers == 1 && (left.inside || right.inside) },
     };
     for (part, input, side) in [(Part::Left, &left, &mut state.left), (Part::Right, &right, &mut state.right)] {
         restore_part(context, part, &input.placement, input.schema, |delta| restore_side(side, &delta));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use refrain_types::Generation;
+use refrain_types::{CheckpointId, Generation};
 
 /// Result of an operation on a store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +35,16 @@ pub enum Error {
         object: String,
         /// Who needs it, in words.
         used_by: String,
+    },
+    /// A checkpoint that is asked for is not in the store.
+    #[error("checkpoint {} is not in store \"{store}\"; {}", id.0, those(there))]
+    NoCheckpoint {
+        /// Its number.
+        id: CheckpointId,
+        /// The store, as the user gave it.
+        store: String,
+        /// The numbers that are there, sorted.
+        there: Vec<u64>,
     },
     /// An object is there and cannot be what was written.
     #[error("object \"{object}\" of {used_by} is damaged: {damage}")]
@@ -133,6 +143,15 @@ impl fmt::Display for Damage {
             Self::Checksum { expected, found } => write!(f, "its checksum is {found:08x} instead of {expected:08x}"),
             Self::Content(what) => f.write_str(what),
         }
+    }
+}
+
+/// What checkpoints there are, in words.
+fn those(there: &[u64]) -> String {
+    match there {
+        [] => "there is none".to_owned(),
+        [one] => format!("there is {one}"),
+        [first, .., last] => format!("there are {} from {first} to {last}", there.len()),
     }
 }
 

@@ -1,18 +1,19 @@
 //! Garbage: what no retained checkpoint needs.
 //!
-//! Retained are the newest [`RETAINED_MANIFESTS`] manifests, with every segment that they name and the input log behind the older
-//! of them. Everything is deleted by name, and only names that nobody can come to need are candidates:
+//! Retained are the newest checkpoints, as many as is asked for, with the fences among and after them, every segment that they name, and
+//! the input log behind the [`LOG_CHECKPOINTS`] newest. Everything is deleted by name, and only names that nobody can come to need are
+//! candidates:
 //!
 //! - segments of manifests that are not retained (a manifest never names a segment that the manifest before it does not name,
 //!   unless its own attempt wrote it);
 //! - segments of attempts that did not commit, once a manifest is in the store that is newer than the one the attempt may have put;
-//! - input log objects whose last epoch is captured by every retained manifest, but no fences ([`crate::fence`]).
+//! - input log objects whose last epoch is captured by the newest checkpoints, but no fences ([`crate::fence`]).
 //!
 //! A fenced writer that does not know it yet therefore deletes nothing that its successor uses. Only right after an opening,
 //! when nothing is being uploaded, whole folders are swept.
 //!
-//! # Known limitation
-//! How many checkpoints are retained is fixed, and segments are not merged here.
+//! # Known limitations
+//! All manifests that are there are read after each commit, and segments are not merged here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use crate::manifest::{MANIFEST_FOLDER, Manifest, manifest_name};
 use crate::open::{self, Writer};
 use crate::segment::{LOOP_FOLDER, SEGMENT_FOLDER};
 
-/// Checkpoints that can be restored.
-pub const RETAINED_MANIFESTS: usize = 2;
+/// Checkpoints behind which the input log is kept: the newest, and the one before it, should the newest turn out damaged.
+pub const LOG_CHECKPOINTS: usize = 2;
 
 /// Objects of an attempt that did not commit.
 pub(crate) struct Abandoned {
@@ -52,18 +53,17 @@ pub struct Collected {
 }
 
 /// Collects garbage after a commit. Another run continues what a failed one has not done.
-pub(crate) async fn collect(bucket: &Bucket, writer: &Arc<Writer>) -> Result<Collected> {
+pub(crate) async fn collect(bucket: &Bucket, writer: &Arc<Writer>, retained: usize) -> Result<Collected> {
     writer.check_not_fenced()?;
     // No commit runs meanwhile, so none is in doubt that is not listed as abandoned.
     let newest = writer.newest.lock().await;
-    let ids = manifest_ids(bucket).await?;
-    let (expendable, retained) = ids.split_at(ids.len().saturating_sub(RETAINED_MANIFESTS));
-    let retained = read_all(bucket, retained).await?;
+    let manifests = read_all(bucket, &manifest_ids(bucket).await?).await?;
+    let (expendable, retained) = manifests.split_at(newest_checkpoints(&manifests, retained));
     if let Some(other) = retained.iter().find(|m| m.id > *newest && m.writer != writer.id) {
         return Err(writer.fence(Error::Fenced { object: manifest_name(other.id), generation: other.generation }));
     }
-    let needed = names_of(&retained);
-    let mut names = names_of(&read_all(bucket, expendable).await?);
+    let needed = names_of(retained);
+    let mut names = names_of(expendable);
     let abandoned = std::mem::take(&mut *writer.abandoned.lock().expect("nothing panics while it holds this lock"));
     let (garbage, doubtful): (Vec<_>, Vec<_>) = abandoned.into_iter().partition(|a| a.newest < *newest);
     names.extend(garbage.into_iter().flat_map(|a| a.names));
@@ -71,8 +71,8 @@ pub(crate) async fn collect(bucket: &Bucket, writer: &Arc<Writer>) -> Result<Col
     // What a failure leaves over is garbage for the next run.
     let mut left = LeftOver { writer, doubtful, names, newest: *newest };
     let mut collected = Collected::default();
-    for id in expendable {
-        bucket.delete(&manifest_name(*id)).await?;
+    for manifest in expendable {
+        bucket.delete(&manifest_name(manifest.id)).await?;
         collected.manifests += 1;
     }
     while let Some(name) = left.names.last() {
@@ -80,8 +80,14 @@ pub(crate) async fn collect(bucket: &Bucket, writer: &Arc<Writer>) -> Result<Col
         left.names.pop();
         collected.segments += 1;
     }
-    collected.inputs = collect_inputs(bucket, &retained).await?;
+    collected.inputs = collect_inputs(bucket, &retained[newest_checkpoints(retained, LOG_CHECKPOINTS)..]).await?;
     Ok(collected)
+}
+
+/// Where the newest `count` checkpoints begin among manifests; at the first where there are not so many.
+fn newest_checkpoints(manifests: &[Manifest], count: usize) -> usize {
+    let checkpoints = manifests.iter().enumerate().rev().filter(|(_, manifest)| manifest.fence_of.is_none());
+    checkpoints.map(|(at, _)| at).nth(count.max(1) - 1).unwrap_or(0)
 }
 
 /// Puts back what was not deleted, whatever the reason.
@@ -103,8 +109,8 @@ impl Drop for LeftOver<'_> {
     }
 }
 
-async fn collect_inputs(bucket: &Bucket, retained: &[Manifest]) -> Result<u64> {
-    let Some(captured) = retained.iter().map(|m| m.contents.epoch).min() else { return Ok(0) };
+async fn collect_inputs(bucket: &Bucket, needed: &[Manifest]) -> Result<u64> {
+    let Some(captured) = needed.iter().map(|m| m.contents.epoch).min() else { return Ok(0) };
     let objects = bucket.list_numbered(INPUT_FOLDER, ".arrow").await?;
     let mut deleted = 0;
     for pair in objects.windows(2) {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! - A checkpoint is complete when its manifest is there: [`commit`].
-//! - Never two writers: [`fence`].
+//! - Never two writers: [`mod@fence`].
+//! - A checkpoint as the beginning of another store: [`mod@fork`].
 //! - Missing, short, unknown or corrupt is an error that names the object and who uses it, never "empty": [`object`].
 //! - What the coordinator does next is decided by a pure function: [`protocol`].
 //!
@@ -23,6 +24,7 @@ pub mod error;
 #[cfg(feature = "testing")]
 pub mod faults;
 pub mod fence;
+pub mod fork;
 pub mod garbage;
 pub mod input_log;
 pub mod input_reader;
@@ -39,6 +41,7 @@ pub mod segment;
 
 pub use commit::{Attempt, CommitOutcome};
 pub use error::{Damage, Error, Result};
+pub use fork::{Forked, fork};
 pub use garbage::Collected;
 pub use input_log::{Appended, InputLog};
 pub use input_reader::InputReader;

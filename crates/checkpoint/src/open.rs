@@ -1,8 +1,8 @@
 //! Opening a store, and what an open store is.
 //!
 //! Opening for writing takes the store over ([`crate::fence`]); opening for reading writes nothing. Either way the newest
-//! manifest is found, read and checked; the segments that it names are read by whoever restores them ([`Store::read_segment`]),
-//! and the input log behind it with [`Store::read_input`].
+//! manifest, or the one that is asked for, is found, read and checked; the segments that it names are read by whoever restores them
+//! ([`Store::read_segment`]), and the input log behind it with [`Store::read_input`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ use crate::segment::{self, SegmentRef};
 pub enum Mode {
     /// Nothing is written; a writer may be at work.
     Read,
+    /// The same for one checkpoint, without the input log behind it: the store as it was then.
+    At(CheckpointId),
     /// Whoever wrote before is fenced.
     Write,
 }
@@ -94,6 +96,7 @@ impl Store {
     pub async fn open_at(location: Location, environment: Arc<dyn Environment>, mode: Mode) -> Result<Opened> {
         match mode {
             Mode::Read => Self::open_reading(location, environment).await,
+            Mode::At(id) => Self::open_checkpoint(location, environment, id).await,
             Mode::Write => Self::open_writing(location, environment).await,
         }
     }
@@ -107,6 +110,13 @@ impl Store {
         let store = Self { shared: Arc::new(Shared { location, environment, writer: None }) };
         let manifest = manifest.filter(|m| !m.contents.is_origin());
         Ok(Opened { store, generation, manifest, input_log: None, next_epoch, swept: Ok(Collected::default()) })
+    }
+
+    async fn open_checkpoint(location: Location, environment: Arc<dyn Environment>, id: CheckpointId) -> Result<Opened> {
+        let manifest = checkpoint(&location, id).await?;
+        let (generation, next_epoch) = (manifest.generation, manifest.contents.epoch.next());
+        let store = Self { shared: Arc::new(Shared { location, environment, writer: None }) };
+        Ok(Opened { store, generation, manifest: Some(manifest), input_log: None, next_epoch, swept: Ok(Collected::default()) })
     }
 
     async fn open_writing(location: Location, environment: Arc<dyn Environment>) -> Result<Opened> {
@@ -147,9 +157,10 @@ impl Store {
         InputReader::new(self.bucket().clone(), after, before)
     }
 
-    /// Removes what only checkpoints older than the newest two need, and objects of aborted ones ([`crate::garbage`]).
-    pub async fn collect_garbage(&self) -> Result<Collected> {
-        garbage::collect(self.bucket(), self.writer()).await
+    /// Removes what only checkpoints older than the newest `retained` need, of which there is at least one, and objects of aborted ones
+    /// ([`crate::garbage`]).
+    pub async fn collect_garbage(&self, retained: usize) -> Result<Collected> {
+        garbage::collect(self.bucket(), self.writer(), retained).await
     }
 
     /// Whether another writer has been met; the engine must stop then.
@@ -217,6 +228,17 @@ pub(crate) async fn newest_manifest(bucket: &Bucket) -> Result<Option<Manifest>>
         return Err(Error::Missing { object: manifest_name(next), used_by: CHECKPOINT_LIST.to_owned() });
     }
     Ok(manifest)
+}
+
+/// The manifest of a checkpoint, or of a fence that carries one on. One that is not there is an error that tells which are.
+pub(crate) async fn checkpoint(location: &Location, id: CheckpointId) -> Result<Manifest> {
+    let ids = location.bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let absent = || Error::NoCheckpoint { id, store: location.url.clone(), there: ids.clone() };
+    if !ids.contains(&id.0) {
+        return Err(absent());
+    }
+    let manifest = read_manifest(&location.bucket, id).await?;
+    if manifest.contents.is_origin() { Err(absent()) } else { Ok(manifest) }
 }
 
 /// Reads and verifies a manifest.

@@ -133,6 +133,14 @@ pub(crate) async fn read(bucket: &Bucket, segment: &SegmentRef, used_by: &str) -
     off_thread(large, move || verify(&segment, &used_by, &bytes)).await
 }
 
+/// The bytes of a segment as they are, verified.
+pub(crate) async fn read_bytes(bucket: &Bucket, segment: &SegmentRef, used_by: &str) -> Result<Bytes> {
+    let bytes = bucket.get(&segment.name, used_by).await?;
+    let (segment, used_by, read) = (segment.clone(), used_by.to_owned(), bytes.clone());
+    off_thread(bytes.len() > ENCODE_INLINE_BYTES_MAX, move || verify(&segment, &used_by, &read)).await?;
+    Ok(bytes)
+}
+
 fn verify(segment: &SegmentRef, used_by: &str, bytes: &Bytes) -> Result<Vec<RecordBatch>> {
     let name = segment.name.as_str();
     let (payload, crc32) = object::unframe(segment.kind().object_kind(), name, used_by, bytes)?;

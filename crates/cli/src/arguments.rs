@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL|DIR")]
     pub(crate) store: Option<String>,
 
+    /// Show checkpoint N of the store as it was; nothing is written
+    #[arg(long, value_name = "N", requires = "store")]
+    pub(crate) at_checkpoint: Option<u64>,
+
     /// Worker threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     pub(crate) workers: usize,
@@ -46,6 +50,18 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run sqllogictest files in several modes that must all give the expected answers
     Slt(SltArguments),
+    /// Make a checkpoint of a store, the newest unless --at-checkpoint names another, the beginning of a new store
+    Fork {
+        /// Where the checkpoint is: a folder or a URL; it may be in use
+        #[arg(value_name = "FROM")]
+        source: String,
+        /// Where the new store will be: a folder or a URL with nothing in it
+        #[arg(value_name = "TO")]
+        target: String,
+        /// The number of the checkpoint
+        #[arg(long, value_name = "N")]
+        at_checkpoint: Option<u64>,
+    },
     /// Say what is in a store, without changing it: checkpoints, sizes, loop logs, state per operator
     Inspect {
         /// A folder or a URL

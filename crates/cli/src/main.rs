@@ -43,6 +43,9 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match &arguments.command {
             Some(Command::Slt(options)) => slt::run(options).await,
+            Some(Command::Fork { source, target, at_checkpoint }) => {
+                refrain::fork(source, target, *at_checkpoint).await.map(|forked| println!("{forked}")).map_err(Failure::from)
+            }
             Some(Command::Inspect { store }) => inspect::run(store, arguments.format).await,
             None => run(&arguments, sources).await,
         }
@@ -63,6 +66,9 @@ async fn run(arguments: &Arguments, sources: Vec<Source>) -> Result<(), Failure>
     let mut builder = Engine::builder().workers(arguments.workers);
     if let Some(store) = &arguments.store {
         builder = builder.store(store);
+    }
+    if let Some(number) = arguments.at_checkpoint {
+        builder = builder.at_checkpoint(number);
     }
     let engine = builder.open().await?;
     let interactive = sources.is_empty() && std::io::stdin().is_terminal();

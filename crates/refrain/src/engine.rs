@@ -7,7 +7,7 @@ use refrain_checkpoint::{Mode, Opened, Store};
 use refrain_sql::Rules;
 use refrain_state::Dictionary;
 use refrain_types::environment::SystemEnvironment;
-use refrain_types::{DataflowId, Environment, Epoch, RelationId};
+use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, RelationId};
 
 use crate::checkpoints::CheckpointInfo;
 use crate::database::Database;
@@ -45,6 +45,7 @@ pub struct Engine(Arc<Shared>);
 #[derive(Debug)]
 pub struct EngineBuilder {
     store: String,
+    checkpoint: Option<CheckpointId>,
     workers: usize,
     environment: Option<Arc<dyn Environment>>,
     rules: Rules,
@@ -79,7 +80,7 @@ impl Engine {
     /// An engine in memory with one worker, unless told otherwise.
     #[must_use]
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { store: "memory://".to_owned(), workers: 1, environment: None, rules: Rules::default() }
+        EngineBuilder { store: "memory://".to_owned(), checkpoint: None, workers: 1, environment: None, rules: Rules::default() }
     }
 
     /// A session of its own.
@@ -120,6 +121,15 @@ impl EngineBuilder {
         self
     }
 
+    /// Shows a checkpoint as it was, by its number: the tables and views of then, with recursions going on from there. The store is only
+    /// read and may be in use; whatever would change something is refused. A checkpoint lasts as long as the setting
+    /// `checkpoint_retain` of who writes lets it.
+    #[must_use]
+    pub fn at_checkpoint(mut self, number: u64) -> Self {
+        self.checkpoint = Some(CheckpointId(number));
+        self
+    }
+
     /// How many worker threads run the views. Any number may open any store.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -150,16 +160,17 @@ impl EngineBuilder {
         Rules::names()
     }
 
-    /// Opens the engine: takes the store over from whoever wrote to it, and recovers what is in it.
+    /// Opens the engine: takes the store over from whoever wrote to it, unless it shows a checkpoint, and recovers what is in it.
     ///
     /// # Errors
-    /// When there is no worker, the store cannot be used, or something in it is missing or damaged.
+    /// When there is no worker, the store cannot be used, it has no such checkpoint, or something in it is missing or damaged.
     pub async fn open(self) -> Result<Engine> {
         if self.workers == 0 {
             return Err(Error::statement("22023", "an engine needs at least one worker"));
         }
         let environment = self.environment.unwrap_or_else(SystemEnvironment::shared);
-        let opened = Store::open(&self.store, Arc::clone(&environment), Mode::Write).await?;
+        let mode = self.checkpoint.map_or(Mode::Write, Mode::At);
+        let opened = Store::open(&self.store, Arc::clone(&environment), mode).await?;
         let shared = Shared::start(self.workers, self.rules, environment, opened).await?;
         Ok(Engine(shared))
     }
@@ -175,7 +186,7 @@ impl Shared {
         let dictionary = Dictionary::new();
         let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment))?;
         let Opened { store, manifest, input_log, next_epoch, .. } = opened;
-        let log = input_log.expect("a store that is opened for writing has an input log");
+        let writes = input_log.is_some();
         let shared = Arc::new(Self {
             environment,
             executor: Executor::new(workers),
@@ -183,7 +194,7 @@ impl Shared {
             store,
             runtime,
             visible: EpochClock::at(Epoch(0)),
-            ingest: Ingest::new(log),
+            ingest: Ingest::new(input_log),
             row_indexes: RowIndexes::default(),
             database: RwLock::new(Arc::new(Database::empty(rules))),
             values: Mutex::default(),
@@ -191,7 +202,9 @@ impl Shared {
             temporary: AtomicU64::new(0),
         });
         recovery::recover(&shared, manifest, next_epoch).await?;
-        Runtime::drive(&shared);
+        if writes {
+            Runtime::drive(&shared);
+        }
         Ok(shared)
     }
 
@@ -218,6 +231,7 @@ impl Shared {
     /// Takes a checkpoint and waits for its commit.
     pub async fn checkpoint(self: &Arc<Self>) -> Result<CheckpointInfo> {
         self.check_alive()?;
+        self.check_writes("CHECKPOINT")?;
         self.runtime.checkpoint(self).await
     }
 

@@ -28,7 +28,8 @@ pub(crate) type Turn = OwnedMutexGuard<()>;
 /// The way in.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    log: InputLog,
+    /// `None` where nothing is written.
+    log: Option<InputLog>,
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Appended, not yet published; epochs increase.
     pending: Mutex<VecDeque<Pending>>,
@@ -53,8 +54,8 @@ pub(crate) struct TableChange {
 }
 
 impl Ingest {
-    /// Appends to this log.
-    pub fn new(log: InputLog) -> Self {
+    /// Appends to this log; without one nothing comes in.
+    pub fn new(log: Option<InputLog>) -> Self {
         Self { log, turn: Arc::default(), pending: Mutex::default() }
     }
 
@@ -64,13 +65,23 @@ impl Ingest {
     }
 
     fn append(&self, change: InputChange, _turn: &Turn) -> Result<(Epoch, Appended)> {
-        let epoch = self.log.next_epoch();
-        let appended = self.log.append(&[InputRecord { epoch, change }])?;
+        let log = self.log.as_ref().ok_or_else(|| Error::engine("an engine that only reads has been given something to write"))?;
+        let epoch = log.next_epoch();
+        let appended = log.append(&[InputRecord { epoch, change }])?;
         Ok((epoch, appended))
     }
 }
 
 impl Shared {
+    /// That an engine writes, and does not only show a checkpoint. `what` is what a statement is called.
+    pub fn check_writes(&self, what: &str) -> Result<()> {
+        if self.ingest.log.is_some() {
+            return Ok(());
+        }
+        Err(Error::statement("25006", format!("cannot execute {what} in a read-only transaction"))
+            .with_hint("The engine shows a checkpoint as it was. Fork the checkpoint to go on from it."))
+    }
+
     /// Waits for a turn, and for everything that was appended before to be visible.
     pub async fn exclusive_turn(&self) -> Result<Turn> {
         let turn = self.ingest.turn().await;

@@ -20,8 +20,8 @@ enum Kind {
     Choice(&'static [&'static str]),
     /// A duration as PostgreSQL writes it: a number is milliseconds, `5s`, `2min`. 0 is off.
     Duration,
-    /// A whole number of milliseconds, at least this.
-    Milliseconds(u64),
+    /// A whole number, at least this.
+    AtLeast(u64),
     /// A whole number of 32 bits.
     Number,
     /// Anything.
@@ -46,7 +46,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define(
         "admit_after_ms",
         Scope::Engine,
-        Kind::Milliseconds(1),
+        Kind::AtLeast(1),
         "100",
         "How long input waits for a busy view before its tick is cut.",
     ),
@@ -54,14 +54,14 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
     define(
         "checkpoint_hold_max_ms",
         Scope::Engine,
-        Kind::Milliseconds(0),
+        Kind::AtLeast(0),
         "200",
         "How long a loop that is captured waits for the commit of its checkpoint at most.",
     ),
     define(
         "checkpoint_interval_ms",
         Scope::Engine,
-        Kind::Milliseconds(0),
+        Kind::AtLeast(0),
         "0",
         "Time between checkpoints; 0 takes none but explicit ones.",
     ),
@@ -72,7 +72,14 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "commit",
         "Whether a loop goes on after the commit of a checkpoint or right after its capture.",
     ),
-    define("checkpoint_timeout_ms", Scope::Engine, Kind::Milliseconds(1), "600000", "A checkpoint that takes longer is aborted."),
+    define(
+        "checkpoint_retain",
+        Scope::Engine,
+        Kind::AtLeast(1),
+        "2",
+        "How many checkpoints the store keeps, each of which can be looked at or forked.",
+    ),
+    define("checkpoint_timeout_ms", Scope::Engine, Kind::AtLeast(1), "600000", "A checkpoint that takes longer is aborted."),
     define(
         "client_encoding",
         Scope::Session,
@@ -130,7 +137,7 @@ impl Definition {
                 Ok(show_duration(duration))
             }
             Kind::Number => Ok(value.trim().parse::<u32>().map_err(|_| invalid())?.to_string()),
-            Kind::Milliseconds(min) => {
+            Kind::AtLeast(min) => {
                 let number = value.trim().parse::<u64>().map_err(|_| invalid())?;
                 if number < min {
                     let message =
@@ -176,8 +183,12 @@ impl Values {
         self.get(Definition::find(name).expect("settings are read by names that are defined"))
     }
 
+    fn number<N: std::str::FromStr<Err: std::fmt::Debug>>(&self, name: &str) -> N {
+        self.named(name).parse().expect("a value is checked when it is set")
+    }
+
     fn milliseconds(&self, name: &str) -> Duration {
-        Duration::from_millis(self.named(name).parse().expect("a value is checked when it is set"))
+        Duration::from_millis(self.number(name))
     }
 }
 
@@ -196,7 +207,7 @@ impl SessionSettings {
     /// From the values of a session.
     pub fn of(values: &Values) -> Self {
         let timeout = parse_duration(values.named("statement_timeout")).expect("a value is checked when it is set");
-        let limit = values.named("recursion_limit").parse().expect("a value is checked when it is set");
+        let limit = values.number("recursion_limit");
         Self {
             reads_eager: values.named("reads") == "eager",
             statement_timeout: Some(timeout).filter(|t| !t.is_zero()),
@@ -216,6 +227,8 @@ pub(crate) struct EngineSettings {
     pub checkpoint_hold_max: Duration,
     /// A checkpoint that takes longer is aborted.
     pub checkpoint_timeout: Duration,
+    /// How many checkpoints are kept.
+    pub checkpoint_retain: usize,
     /// How long input waits for a busy dataflow.
     pub admit_after: Duration,
 }
@@ -228,6 +241,7 @@ impl EngineSettings {
             checkpoint_replay_at_capture: values.named("checkpoint_replay") == "capture",
             checkpoint_hold_max: values.milliseconds("checkpoint_hold_max_ms"),
             checkpoint_timeout: values.milliseconds("checkpoint_timeout_ms"),
+            checkpoint_retain: values.number("checkpoint_retain"),
             admit_after: values.milliseconds("admit_after_ms"),
         }
     }

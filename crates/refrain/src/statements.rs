@@ -18,6 +18,9 @@ use crate::subscribe;
 
 /// Carries out a statement. `text` is how it was written.
 pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> Result<Outcome> {
+    if let Some(tag) = tag_of_writing(&statement) {
+        session.shared().check_writes(tag)?;
+    }
     match statement {
         Statement::CreateTable(_)
         | Statement::CreateView(_)
@@ -40,5 +43,29 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::Show(show) => show::show(session, &show),
         Statement::Set { name, value } => set::set(session, &name, value.as_deref()),
         Statement::Reset(name) => set::reset(session, name.as_deref()),
+    }
+}
+
+/// What a statement that writes to the store is called, `None` for one that does not.
+fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
+    match statement {
+        Statement::CreateTable(_) => Some("CREATE TABLE"),
+        Statement::CreateView(_) => Some("CREATE VIEW"),
+        Statement::CreateMaterializedView(_) => Some("CREATE MATERIALIZED VIEW"),
+        Statement::AlterMaterializedView(_) => Some("ALTER MATERIALIZED VIEW"),
+        Statement::Drop(drop) => Some(ddl::drop_tag(drop)),
+        Statement::Insert(_) => Some("INSERT"),
+        Statement::Delete(_) => Some("DELETE"),
+        Statement::Update(_) => Some("UPDATE"),
+        Statement::Copy(_) => Some("COPY FROM"),
+        Statement::Checkpoint => Some("CHECKPOINT"),
+        Statement::Query(_)
+        | Statement::Subscribe(_)
+        | Statement::Explain(_)
+        | Statement::Analyze(_)
+        | Statement::Why(_)
+        | Statement::Show(_)
+        | Statement::Set { .. }
+        | Statement::Reset(_) => None,
     }
 }

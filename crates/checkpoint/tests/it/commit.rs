@@ -62,12 +62,12 @@ async fn an_attempt_that_was_given_up_may_have_committed() {
     place.faults.inject(Operation::Put, "manifest/", Effect::FailAfter);
     place.faults.inject(Operation::Get, "manifest/", Effect::FailBefore);
     assert!(matches!(checkpoint(&opened, 10).await, CommitOutcome::Unknown(_)));
-    opened.store.collect_garbage().await.unwrap();
+    opened.store.collect_garbage(2).await.unwrap();
     let reader = place.open_reading().await;
     assert_eq!(restored(&reader).await.unwrap(), Some(10), "complete, though its writer does not know");
     insert_all(&opened, [2]).await;
     assert_eq!(committed(checkpoint(&opened, 20).await).id, CheckpointId(3));
-    opened.store.collect_garbage().await.unwrap();
+    opened.store.collect_garbage(2).await.unwrap();
     assert_eq!(restored(&reader).await.unwrap(), Some(10), "it is one of the two that are retained");
     let opened = place.open().await;
     assert_eq!(restored(&opened).await.unwrap(), Some(20));

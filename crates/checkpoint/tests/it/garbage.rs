@@ -13,7 +13,7 @@ async fn two_checkpoints_are_retained_with_the_log_behind_the_older() {
     for number in 1..=20 {
         insert_all(&opened, [number]).await;
         committed(checkpoint(&opened, number).await);
-        opened.store.collect_garbage().await.unwrap();
+        opened.store.collect_garbage(2).await.unwrap();
     }
     insert_all(&opened, [21]).await;
     assert_eq!(place.list("manifest").await.len(), 2);
@@ -28,6 +28,31 @@ async fn two_checkpoints_are_retained_with_the_log_behind_the_older() {
 }
 
 #[tokio::test]
+async fn as_many_checkpoints_are_retained_as_are_asked_for_whatever_fences_are_among_them() {
+    let place = Place::in_memory();
+    for number in 1..=6 {
+        // Each opening puts a fence, so checkpoints have even numbers.
+        let opened = place.open().await;
+        insert_all(&opened, [number]).await;
+        assert_eq!(committed(checkpoint(&opened, number).await).id.0, 2 * number as u64);
+        opened.store.collect_garbage(3).await.unwrap();
+    }
+    for (id, number) in [(8, 4), (10, 5), (12, 6)] {
+        let opened = place.open_at(id).await.unwrap();
+        assert_eq!(restored(&opened).await.unwrap(), Some(number));
+        assert_eq!(logged(&opened, captured(&opened)).await.unwrap(), [0; 0], "what came later is not part of a checkpoint");
+    }
+    let gone = place.open_at(6).await.unwrap_err().to_string();
+    assert!(gone.starts_with("checkpoint 6 is not in store") && gone.ends_with("there are 5 from 8 to 12"), "{gone}");
+    assert_eq!(place.list("segment").await.len(), 3 * 2);
+    // The log is kept behind the newer two of them.
+    let input = place.list("input").await;
+    let fence = input.iter().map(|(_, bytes)| *bytes).min();
+    let oldest = input.into_iter().find(|(_, bytes)| Some(*bytes) > fence);
+    assert!(oldest.unwrap().0.ends_with("12.arrow"), "epochs 11 and 12 are the fence and the statement of the last opening");
+}
+
+#[tokio::test]
 async fn segments_that_a_later_checkpoint_still_names_stay() {
     let place = Place::in_memory();
     let opened = place.open().await;
@@ -39,7 +64,7 @@ async fn segments_that_a_later_checkpoint_still_names_stay() {
         contents.dataflows[0].loops[0].log.clear();
         contents.catalog = serde_json::json!({"number": number});
         committed(attempt.commit(contents.clone()).await);
-        opened.store.collect_garbage().await.unwrap();
+        opened.store.collect_garbage(2).await.unwrap();
     }
     assert_eq!(place.list("segment").await.len(), 2 + 5);
     assert_eq!(place.list("loop").await.len(), 0);
@@ -55,13 +80,13 @@ async fn what_an_aborted_attempt_wrote_goes_after_the_next_commit_and_not_before
     place.faults.inject(Operation::Put, "manifest/", Effect::FailBefore);
     assert!(matches!(checkpoint(&opened, 1).await, CommitOutcome::Failed(_)));
     upload(&opened.store.begin(), &opened, 2).await.unwrap();
-    opened.store.collect_garbage().await.unwrap();
+    opened.store.collect_garbage(2).await.unwrap();
     assert_eq!(place.list("segment").await.len(), 2, "only what was surely never named may go before the next commit");
     let attempt = opened.store.begin();
     attempt.write_segment(SegmentKind::State, true, &[rows([0])]).await.unwrap();
     let contents = upload(&attempt, &opened, 3).await.unwrap();
     committed(attempt.commit(contents).await);
-    let collected = opened.store.collect_garbage().await.unwrap();
+    let collected = opened.store.collect_garbage(2).await.unwrap();
     assert_eq!(collected.segments, 3 + 1);
     assert_eq!((place.list("segment").await.len(), place.list("loop").await.len()), (2, 1));
     assert_eq!(restored(&place.open().await).await.unwrap(), Some(3));
@@ -91,8 +116,8 @@ async fn a_run_that_fails_is_continued_by_the_next() {
         committed(checkpoint(&opened, number).await);
     }
     place.faults.inject(Operation::Delete, "segment/", Effect::FailBefore);
-    opened.store.collect_garbage().await.unwrap_err();
-    opened.store.collect_garbage().await.unwrap();
+    opened.store.collect_garbage(2).await.unwrap_err();
+    opened.store.collect_garbage(2).await.unwrap();
     assert_eq!((place.list("segment").await.len(), place.list("loop").await.len()), (4, 2));
     assert_eq!(restored(&place.open().await).await.unwrap(), Some(3));
 }
@@ -107,7 +132,7 @@ async fn fences_of_the_input_log_stay() {
         for _ in 0..2 {
             committed(opened.store.begin().commit(contents.clone()).await);
         }
-        opened.store.collect_garbage().await.unwrap();
+        opened.store.collect_garbage(2).await.unwrap();
     }
     // The last object stays too: it says where the log ends.
     assert_eq!(place.list("input").await.len(), 5 + 1);

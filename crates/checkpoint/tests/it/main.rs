@@ -5,6 +5,7 @@
 
 mod commit;
 mod damage;
+mod fork;
 mod garbage;
 mod input_log;
 mod inspect;

@@ -13,7 +13,7 @@ use refrain_checkpoint::{
     Attempt, CommitOutcome, Contents, DataflowEntry, Error, InputChange, InputRecord, Location, LoopEntry, Manifest, Mode, Opened,
     OperatorEntry, RelationEntry, SegmentKind, Store,
 };
-use refrain_types::{DataflowId, Environment, Epoch, OperatorId, RelationId};
+use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, OperatorId, RelationId};
 
 /// Ids that count up, and a clock that stands still.
 #[derive(Debug, Default)]
@@ -69,6 +69,10 @@ impl Place {
 
     pub async fn open_reading(&self) -> Opened {
         Store::open_at(self.location.clone(), Arc::clone(&self.environment), Mode::Read).await.unwrap()
+    }
+
+    pub async fn open_at(&self, id: u64) -> Result<Opened, Error> {
+        Store::open_at(self.location.clone(), Arc::clone(&self.environment), Mode::At(CheckpointId(id))).await
     }
 
     /// Names and sizes of all objects of a folder.

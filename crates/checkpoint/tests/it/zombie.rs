@@ -29,7 +29,7 @@ async fn stops_between_upload_and_commit(place: Place) {
     // Once fenced, nothing is even tried.
     let log = zombie.input_log.as_ref().unwrap();
     assert!(log.append(&[insert(log.next_epoch(), 9)]).unwrap_err().is_fenced());
-    assert!(zombie.store.collect_garbage().await.unwrap_err().is_fenced());
+    assert!(zombie.store.collect_garbage(2).await.unwrap_err().is_fenced());
     assert!(fenced(checkpoint_without_upload(&zombie).await).is_fenced());
     committed(checkpoint(&successor, 30).await);
     let opened = place.open().await;
@@ -100,7 +100,7 @@ async fn it_may_sleep_for_as_long_as_it_likes() {
     for number in 2..=6 {
         insert_all(&successor, [number]).await;
         committed(checkpoint(&successor, number).await);
-        successor.store.collect_garbage().await.unwrap();
+        successor.store.collect_garbage(2).await.unwrap();
     }
     assert!(!place.list("manifest").await.iter().any(|(name, _)| name.ends_with("02.json")), "the fence manifest is gone");
     let log = by_commit.input_log.as_ref().unwrap();
@@ -110,7 +110,7 @@ async fn it_may_sleep_for_as_long_as_it_likes() {
     assert!(append.await.unwrap_err().is_fenced());
     insert_all(&successor, [7]).await;
     committed(checkpoint(&successor, 7).await);
-    successor.store.collect_garbage().await.unwrap();
+    successor.store.collect_garbage(2).await.unwrap();
     let opened = place.open().await;
     assert_eq!(restored(&opened).await.unwrap(), Some(7));
     assert_eq!(logged(&opened, captured(&opened)).await.unwrap(), [] as [i64; 0]);

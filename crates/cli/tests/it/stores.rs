@@ -31,6 +31,27 @@ fn inspect_says_what_is_in_a_store_and_changes_nothing() {
 }
 
 #[test]
+fn a_checkpoint_is_shown_and_forked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (store, fork) = (path("store"), path("fork"));
+    assert_eq!(refrain(&["--store", &store, "-c", LOAD]).code, 0);
+    let count = ["--format", "csv", "-c", "SELECT count(*) AS n FROM reach"];
+    let shown = refrain(&[&["--store", &store, "--at-checkpoint", "2"][..], &count].concat());
+    assert_eq!((shown.code, shown.out.as_str()), (0, "n\n3\n"), "{}", shown.err);
+    let forked = refrain(&["fork", &store, &fork, "--at-checkpoint", "2"]);
+    assert_eq!(forked.code, 0, "{}", forked.err);
+    assert!(forked.out.starts_with("checkpoint 2: "), "{}", forked.out);
+    for (store, rows) in [(&fork, "n\n3\n"), (&store, "n\n6\n")] {
+        let ran = refrain(&[&["--store", store][..], &count].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (0, rows), "{}", ran.err);
+    }
+    let again = refrain(&["fork", &store, &fork]);
+    assert_eq!((again.code, again.out.as_str()), (1, ""));
+    assert!(again.err.contains("a fork begins in an empty store"), "{}", again.err);
+}
+
+#[test]
 fn inspect_tells_of_damage() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().to_str().unwrap();

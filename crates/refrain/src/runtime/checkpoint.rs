@@ -413,10 +413,10 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
         let _ = waiter.send(result.clone());
     }
     if result.is_ok() {
-        let store = shared.store.clone();
+        let (store, retained) = (shared.store.clone(), shared.settings().checkpoint_retain);
         tokio::spawn(async move {
             // What is left behind is found again when the store is opened.
-            let _ = store.collect_garbage().await;
+            let _ = store.collect_garbage(retained).await;
         });
     }
 }

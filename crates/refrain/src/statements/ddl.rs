@@ -176,12 +176,17 @@ fn alter_materialized_view(shared: &Shared, database: &Database, alter: &AlterVi
     Ok(Prepared::Change(Box::new(Change { database: altered, start: Some(planned), drop: gone, tag, notices: Vec::new() })))
 }
 
-fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
-    let tag = match drop.kind {
+/// What a `DROP` is called.
+pub(super) fn drop_tag(drop: &Drop) -> &'static str {
+    match drop.kind {
         RelationKind::View => "DROP VIEW",
         RelationKind::MaterializedView => "DROP MATERIALIZED VIEW",
         _ => "DROP TABLE",
-    };
+    }
+}
+
+fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
+    let tag = drop_tag(drop);
     let plan = database.catalog.plan_drop(drop)?;
     let notices = plan.notices.into_iter().map(|n| Notice::new(n.message).with_detail(n.detail)).collect();
     if plan.relations.is_empty() {

@@ -81,6 +81,7 @@ pub(super) async fn update(session: &Session, update: &Update) -> Result<Outcome
 
 /// Inserts rows that a program hands in.
 pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &RecordBatch) -> Result<u64> {
+    shared.check_writes("INSERT")?;
     let database = shared.database();
     let (entry, table) = database.table(table)?;
     let rows = assign::by_name(entry, rows)?;
@@ -95,6 +96,7 @@ pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &Record
 
 /// Deletes, for each row that a program hands in, one equal row.
 pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &RecordBatch) -> Result<u64> {
+    shared.check_writes("DELETE")?;
     let database = shared.database();
     let (entry, table) = database.table(table)?;
     check_changeable(entry, "delete from")?;

@@ -59,3 +59,88 @@ async fn the_engine_that_was_taken_over_writes_no_more() {
     assert_eq!(error(&zombie, "INSERT INTO t VALUES (2)").await.kind(), ErrorKind::Fenced);
     assert_eq!(rows(&s, "SELECT * FROM t").await, ["1"]);
 }
+
+const NATURAL: &str = "CREATE MATERIALIZED VIEW natural AS WITH RECURSIVE t(n) AS \
+    (SELECT 1::BIGINT UNION ALL SELECT n + 1 FROM t) SELECT n FROM t";
+
+/// How far the view `natural` has come; every number up to there is in it once.
+async fn reached(session: &Session) -> i64 {
+    let row = rows(session, "SELECT count(*), count(DISTINCT n), max(n) FROM natural").await.remove(0);
+    let [count, distinct, max] = row.split('|').collect::<Vec<_>>()[..] else { panic!("there are three columns in {row}") };
+    assert_eq!((count, distinct), (max, max));
+    max.parse().expect("it has begun")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_shown_as_it_was_and_its_recursion_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "SET checkpoint_retain = 3; SET reads = 'eager'; CREATE TABLE t (a INT)").await;
+    run(&s, &format!("INSERT INTO t VALUES (1), (2); CREATE VIEW v AS SELECT a FROM t; {NATURAL}")).await;
+    let before = reached(&s).await;
+    let (first, between) = (engine.checkpoint().await.unwrap().id, reached(&s).await);
+    run(&s, "INSERT INTO t VALUES (3)").await;
+    let second = engine.checkpoint().await.unwrap().id;
+    run(&s, "DROP MATERIALIZED VIEW natural; DROP VIEW v; DROP TABLE t").await;
+
+    for workers in [1, 2] {
+        let at = |id| Engine::builder().store(folder.path().display().to_string()).workers(workers).at_checkpoint(id).open();
+        let shown = at(first).await.unwrap();
+        let r = shown.session();
+        run(&r, "SET reads = 'eager'").await;
+        assert_eq!(rows(&r, "SELECT a FROM v ORDER BY a").await, ["1", "2"]);
+        let then = reached(&r).await;
+        assert!(then >= before, "{then} is behind {before}, where it was");
+        while reached(&r).await <= then.max(between) {
+            tokio::task::yield_now().await;
+        }
+        let later = at(second).await.unwrap();
+        assert_eq!(rows(&later.session(), "SELECT a FROM v ORDER BY a").await, ["1", "2", "3"]);
+    }
+    // The writer goes on meanwhile.
+    run(&s, "CREATE TABLE u (a INT); INSERT INTO u VALUES (1)").await;
+    assert_eq!(rows(&s, "SELECT * FROM u").await, ["1"]);
+}
+
+#[tokio::test]
+async fn an_engine_that_shows_a_checkpoint_refuses_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT a FROM t").await;
+    let id = engine.checkpoint().await.unwrap().id;
+    let at = |id| Engine::builder().store(folder.path().display().to_string()).at_checkpoint(id).open();
+    let shown = at(id).await.unwrap();
+    let r = shown.session();
+    for (statement, what) in [
+        ("CREATE TABLE u (a INT)", "CREATE TABLE"),
+        ("CREATE VIEW v AS SELECT 1", "CREATE VIEW"),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", "CREATE MATERIALIZED VIEW"),
+        ("ALTER MATERIALIZED VIEW m SET (recursion_limit = 3)", "ALTER MATERIALIZED VIEW"),
+        ("DROP TABLE t CASCADE", "DROP TABLE"),
+        ("DROP VIEW m", "DROP VIEW"),
+        ("DROP MATERIALIZED VIEW m", "DROP MATERIALIZED VIEW"),
+        ("INSERT INTO t VALUES (2)", "INSERT"),
+        ("UPDATE t SET a = 2", "UPDATE"),
+        ("DELETE FROM t", "DELETE"),
+        ("COPY t FROM 'nothing.csv'", "COPY FROM"),
+        ("CHECKPOINT", "CHECKPOINT"),
+    ] {
+        let refused = error(&r, statement).await;
+        assert_eq!((refused.code(), refused.message()), ("25006", &*format!("cannot execute {what} in a read-only transaction")));
+    }
+    let batch = r.query("SELECT a FROM t").await.unwrap().remove(0);
+    for refused in [r.insert("t", batch.clone()).await, r.delete("t", batch).await] {
+        assert_eq!(refused.unwrap_err().code(), "25006");
+    }
+    assert_eq!(shown.checkpoint().await.unwrap_err().code(), "25006");
+    // It may be set, and there is nothing to be taken.
+    run(&r, "SET checkpoint_interval_ms = 1").await;
+    assert_eq!(
+        rows(&r, "WITH RECURSIVE w(n) AS (SELECT a FROM m UNION SELECT n + 1 FROM w WHERE n < 3) SELECT * FROM w").await.len(),
+        3
+    );
+    shown.close().await.unwrap();
+    let missing = at(7).await.unwrap_err();
+    assert!(missing.message().starts_with("checkpoint 7 is not in store"), "{missing}");
+    run(&s, "INSERT INTO t VALUES (2)").await;
+}

@@ -196,6 +196,9 @@ impl From<refrain_checkpoint::Error> for Error {
             return Self::new(ErrorKind::Fenced, "25006", error.to_string())
                 .with_hint("Only one process may write to a store. This one is out of date and has to be ended.");
         }
+        if matches!(error, refrain_checkpoint::Error::NoCheckpoint { .. }) {
+            return Self::statement("42704", error.to_string());
+        }
         Self::io(error.to_string())
     }
 }

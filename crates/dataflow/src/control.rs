@@ -197,7 +197,7 @@ impl Control {
     ) -> Arc<Self> {
         let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
         let nodes = plan.nodes.iter().map(|_| NodeGauge::default()).collect();
-        let first = restored.as_ref().map_or(0, |r| r.tick.0);
+        let before = restored.as_ref().map_or(0, |r| r.tick.0);
         Arc::new(Self {
             id,
             plan,
@@ -209,7 +209,7 @@ impl Control {
             workers,
             events,
             sequence: AtomicU64::new(0),
-            tick: AtomicU64::new(first),
+            tick: AtomicU64::new(before),
             hold: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             state: Mutex::default(),
@@ -242,15 +242,22 @@ impl Control {
         Tick(self.tick.load(Ordering::Acquire))
     }
 
+    /// The first tick.
+    #[must_use]
+    pub fn first_tick(&self) -> Tick {
+        self.restored.as_ref().map_or(Tick(0), |r| r.tick).next()
+    }
+
     /// Gives an order to an idle dataflow.
     ///
     /// # Panics
-    /// When another order stands.
+    /// When another order stands, or when a tick is not the one after the last: what is held goes on in that one, and rows of two ticks
+    /// must not be in a loop at once.
     pub fn order(&self, order: Order) {
         let mut state = self.state();
         assert!(state.order.is_none(), "dataflow {} already has an order", self.id);
         if let Order::Tick(input) = &order {
-            assert!(input.tick > self.tick(), "ticks of dataflow {} go up", self.id);
+            assert_eq!(input.tick, self.tick().next(), "the ticks of dataflow {} are one after the other", self.id);
             self.tick.store(input.tick.0, Ordering::Release);
         }
         state.order = Some(order);

@@ -11,9 +11,9 @@ use timely::communication::Pull;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
-use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
+use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
@@ -109,6 +109,14 @@ impl Outstanding {
 impl Context {
     pub fn dictionary(&self) -> &Arc<Dictionary> {
         &self.control.dictionary
+    }
+
+    /// The right to send in the first tick, of those that an operator has when it is built. Rows that were sent before it would go round
+    /// a loop before the tick's own, and these would find the state of later iterations: with an aggregate in the loop, without end.
+    pub fn for_first_tick(&self, initial: Vec<Capability<Time>>) -> Capability<Time> {
+        let mut capability = initial.into_iter().next().expect("the operator has an output");
+        capability.downgrade(&Time::of_tick(self.control.first_tick()));
+        capability
     }
 
     /// What an operator does when it is scheduled, with the time that it takes counted.

@@ -14,13 +14,12 @@ use arrow::datatypes::SchemaRef;
 use refrain_plan::{Aggregate, Exchange};
 use refrain_types::Delta;
 use refrain_types::errors::Errors;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::{Context, Edge, connect, output};
 use crate::part::Part;
 use crate::restore::restore_part;
-use crate::time::{Path, Time};
+use crate::time::Path;
 use groups::Groups;
 pub(crate) use groups::aggregators;
 pub(crate) use kept::sums_schema;
@@ -54,9 +53,8 @@ pub(crate) fn aggregate<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     let outstanding = context.outstanding.clone();
-    builder.build(|mut initial| {
-        let speaks_first = groups.borrow().speaks_first();
-        let mut speaking: Option<Capability<Time>> = initial.pop().filter(|_| speaks_first);
+    builder.build(|initial| {
+        let mut speaking = groups.borrow().speaks_first().then(|| context.for_first_tick(initial));
         context.timed(move |frontiers| {
             let groups = &mut *groups.borrow_mut();
             let mut out = out.activate();

@@ -298,9 +298,9 @@ pub(crate) fn reduce<'scope>(
     let (mut out, stream) = output(&mut builder);
     let mut inbox = connect(&mut builder, input, exchange, schema, &[Path::default()]);
     builder.set_notify_for(0, FrontierInterest::Never);
-    builder.build(|mut initial| {
+    builder.build(|initial| {
         // The only group says in the first tick what it is without rows.
-        let mut first = initial.pop().filter(|_| has_only_group && !restored);
+        let mut first = (has_only_group && !restored).then(|| context.for_first_tick(initial));
         context.timed(move |_| {
             let state = &mut *state.borrow_mut();
             let mut out = out.activate();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use refrain_state::codec::decode_column;
-use refrain_state::{Arrangement, Dictionary, RowLayout};
+use refrain_state::{Arrangement, Dictionary, Entries, RowLayout};
 use refrain_types::{Delta, Epoch, RelationId, Weight};
 
 use crate::display;
@@ -65,7 +65,7 @@ impl RowIndex {
     fn of(table: &Arc<Relation>) -> Self {
         let (reader, snapshot) = table.register_subscriber(LAG_ROWS_MAX);
         let layout = RowLayout::of_schema(&table.physical);
-        let rows = Arrangement::new(layout.words(), true, None);
+        let rows = Arrangement::new(layout.words(), Entries::OfRows, None);
         let mut index = Self { relation: Arc::clone(table), reader, position: snapshot.epoch, layout, rows, words: Vec::new() };
         for chunk in &snapshot.chunks {
             index.apply(chunk);

@@ -1,8 +1,8 @@
 //! Rows that an operator remembers, each with a weight, found by row and by key.
 //!
 //! Rows are packed words in one append-only vector; a row's id is its position. Two indexes are derived from them: by row, so that
-//! a change finds the row whose weight it alters, and by key, a chain through the rows of equal key. An arrangement that only ever
-//! takes insertions needs no index by row: an equal row is simply another entry.
+//! a change finds the row whose weight it alters, and by key, a chain through the rows of equal key. Neither is there before it is
+//! needed: while nothing is taken back, an equal row is simply another entry, and rows are needed by key when they are asked for.
 //!
 //! Rows of weight 0 stay until more than half of the rows are dead; then [`Arrangement::compact`] rebuilds everything. Ids are
 //! valid until then.
@@ -12,6 +12,7 @@ use std::ops::Range;
 use refrain_types::Weight;
 
 use crate::capture::ChangeList;
+use crate::chain::KeyChain;
 use crate::hash::hash_words;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
@@ -30,17 +31,42 @@ pub struct Arrangement {
     rows: Vec<u64>,
     weights: Weights,
     dead: usize,
-    by_row: Option<HashIndex>,
-    key: Option<KeyIndex>,
+    by_row: ByRow,
+    key: Option<KeyChain>,
     changes: Option<ChangeList>,
 }
 
+/// What is one entry of an arrangement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// A row: a change of it changes its weight.
+    OfRows,
+    /// A change: rows are only ever inserted.
+    OfChanges,
+    /// A change, until one takes a row back; from then on a row. For who adds up the entries of a row, as a join does.
+    OfChangesUntilTakenBack,
+}
+
+/// The index by row.
 #[derive(Debug)]
-struct KeyIndex {
-    of: KeyOf,
-    heads: HashIndex,
-    next: Vec<u32>,
-    scratch: Vec<u64>,
+enum ByRow {
+    Index(HashIndex),
+    Never,
+    WhenTakenBack,
+}
+
+impl ByRow {
+    fn new(entries: Entries, words: usize) -> Self {
+        match entries {
+            Entries::OfRows => Self::Index(HashIndex::new(words == 1)),
+            Entries::OfChanges => Self::Never,
+            Entries::OfChangesUntilTakenBack => Self::WhenTakenBack,
+        }
+    }
+
+    fn index(&self) -> Option<&HashIndex> {
+        if let Self::Index(index) = self { Some(index) } else { None }
+    }
 }
 
 /// What a change did to a row.
@@ -59,14 +85,18 @@ pub struct Changed {
 pub struct WeightOverflow;
 
 impl Arrangement {
-    /// An arrangement of rows of `words` words. With `by_row`, equal rows are one entry; without, each change is an entry of its
-    /// own. With `key`, rows are found by key.
+    /// An arrangement of rows of `words` words. With `key`, rows are found by key.
     #[must_use]
-    pub fn new(words: usize, by_row: bool, key: Option<KeyOf>) -> Self {
-        let key =
-            key.map(|of| KeyIndex { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of });
-        let by_row = by_row.then(|| HashIndex::new(words == 1));
-        Self { words, rows: Vec::new(), weights: Weights::default(), dead: 0, by_row, key, changes: None }
+    pub fn new(words: usize, entries: Entries, key: Option<KeyOf>) -> Self {
+        Self {
+            words,
+            rows: Vec::new(),
+            weights: Weights::default(),
+            dead: 0,
+            by_row: ByRow::new(entries, words),
+            key: key.map(KeyChain::new),
+            changes: None,
+        }
     }
 
     /// Number of entries, dead ones too.
@@ -110,21 +140,17 @@ impl Arrangement {
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let key = self.key.as_ref().map_or(0, |k| k.heads.size_bytes() + k.next.capacity() * 4);
-        self.rows.capacity() * 8 + self.weights.size_bytes() + self.by_row.as_ref().map_or(0, HashIndex::size_bytes) + key
+        let indexes = self.by_row.index().map_or(0, HashIndex::size_bytes) + self.key.as_ref().map_or(0, KeyChain::size_bytes);
+        self.rows.capacity() * 8 + self.weights.size_bytes() + indexes
     }
 
     /// Makes room for `additional` more entries and starts to fetch the slots of `rows` (packed, one after the other).
     pub fn prepare(&mut self, rows: &[u64]) {
-        let count = rows.len() / self.words;
-        if let Some(index) = &mut self.by_row {
-            index.reserve(count);
+        if let ByRow::Index(index) = &mut self.by_row {
+            index.reserve(rows.len() / self.words);
             for row in rows.chunks_exact(self.words).take(BLOCK) {
                 index.prefetch(row_key(row));
             }
-        }
-        if let Some(key) = &mut self.key {
-            key.heads.reserve(count);
         }
     }
 
@@ -170,9 +196,12 @@ impl Arrangement {
         debug_assert_eq!(row.len(), self.words, "a row has the width of its store");
         let id = u32::try_from(self.weights.len()).expect("an arrangement of one worker holds fewer than 2^32 rows");
         assert!(id != NO_ROW, "an arrangement of one worker holds fewer than 2^32 rows");
+        if weight <= 0 && matches!(self.by_row, ByRow::WhenTakenBack) {
+            self.index_rows();
+        }
         let (id, inserted) = match &mut self.by_row {
-            None => (id, true),
-            Some(index) => {
+            ByRow::Never | ByRow::WhenTakenBack => (id, true),
+            ByRow::Index(index) => {
                 index.reserve(1);
                 let (rows, words) = (&self.rows, self.words);
                 index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row)
@@ -182,11 +211,31 @@ impl Arrangement {
             self.rows.extend_from_slice(row);
             self.weights.push(weight);
             self.dead += usize::from(weight == 0);
-            if let Some(key) = &mut self.key {
-                key.link(id, row, &self.rows, self.words);
-            }
         }
         (id, inserted)
+    }
+
+    /// Makes the index by row. Of equal rows the first takes all of the weight, unless that overflows: then they stay apart, which is
+    /// as right.
+    #[cold]
+    fn index_rows(&mut self) {
+        let mut index = HashIndex::new(self.words == 1);
+        let (rows, words) = (&self.rows, self.words);
+        for (block, first) in rows.chunks(BLOCK * words).zip((0..).step_by(BLOCK)) {
+            index.reserve(BLOCK);
+            for row in block.chunks_exact(words) {
+                index.prefetch(row_key(row));
+            }
+            for (row, id) in block.chunks_exact(words).zip(first..) {
+                let (one, inserted) = index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+                if !inserted && let Some(weight) = self.weights.get(one).checked_add(self.weights.get(id)) {
+                    self.weights.set(one, weight);
+                    self.weights.set(id, 0);
+                    self.dead += 1;
+                }
+            }
+        }
+        self.by_row = ByRow::Index(index);
     }
 
     /// The id of `row`, if it has an entry. Needs the index by row.
@@ -196,26 +245,35 @@ impl Arrangement {
     #[inline]
     #[must_use]
     pub fn find(&self, row: &[u64]) -> Option<u32> {
-        let index = self.by_row.as_ref().expect("the arrangement was made with an index by row");
+        let index = self.by_row.index().expect("the arrangement has an index by row");
         index.find(row_key(row), |other| self.row(other) == row)
+    }
+
+    /// Takes the rows that came since the last call into the index by key.
+    #[inline]
+    pub fn index_keys(&mut self) {
+        if let Some(chain) = &mut self.key {
+            chain.follow(&self.rows, self.words);
+        }
     }
 
     /// Starts to fetch the slot of `key`.
     #[inline]
     pub fn prefetch_key(&self, key: &[u64]) {
-        if let Some(index) = &self.key {
-            index.heads.prefetch(row_key(key));
+        if let Some(chain) = &self.key {
+            chain.prefetch(key);
         }
     }
 
-    /// The entries of `key` whose weight is not 0. Needs the index by key.
+    /// The entries of `key` whose weight is not 0. Needs the index by key, which has to have all rows: [`Self::index_keys`].
     ///
     /// # Panics
     /// When there is none.
     #[inline]
     pub fn matches<'a>(&'a self, key: &[u64]) -> Matches<'a> {
-        let index = self.key.as_ref().expect("the arrangement was made with an index by key");
-        Matches { arrangement: self, next: &index.next, id: index.head(key, &self.rows, self.words) }
+        let chain = self.key.as_ref().expect("the arrangement was made with an index by key");
+        debug_assert_eq!(chain.followed(), self.len(), "the index by key has all rows");
+        Matches { arrangement: self, chain, id: chain.first(key, &self.rows, self.words) }
     }
 
     /// The entries whose weight is not 0, by id.
@@ -229,8 +287,8 @@ impl Arrangement {
         if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty()) {
             return;
         }
-        let key = self.key.take().map(|k| k.of);
-        let mut fresh = Self::new(self.words, self.by_row.is_some(), key);
+        let entries = if self.by_row.index().is_some() { Entries::OfRows } else { Entries::OfChanges };
+        let mut fresh = Self::new(self.words, entries, self.key.take().map(|chain| chain.of().clone()));
         for (_, row, weight) in self.iter() {
             fresh.add(row, weight).expect("the weight was there before");
         }
@@ -269,28 +327,11 @@ impl Arrangement {
 
 pub use crate::capture::Captured;
 
-impl KeyIndex {
-    #[inline]
-    fn link(&mut self, id: u32, row: &[u64], rows: &[u64], words: usize) {
-        self.of.extract(row, &mut self.scratch);
-        self.heads.reserve(1);
-        let (of, wanted) = (&self.of, &self.scratch);
-        let before = self.heads.put_first(row_key(wanted), id, |other| of.has_key(&rows[words_of(other, words)], wanted));
-        debug_assert_eq!(self.next.len(), id as usize, "every row is linked once");
-        self.next.push(before.unwrap_or(NO_ROW));
-    }
-
-    #[inline]
-    fn head(&self, key: &[u64], rows: &[u64], words: usize) -> u32 {
-        self.heads.find(row_key(key), |other| self.of.has_key(&rows[words_of(other, words)], key)).unwrap_or(NO_ROW)
-    }
-}
-
 /// Entries of one key.
 #[derive(Debug)]
 pub struct Matches<'a> {
     arrangement: &'a Arrangement,
-    next: &'a [u32],
+    chain: &'a KeyChain,
     id: u32,
 }
 
@@ -301,7 +342,7 @@ impl<'a> Iterator for Matches<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         while self.id != NO_ROW {
             let id = self.id;
-            self.id = self.next[id as usize];
+            self.id = self.chain.next(id);
             prefetch::read(&self.arrangement.rows, self.id as usize * self.arrangement.words);
             let weight = self.arrangement.weights.get(id);
             if weight != 0 {

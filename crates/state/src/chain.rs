@@ -1,9 +1,9 @@
-//! An index by key over the rows of a loop: chains through rows of equal key, built when it is first asked for.
+//! An index of rows by key: chains through rows of equal key, built when it is first asked for.
 //!
-//! A loop needs its own rows by key only when the other side of its join changes. As long as it does not, no such index is kept;
-//! from the first change on it follows the rows.
+//! Rows are needed by key only when the other side of a join changes. As long as it does not, no such index is kept; from the first
+//! change on it follows the rows.
 
-use crate::arrangement::{row_key, words_of};
+use crate::arrangement::{BLOCK, row_key, words_of};
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
 
@@ -20,7 +20,7 @@ impl KeyChain {
     /// An index that holds no row yet.
     #[must_use]
     pub fn new(of: KeyOf) -> Self {
-        Self { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; of.words()], of }
+        Self { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; BLOCK * of.words()], of }
     }
 
     /// Bytes of memory.
@@ -29,18 +29,38 @@ impl KeyChain {
         self.heads.size_bytes() + self.next.capacity() * 4
     }
 
+    /// Number of rows that were taken in.
+    #[must_use]
+    pub fn followed(&self) -> usize {
+        self.next.len()
+    }
+
     /// Takes in the rows that came since the last call. `rows` are all rows, packed.
     pub fn follow(&mut self, rows: &[u64], words: usize) {
-        let count = rows.len() / words;
-        self.heads.reserve(count - self.next.len());
-        self.next.reserve(count - self.next.len());
-        for id in self.next.len()..count {
-            let id = u32::try_from(id).expect("ids fit 32 bits");
-            self.of.extract(&rows[words_of(id, words)], &mut self.scratch);
-            let (of, wanted) = (&self.of, &self.scratch);
-            let before = self.heads.put_first(row_key(wanted), id, |other| of.has_key(&rows[words_of(other, words)], wanted));
-            self.next.push(before.unwrap_or(NO_ROW));
+        let new = &rows[self.next.len() * words..];
+        if new.is_empty() {
+            return;
         }
+        self.next.reserve(new.len() / words);
+        let key_words = self.of.words();
+        for block in new.chunks(BLOCK * words) {
+            self.heads.reserve(BLOCK);
+            for (row, key) in block.chunks_exact(words).zip(self.scratch.chunks_exact_mut(key_words)) {
+                self.of.extract(row, key);
+                self.heads.prefetch(row_key(key));
+            }
+            for key in self.scratch.chunks_exact(key_words).take(block.len() / words) {
+                let (of, id) = (&self.of, u32::try_from(self.next.len()).expect("ids fit 32 bits"));
+                let before = self.heads.put_first(row_key(key), id, |other| of.has_key(&rows[words_of(other, words)], key));
+                self.next.push(before.unwrap_or(NO_ROW));
+            }
+        }
+    }
+
+    /// Starts to fetch the slot of `key`.
+    #[inline]
+    pub fn prefetch(&self, key: &[u64]) {
+        self.heads.prefetch(row_key(key));
     }
 
     /// The last row of this key that was taken in, [`NO_ROW`] if there is none.
@@ -54,6 +74,12 @@ impl KeyChain {
     #[must_use]
     pub fn next(&self, id: u32) -> u32 {
         self.next[id as usize]
+    }
+
+    /// How a row's key is found.
+    #[must_use]
+    pub fn of(&self) -> &KeyOf {
+        &self.of
     }
 
     /// Forgets the rows: ids have changed.

@@ -30,7 +30,7 @@ pub mod presence;
 pub mod recent_rows;
 pub mod set_history;
 
-pub use arrangement::{Arrangement, Changed, WeightOverflow, row_key};
+pub use arrangement::{Arrangement, Changed, Entries, WeightOverflow, row_key};
 pub use bag_calendar::BagCalendar;
 pub use capture::Captured;
 pub use codec::{decode_batch, decode_batch_for_disk, decode_column, encode_batch, encode_column};

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use refrain_types::Weight;
 
-use crate::arrangement::{Arrangement, BLOCK, row_key, words_of};
+use crate::arrangement::{Arrangement, BLOCK, Entries, row_key, words_of};
 use crate::capture::Captured;
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
@@ -217,7 +217,7 @@ impl MonotoneKeyed {
 
     /// Puts back captured rows, which add up to one for each key that was released, and those that are still to be.
     pub fn restore<'a>(&mut self, released: impl Iterator<Item = (&'a [u64], Weight)>, unreleased: &[u64]) {
-        let mut sums = Arrangement::new(self.words, true, None);
+        let mut sums = Arrangement::new(self.words, Entries::OfRows, None);
         for (row, weight) in released {
             sums.add(row, weight).expect("captured weights add up");
         }

@@ -4,7 +4,7 @@ pub(crate) mod in_loop;
 
 use arrow::datatypes::SchemaRef;
 use refrain_plan::Exchange;
-use refrain_state::{Arrangement, RowLayout};
+use refrain_state::{Arrangement, Entries, RowLayout};
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, OperatorId};
 
@@ -87,7 +87,7 @@ pub(crate) fn distinct<'scope>(
         operator: context.operator,
         schema: schema.clone(),
         physical: physical_schema(schema),
-        rows: Arrangement::new(layout.words(), true, None),
+        rows: Arrangement::new(layout.words(), Entries::OfRows, None),
         append_only,
         layout,
         packed: Vec::new(),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use refrain_plan::{Exchange, Join};
-use refrain_state::{Arrangement, KeyOf, NullTest, RowLayout};
+use refrain_state::{Arrangement, Entries, KeyOf, NullTest, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Iteration, OperatorId};
 use timely::dataflow::operators::Capability;
@@ -75,9 +75,10 @@ impl Side {
         let key_is_null = (!nulls_meet).then(|| NullTest::new(&layout, keys)).filter(|test| !test.is_never());
         let iteration =
             in_loop.then(|| KeyOf::new(&layout, &[types.len() - 1], &RowLayout::of_types(&[(DataType::UInt32, false)])));
+        let entries = if input.append_only { Entries::OfChanges } else { Entries::OfChangesUntilTakenBack };
         Self {
             schema: input.schema.clone(),
-            rows: Arrangement::new(layout.words(), !input.append_only, Some(key.clone())),
+            rows: Arrangement::new(layout.words(), entries, Some(key.clone())),
             layout,
             key,
             key_is_null,
@@ -165,6 +166,7 @@ impl State {
         let (words, key_words) = (own.layout.words(), own.key.words());
         let count = own.packed.len();
         own.keys.resize(32 * key_words, 0);
+        other.rows.index_keys();
         let mut done = 0;
         while done < count && self.stage.work() < budget {
             let end = (done + 32).min(count);
@@ -174,7 +176,6 @@ impl State {
             {
                 own.key.extract(row, key);
                 other.rows.prefetch_key(key);
-                own.rows.prefetch_key(key);
             }
             for (i, key) in (done..end).zip(own.keys.chunks_exact(key_words)) {
                 let row = &own.packed.rows[i * words..(i + 1) * words];

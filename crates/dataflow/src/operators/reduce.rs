@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Aggregate, Exchange};
 use refrain_state::index::HashIndex;
-use refrain_state::{Arrangement, KeyOf, RowLayout, row_key};
+use refrain_state::{Arrangement, Entries, KeyOf, RowLayout, row_key};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, Iteration, OperatorId};
@@ -44,7 +44,7 @@ impl Side {
     fn new(schema: &SchemaRef, key_columns: &[usize], key_layout: &RowLayout) -> Self {
         let layout = RowLayout::of_schema(&with_iteration(schema));
         let key = KeyOf::new(&layout, key_columns, key_layout);
-        Self { rows: Arrangement::new(layout.words(), true, Some(key.clone())), layout, key }
+        Self { rows: Arrangement::new(layout.words(), Entries::OfRows, Some(key.clone())), layout, key }
     }
 }
 
@@ -196,11 +196,13 @@ impl Reduce {
 
     /// Puts into `changes` what a key says, and what it said before with the opposite weight.
     fn work_out(&mut self, key: &[u64], errors: &mut Errors) {
+        self.output.rows.index_keys();
         for (_, row, weight) in self.output.rows.matches(key) {
             self.changes.push(row, -weight);
         }
         let iteration_cell = self.schema.fields().len();
         self.history.clear();
+        self.input.rows.index_keys();
         for (id, row, _) in self.input.rows.matches(key) {
             self.history.push((iteration_of(&self.input.layout, row, iteration_cell), id));
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use refrain_plan::{Exchange, TopK as Call};
-use refrain_state::{Arrangement, KeyOf, OrderBy, RowLayout, RowOrder};
+use refrain_state::{Arrangement, Entries, KeyOf, OrderBy, RowLayout, RowOrder};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, Iteration, OperatorId, Weight};
@@ -68,7 +68,7 @@ impl TopK {
             physical: physical_schema(schema),
             offset: call.offset,
             limit: call.limit.unwrap_or(u64::MAX),
-            rows: Arrangement::new(layout.words(), true, None),
+            rows: Arrangement::new(layout.words(), Entries::OfRows, None),
             key: KeyOf::new(&layout, &call.keys, &key_layout),
             drop_iteration: KeyOf::new(&layout, &all, &output_layout),
             order: RowOrder::new(&full, &by.chain(others).collect::<Vec<_>>(), context.dictionary()),

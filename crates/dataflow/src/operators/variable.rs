@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, Node, Variable};
 use refrain_state::set_history::ITERATION_MAX;
-use refrain_state::{Arrangement, Captured as CapturedRows, Changed, RowLayout};
+use refrain_state::{Arrangement, Captured as CapturedRows, Changed, Entries, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, OperatorId, SqlState, Tick, Weight};
@@ -88,7 +88,7 @@ struct Limit {
 
 impl Limit {
     fn new(growth: Growth, words: usize) -> Self {
-        let over = growth.fails().then(|| Arrangement::new(words, true, None));
+        let over = growth.fails().then(|| Arrangement::new(words, Entries::OfRows, None));
         Self { growth, over }
     }
 

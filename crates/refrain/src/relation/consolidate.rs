@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use refrain_state::{Arrangement, RowLayout};
+use refrain_state::{Arrangement, Entries, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, ErrorRow, Weight};
 
@@ -19,7 +19,7 @@ const CHUNK_ROWS: usize = 64 * 1024;
 pub fn consolidate(physical: &SchemaRef, deltas: &[Arc<Delta>]) -> Vec<Delta> {
     let layout = RowLayout::of_schema(physical);
     let words = layout.words();
-    let mut sums = Arrangement::new(words, true, None);
+    let mut sums = Arrangement::new(words, Entries::OfRows, None);
     let mut packed = Vec::new();
     for delta in deltas {
         packed.clear();

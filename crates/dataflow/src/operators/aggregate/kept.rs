@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_plan::{Aggregate, AggregateFunction};
 use refrain_state::aggregate::{Function, sum_words};
-use refrain_state::{Arrangement, RowLayout};
+use refrain_state::{Arrangement, Entries, RowLayout};
 use refrain_types::Weight;
 
 /// Words of the number of rows of a group.
@@ -64,7 +64,12 @@ pub(super) struct Inputs {
 impl Inputs {
     pub fn new(schema: &SchemaRef) -> Self {
         let layout = RowLayout::of_schema(schema);
-        Self { schema: Arc::clone(schema), rows: Arrangement::new(layout.words(), true, None), layout, packed: Vec::new() }
+        Self {
+            schema: Arc::clone(schema),
+            rows: Arrangement::new(layout.words(), Entries::OfRows, None),
+            layout,
+            packed: Vec::new(),
+        }
     }
 
     /// Adds rows, and calls `overflows` with the weight of each that cannot be added.

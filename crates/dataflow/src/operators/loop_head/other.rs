@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, FusedJoin};
-use refrain_state::{Arrangement, KeyOf, NullTest, RowLayout};
+use refrain_state::{Arrangement, Entries, KeyOf, NullTest, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Iteration, OperatorId};
 
@@ -49,13 +49,14 @@ impl Other {
         let key_layout = RowLayout::of_types(&types);
         let layout = RowLayout::of_schema(schema);
         let key = KeyOf::new(&layout, &join.other_keys, &key_layout);
+        let entries = if join.other_append_only { Entries::OfChanges } else { Entries::OfChangesUntilTakenBack };
         let test =
             |layout: &RowLayout, keys: &[usize]| (!join.nulls_meet).then(|| NullTest::new(layout, keys)).filter(|t| !t.is_never());
         Self {
             operator,
             schema: Arc::clone(schema),
             is_copy,
-            rows: Arrangement::new(layout.words(), !join.other_append_only, Some(key.clone())),
+            rows: Arrangement::new(layout.words(), entries, Some(key.clone())),
             key_is_null: test(&layout, &join.other_keys),
             variable_key: KeyOf::new(variable.1, &join.variable_keys, &key_layout),
             variable_key_is_null: test(variable.1, &join.variable_keys),
@@ -74,6 +75,7 @@ impl Other {
     /// Pairs emitted rows of the loop with the other side.
     pub fn probe(&mut self, emitted: &Packed, stage: &mut Stage, words: usize, errors: &mut Errors) {
         let key_words = self.key.words();
+        self.rows.index_keys();
         for start in (0..emitted.len()).step_by(BLOCK) {
             let end = (start + BLOCK).min(emitted.len());
             let rows = emitted.rows[start * words..end * words].chunks_exact(words);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use refrain_state::{Arrangement, Captured, WeightOverflow};
+use refrain_state::{Arrangement, Captured, Entries, WeightOverflow};
 use refrain_types::{Iteration, Weight};
 
 use crate::operators::stage::Packed;
@@ -44,7 +44,7 @@ impl Lap {
             return Ok(());
         }
         let summed = self.summed.get_or_insert_with(|| {
-            let mut summed = Arrangement::new(row.len(), true, None);
+            let mut summed = Arrangement::new(row.len(), Entries::OfRows, None);
             for (row, weight) in self.rows.chunks_exact(row.len()).zip(&self.weights) {
                 summed.add(row, *weight).expect("no row is there twice");
             }

@@ -16,4 +16,21 @@ pub struct CheckpointInfo {
     pub bytes: u64,
     /// Rows of recursions that were caught in flight.
     pub loop_log_rows: u64,
+    /// The longest time for which a recursion that was going on stood still for it, microseconds.
+    pub pause_us: u64,
+}
+
+/// A checkpoint that is over, or is being taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CheckpointRecord {
+    Committed(CheckpointInfo),
+    /// It was given up.
+    Aborted {
+        started_unix_ms: u64,
+        duration_ms: u64,
+        pause_us: u64,
+        reason: String,
+    },
+    /// It is being taken.
+    Running { started_unix_ms: u64, duration_ms: u64 },
 }

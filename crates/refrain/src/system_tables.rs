@@ -10,6 +10,7 @@ use refrain_sql::Catalog;
 use refrain_sql::catalog::SYSTEM_SCHEMA;
 use refrain_sql::types::UTC;
 
+use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::engine::Shared;
 use crate::runtime::LoopStatus;
 
@@ -94,30 +95,64 @@ fn operators(shared: &Shared) -> RecordBatch {
 
 fn checkpoints_schema() -> SchemaRef {
     let number = |name| Field::new(name, DataType::Int64, false);
+    let of_committed = |name| Field::new(name, DataType::Int64, true);
     Arc::new(Schema::new(vec![
-        number("id"),
-        number("epoch"),
+        of_committed("id"),
+        Field::new("status", DataType::Utf8, false),
+        of_committed("epoch"),
         Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
         number("duration_ms"),
-        number("bytes"),
-        number("loop_log_rows"),
+        Field::new("pause_us", DataType::Int64, true),
+        of_committed("bytes"),
+        of_committed("loop_log_rows"),
+        Field::new("reason", DataType::Utf8, true),
     ]))
 }
 
 fn checkpoints(shared: &Shared) -> RecordBatch {
-    let history = shared.runtime.checkpoints();
-    let started = history.iter().map(|c| i64::try_from(c.started_unix_ms.saturating_mul(1000)).unwrap_or(i64::MAX));
+    let history = shared.runtime.checkpoints(shared.environment.monotonic());
+    let committed = |of: fn(&CheckpointInfo) -> u64| {
+        let values = history.iter().map(|record| match record {
+            CheckpointRecord::Committed(info) => Some(of(info)),
+            CheckpointRecord::Aborted { .. } | CheckpointRecord::Running { .. } => None,
+        });
+        Arc::new(Int64Array::from_iter(values.map(|v| v.map(integer)))) as ArrayRef
+    };
+    let status = history.iter().map(|record| match record {
+        CheckpointRecord::Committed(_) => "committed",
+        CheckpointRecord::Aborted { .. } => "aborted",
+        CheckpointRecord::Running { .. } => "running",
+    });
+    let times = history.iter().map(|record| match record {
+        CheckpointRecord::Committed(CheckpointInfo { started_unix_ms, duration_ms, pause_us, .. })
+        | CheckpointRecord::Aborted { started_unix_ms, duration_ms, pause_us, .. } => {
+            (*started_unix_ms, *duration_ms, Some(*pause_us))
+        }
+        CheckpointRecord::Running { started_unix_ms, duration_ms } => (*started_unix_ms, *duration_ms, None),
+    });
+    let started = times.clone().map(|(started, ..)| integer(started.saturating_mul(1000)));
+    let reasons = history.iter().map(|record| match record {
+        CheckpointRecord::Aborted { reason, .. } => Some(reason),
+        CheckpointRecord::Committed(_) | CheckpointRecord::Running { .. } => None,
+    });
     let columns = vec![
-        integers(history.iter().map(|c| c.id)),
-        integers(history.iter().map(|c| c.epoch)),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(started).with_timezone(UTC)) as ArrayRef,
-        integers(history.iter().map(|c| c.duration_ms)),
-        integers(history.iter().map(|c| c.bytes)),
-        integers(history.iter().map(|c| c.loop_log_rows)),
+        committed(|info| info.id),
+        Arc::new(StringArray::from_iter_values(status)),
+        committed(|info| info.epoch),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(started).with_timezone(UTC)),
+        integers(times.clone().map(|(_, duration, _)| duration)),
+        Arc::new(Int64Array::from_iter(times.map(|(.., pause)| pause.map(integer)))),
+        committed(|info| info.bytes),
+        committed(|info| info.loop_log_rows),
+        Arc::new(StringArray::from_iter(reasons)),
     ];
     RecordBatch::try_new(checkpoints_schema(), columns).expect("the columns are the schema's")
 }
 
 fn integers(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values.map(|v| i64::try_from(v).unwrap_or(i64::MAX))))
+    Arc::new(Int64Array::from_iter_values(values.map(integer)))
+}
+
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,7 @@
 //! One task drives. It asks what to do next, does it, notes that, and asks again until the answer is to wait. Captures happen on
 //! the workers' threads and are noted under the schedule's lock; uploads and the commit are tasks of their own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::capture::{CapturedDataflow, CapturedRelation, Committed, Position, ResultPins, wants_base};
 use super::{Runtime, Schedule};
-use crate::checkpoints::CheckpointInfo;
+use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -36,7 +36,7 @@ pub(super) struct Checkpointer {
     pins: ResultPins,
     /// After an abort the next capture is a base: what was captured then is in no store.
     lost_changes: bool,
-    history: VecDeque<CheckpointInfo>,
+    history: VecDeque<CheckpointRecord>,
     pub wake: Arc<Notify>,
 }
 
@@ -55,16 +55,26 @@ struct Run {
     /// Epoch and catalog of the tables' capture.
     tables: Option<(Epoch, serde_json::Value)>,
     outcome: Option<(u64, Contents)>,
+    /// Since when recursions that were going on stand still for it.
+    stopped: BTreeMap<DataflowId, Duration>,
+    /// The longest that one has.
+    pause: Duration,
 }
 
 impl Checkpointer {
     pub fn set(&mut self, settings: &EngineSettings) {
-        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         self.settings.interval_ms = settings.checkpoint_interval.map(millis);
         self.settings.hold_max_ms = millis(settings.checkpoint_hold_max).max(1);
         self.settings.timeout_ms = millis(settings.checkpoint_timeout);
         self.settings.replay = if settings.checkpoint_replay_at_capture { Replay::AtCapture } else { Replay::AtCommit };
         self.wake.notify_one();
+    }
+
+    fn remember(&mut self, record: CheckpointRecord) {
+        self.history.push_back(record);
+        if self.history.len() > HISTORY_MAX {
+            self.history.pop_front();
+        }
     }
 
     fn facts(&self, now: Duration) -> Facts {
@@ -114,9 +124,14 @@ impl Runtime {
         self.threads.until_failure(done).await?
     }
 
-    /// The checkpoints that were taken since the engine was opened.
-    pub fn checkpoints(&self) -> Vec<CheckpointInfo> {
-        self.schedule().checkpointer.history.iter().cloned().collect()
+    /// The checkpoints since the engine was opened; the last one may be under way.
+    pub fn checkpoints(&self, now: Duration) -> Vec<CheckpointRecord> {
+        let schedule = self.schedule();
+        let running = schedule.checkpointer.run.as_ref().map(|run| CheckpointRecord::Running {
+            started_unix_ms: run.started_unix_ms,
+            duration_ms: millis(now.saturating_sub(run.facts.started)),
+        });
+        schedule.checkpointer.history.iter().cloned().chain(running).collect()
     }
 
     /// What was restored is what the next checkpoint adds to.
@@ -222,7 +237,7 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
         Decision::CaptureTables => capture_tables(&shared).await,
         Decision::Commit => put(&shared, false),
         Decision::ReadBack => put(&shared, true),
-        Decision::Release(ids) => runtime.release(&ids),
+        Decision::Release(ids) => runtime.release(&ids, now),
         Decision::Abort(reason) => {
             if let Some(run) = &mut runtime.schedule().checkpointer.run {
                 run.facts.aborted = Some(reason);
@@ -252,6 +267,8 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
         relations: Vec::new(),
         tables: None,
         outcome: None,
+        stopped: BTreeMap::new(),
+        pause: Duration::ZERO,
     };
     schedule.checkpointer.run = Some(run);
 }
@@ -262,14 +279,16 @@ impl Runtime {
         for id in ids {
             let Some(view) = schedule.views.get_mut(id) else { continue };
             view.frozen = true;
-            let phase = if view.running.is_some() {
+            let is_running = view.running.is_some();
+            let stops = is_running && !view.plan.loops().is_empty();
+            if is_running {
                 view.control.hold(view.tick);
-                Phase::HoldRequested
-            } else {
-                Phase::Held { since: now }
-            };
+            }
             if let Some(of) = schedule.phase(*id) {
-                *of = phase;
+                *of = if is_running { Phase::HoldRequested } else { Phase::Held { since: now } };
+            }
+            if let Some(run) = schedule.checkpointer.run.as_mut().filter(|_| stops) {
+                run.stopped.insert(*id, now);
             }
         }
     }
@@ -287,7 +306,7 @@ impl Runtime {
         }
     }
 
-    fn release(&self, ids: &[DataflowId]) {
+    fn release(&self, ids: &[DataflowId], now: Duration) {
         let mut schedule = self.schedule();
         for id in ids {
             if let Some(view) = schedule.views.get_mut(id) {
@@ -296,6 +315,11 @@ impl Runtime {
             if let Some(phase) = schedule.phase(*id) {
                 let captured = matches!(phase, Phase::Captured { .. });
                 *phase = Phase::Released { captured };
+            }
+            if let Some(run) = &mut schedule.checkpointer.run
+                && let Some(since) = run.stopped.remove(id)
+            {
+                run.pause = run.pause.max(now.saturating_sub(since));
             }
         }
         drop(schedule);
@@ -386,7 +410,7 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
     let Some(run) = checkpointer.run.take() else { return };
     let result = match (run.outcome, run.facts.aborted.clone()) {
         (Some((id, contents)), None) => {
-            let info = info(id, &contents, &checkpointer.committed, (&run.facts, run.started_unix_ms), now);
+            let info = info(id, &contents, &checkpointer.committed, (&run.facts, run.started_unix_ms, run.pause), now);
             let committed = Committed {
                 relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
                 dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -394,15 +418,18 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
             checkpointer.committed = committed;
             checkpointer.pins = run.pins;
             checkpointer.lost_changes = false;
-            checkpointer.history.push_back(info.clone());
-            if checkpointer.history.len() > HISTORY_MAX {
-                checkpointer.history.pop_front();
-            }
+            checkpointer.remember(CheckpointRecord::Committed(info.clone()));
             Ok(info)
         }
         (_, reason) => {
             checkpointer.lost_changes = true;
             let reason = reason.map_or_else(|| "it was not committed".to_owned(), |r| r.to_string());
+            checkpointer.remember(CheckpointRecord::Aborted {
+                started_unix_ms: run.started_unix_ms,
+                duration_ms: millis(now.saturating_sub(run.facts.started)),
+                pause_us: micros(run.pause),
+                reason: reason.clone(),
+            });
             Err(Error::io(format!("checkpoint aborted: {reason}"))
                 .with_hint("The queries go on; the next checkpoint holds what this one would have."))
         }
@@ -425,7 +452,7 @@ fn info(
     id: u64,
     contents: &Contents,
     before: &Committed,
-    (facts, started_unix_ms): (&Running, u64),
+    (facts, started_unix_ms, pause): (&Running, u64, Duration),
     now: Duration,
 ) -> CheckpointInfo {
     let frontier =
@@ -437,8 +464,17 @@ fn info(
         id,
         epoch: contents.epoch.0,
         started_unix_ms,
-        duration_ms: u64::try_from(now.saturating_sub(facts.started).as_millis()).unwrap_or(u64::MAX),
+        duration_ms: millis(now.saturating_sub(facts.started)),
         bytes: segments.iter().filter(|s| !known.contains(&s.segment.name)).map(|s| s.segment.bytes).sum(),
         loop_log_rows: frontier + contents.dataflows.iter().flat_map(|d| &d.loops).map(|l| l.rows).sum::<u64>(),
+        pause_us: micros(pause),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

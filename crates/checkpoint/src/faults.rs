@@ -1,8 +1,10 @@
 //! An object store that fails on demand, for tests.
 //!
-//! Faults are queued; each waits for its operation on an object whose name contains its text, strikes once and is gone.
+//! Faults are queued; each waits for its operation on an object whose name contains its text, strikes once and is gone. A store that is
+//! down fails at everything.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -86,13 +88,19 @@ struct Fault {
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     faults: Arc<Mutex<Vec<Fault>>>,
+    is_down: Arc<AtomicBool>,
 }
 
 impl FaultyStore {
     /// Without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, faults: Arc::default() }
+        Self { inner, faults: Arc::default(), is_down: Arc::default() }
+    }
+
+    /// Whether every operation fails until this is called again.
+    pub fn set_down(&self, is_down: bool) {
+        self.is_down.store(is_down, Ordering::Relaxed);
     }
 
     /// Queues a fault for the next operation on an object whose name contains `name`.
@@ -111,6 +119,9 @@ impl FaultyStore {
     }
 
     fn strike(&self, operation: Operation, name: &str) -> Option<Effect> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Some(Effect::FailBefore);
+        }
         let mut faults = self.lock();
         let found = faults.iter().position(|f| f.operation == operation && name.contains(&f.name))?;
         Some(faults.remove(found).effect)

@@ -7,10 +7,13 @@
 //! order: the answer to epoch e says that every epoch up to e is durable.
 //!
 //! An append is never taken back. Dropping its future does not stop it, so a cancelled statement leaves no hole. A put without
-//! a clear answer is read back: ours means durable. Anything else poisons the log: the statement fails, its outcome unknown until
-//! the store is opened again, and nothing is accepted any more, for a later epoch must not be durable when an earlier one may
-//! not be. (The next opening reads what is there and puts its fence behind it, so a put that is still on its way finds its place
-//! taken.)
+//! a clear answer is read back: ours means durable. When the store fails, the same object is put again until it has taken it, for a
+//! later epoch must not be durable when an earlier one may not be; create-if-absent makes that once. How long that goes on is told
+//! ([`InputLog::stuck`]), so that whoever waits can give up waiting. (The next opening reads what is there and puts its fence behind
+//! it, so a put that is still on its way finds its place taken.)
+//!
+//! The log is poisoned, and nothing is accepted any more, when another writer has its place, when what is there is damaged, or when it
+//! was abandoned while the store failed.
 //!
 //! The queue is bounded by the callers: each waits for its own append before it takes in the next statement.
 //!
@@ -23,8 +26,9 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use refrain_types::Epoch;
+use refrain_types::{Environment, Epoch};
 use tokio::sync::oneshot;
 
 use crate::bucket::{Bucket, Created};
@@ -34,6 +38,9 @@ use crate::open::Writer;
 
 /// An object ends after the append that makes it larger than this.
 const GROUP_BYTES_MAX: usize = 32 << 20;
+/// From a put that failed to the next try; it doubles up to the other.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
 
 /// The end of the input log. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +51,7 @@ pub struct InputLog {
 struct Shared {
     bucket: Bucket,
     writer: Arc<Writer>,
+    environment: Arc<dyn Environment>,
     /// The runtime that puts; `None` when no log is kept.
     runtime: Option<tokio::runtime::Handle>,
     state: Mutex<State>,
@@ -54,7 +62,20 @@ struct State {
     last: Epoch,
     queue: VecDeque<Waiting>,
     flushing: bool,
+    /// The put that is on its way.
+    putting: Option<Stuck>,
+    /// Nothing is tried again any more.
+    abandoned: bool,
     poisoned: Option<Error>,
+}
+
+/// A write that the store has not taken yet.
+#[derive(Clone, Debug)]
+pub struct Stuck {
+    /// When it was begun, by `Environment::monotonic`.
+    pub since: Duration,
+    /// Why its last try failed; `None` when there was no answer at all.
+    pub error: Option<Error>,
 }
 
 struct Waiting {
@@ -74,11 +95,11 @@ enum Answer {
 }
 
 impl InputLog {
-    pub(crate) fn new(bucket: Bucket, writer: Arc<Writer>, keep: bool) -> Self {
+    pub(crate) fn new(bucket: Bucket, writer: Arc<Writer>, environment: Arc<dyn Environment>, keep: bool) -> Self {
         let runtime = keep.then(tokio::runtime::Handle::current);
         let last = writer.durable_epoch();
-        let state = State { last, queue: VecDeque::new(), flushing: false, poisoned: None };
-        Self { shared: Arc::new(Shared { bucket, writer, runtime, state: Mutex::new(state) }) }
+        let state = State { last, queue: VecDeque::new(), flushing: false, putting: None, abandoned: false, poisoned: None };
+        Self { shared: Arc::new(Shared { bucket, writer, environment, runtime, state: Mutex::new(state) }) }
     }
 
     /// Appends the records of one statement, which stay together. They are in line when this returns; the answer comes when
@@ -122,6 +143,17 @@ impl InputLog {
     #[must_use]
     pub fn durable_epoch(&self) -> Epoch {
         self.shared.writer.durable_epoch()
+    }
+
+    /// The write that the store has not taken yet, if there is one.
+    #[must_use]
+    pub fn stuck(&self) -> Option<Stuck> {
+        self.shared.lock().putting.clone()
+    }
+
+    /// A write that fails is not tried again any more: it may be in the store or not, and those who wait get its error.
+    pub fn abandon(&self) {
+        self.shared.lock().abandoned = true;
     }
 }
 
@@ -184,6 +216,33 @@ impl Shared {
         }
     }
 
+    /// Puts one object, again and again while the store fails.
+    async fn put_until_taken(&self, records: &[EncodedRecord]) -> Result<()> {
+        self.lock().putting = Some(Stuck { since: self.environment.monotonic(), error: None });
+        let mut pause = RETRY_AFTER_MIN;
+        loop {
+            let result = self.put(records).await;
+            if let Some(result) = self.is_over(result) {
+                return result;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_AFTER_MAX);
+        }
+    }
+
+    /// Notes how a put went; `None` when it is to be tried again.
+    fn is_over(&self, result: Result<()>) -> Option<Result<()>> {
+        let mut state = self.lock();
+        let putting = state.putting.take();
+        match result {
+            Err(error @ (Error::Store { .. } | Error::Missing { .. })) if !state.abandoned => {
+                state.putting = putting.map(|putting| Stuck { error: Some(error), ..putting });
+                None
+            }
+            result => Some(result),
+        }
+    }
+
     /// Puts one object; `Ok` when it is durable.
     async fn put(&self, records: &[EncodedRecord]) -> Result<()> {
         let writer = &self.writer;
@@ -243,7 +302,7 @@ async fn flush(mut flushing: Flushing) {
             records.extend(waiting.records);
             answers.push(waiting.answer);
         }
-        let result = shared.put(&records).await;
+        let result = shared.put_until_taken(&records).await;
         match &result {
             Ok(()) => {
                 let last = records.last().expect("a group is not empty").epoch;

@@ -43,7 +43,7 @@ pub use commit::{Attempt, CommitOutcome};
 pub use error::{Damage, Error, Result};
 pub use fork::{Forked, fork};
 pub use garbage::Collected;
-pub use input_log::{Appended, InputLog};
+pub use input_log::{Appended, InputLog, Stuck};
 pub use input_reader::InputReader;
 pub use input_record::{InputChange, InputRecord};
 pub use inspect::{StoreReport, inspect};

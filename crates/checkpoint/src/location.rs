@@ -56,7 +56,7 @@ impl fmt::Debug for Location {
 static SHARED: LazyLock<Mutex<BTreeMap<String, Arc<InMemory>>>> = LazyLock::new(Mutex::default);
 
 impl Location {
-    /// Any object store, for tests that inject faults.
+    /// Any object store.
     #[must_use]
     pub fn of_objects(objects: Arc<dyn ObjectStore>) -> Self {
         Self { url: objects.to_string(), kind: LocationKind::Given, bucket: Bucket::new(objects, Path::default()) }

@@ -134,7 +134,7 @@ impl Store {
         });
         let swept = garbage::sweep_orphans(&location, manifest.id).await;
         let keep = location.kind != LocationKind::Private;
-        let input_log = InputLog::new(location.bucket.clone(), Arc::clone(&writer), keep);
+        let input_log = InputLog::new(location.bucket.clone(), Arc::clone(&writer), Arc::clone(&environment), keep);
         let store = Self { shared: Arc::new(Shared { location, environment, writer: Some(writer) }) };
         let manifest = Some(manifest).filter(|m| !m.contents.is_origin());
         Ok(Opened { store, generation, manifest, input_log: Some(input_log), next_epoch: fence_epoch.next(), swept })

@@ -32,5 +32,8 @@ pub(crate) enum CheckpointRecord {
         reason: String,
     },
     /// It is being taken.
-    Running { started_unix_ms: u64, duration_ms: u64 },
+    Running {
+        started_unix_ms: u64,
+        duration_ms: u64,
+    },
 }

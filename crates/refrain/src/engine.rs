@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use refrain_checkpoint::{Mode, Opened, Store};
+use object_store::ObjectStore;
+use refrain_checkpoint::{Location, Mode, Opened, Store};
 use refrain_sql::Rules;
 use refrain_state::Dictionary;
 use refrain_types::environment::SystemEnvironment;
@@ -44,11 +45,18 @@ pub struct Engine(Arc<Shared>);
 /// How an engine is to be opened.
 #[derive(Debug)]
 pub struct EngineBuilder {
-    store: String,
+    store: Place,
     checkpoint: Option<CheckpointId>,
     workers: usize,
     environment: Option<Arc<dyn Environment>>,
     rules: Rules,
+}
+
+/// Where an engine keeps its data.
+#[derive(Debug)]
+enum Place {
+    Url(String),
+    Objects(Arc<dyn ObjectStore>),
 }
 
 /// What all sessions share.
@@ -80,7 +88,8 @@ impl Engine {
     /// An engine in memory with one worker, unless told otherwise.
     #[must_use]
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { store: "memory://".to_owned(), checkpoint: None, workers: 1, environment: None, rules: Rules::default() }
+        let store = Place::Url("memory://".to_owned());
+        EngineBuilder { store, checkpoint: None, workers: 1, environment: None, rules: Rules::default() }
     }
 
     /// A session of its own.
@@ -100,14 +109,14 @@ impl Engine {
     /// Ends the engine: statements that are on their way to the store are carried out, whoever waits gets an error, the workers stop.
     ///
     /// # Errors
-    /// When the engine has failed.
+    /// When the engine has failed, or when the store does not take what is on its way.
     pub async fn close(&self) -> Result<()> {
         let failed = self.0.runtime.failed();
         if !self.0.closed.swap(true, Ordering::AcqRel) {
-            // A turn after everything that was appended: it is durable and visible.
-            let turn = self.0.exclusive_turn().await;
+            // A turn after everything that was appended: it is durable and visible, unless the store does not answer.
+            let turn = self.0.last_turn().await;
             self.0.end();
-            drop(turn);
+            turn?;
         }
         failed.map_or(Ok(()), Err)
     }
@@ -117,7 +126,15 @@ impl EngineBuilder {
     /// Where the engine keeps its data: `memory://` (the default), a directory, or a URL (`file:///…`, `s3://…`).
     #[must_use]
     pub fn store(mut self, url: impl Into<String>) -> Self {
-        self.store = url.into();
+        self.store = Place::Url(url.into());
+        self
+    }
+
+    /// The same for an object store of one's own, with credentials, limits or a prefix that a URL cannot say. It must be able to put an
+    /// object only if there is none of its name.
+    #[must_use]
+    pub fn object_store(mut self, objects: Arc<dyn ObjectStore>) -> Self {
+        self.store = Place::Objects(objects);
         self
     }
 
@@ -170,7 +187,11 @@ impl EngineBuilder {
         }
         let environment = self.environment.unwrap_or_else(SystemEnvironment::shared);
         let mode = self.checkpoint.map_or(Mode::Write, Mode::At);
-        let opened = Store::open(&self.store, Arc::clone(&environment), mode).await?;
+        let location = match self.store {
+            Place::Url(url) => Location::parse(&url, mode == Mode::Write)?,
+            Place::Objects(objects) => Location::of_objects(objects),
+        };
+        let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
         let shared = Shared::start(self.workers, self.rules, environment, opened).await?;
         Ok(Engine(shared))
     }
@@ -250,6 +271,7 @@ impl Shared {
     }
 
     fn end(&self) {
+        self.ingest.abandon();
         self.visible.end(Error::closed());
         for relation in self.database().relations.values() {
             if relation.kind == crate::relation::RelationKind::View {

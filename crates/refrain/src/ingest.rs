@@ -8,10 +8,17 @@
 //! is visible.
 //!
 //! Invariants: epochs are published in order, and only when they are durable; a statement that is cancelled after its append is
-//! carried out all the same, by a task of its own; after a failed append or write nothing more is accepted.
+//! carried out all the same, by a task of its own.
+//!
+//! A store that fails is tried again until it answers (`refrain_checkpoint::InputLog`). Statements wait for it as long as the setting
+//! `store_wait_ms` says, counted from the first write that it has not taken. Then those that are appended fail without anybody knowing
+//! whether they will take effect, and those that are not change nothing.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use refrain_checkpoint::{Appended, InputChange, InputLog, InputRecord};
@@ -19,8 +26,11 @@ use refrain_types::{Delta, Epoch};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::engine::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::relation::Relation;
+
+/// From one look at a store that does not answer to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The right to append.
 pub(crate) type Turn = OwnedMutexGuard<()>;
@@ -42,6 +52,39 @@ struct Pending {
     deltas: Vec<Arc<Delta>>,
 }
 
+/// A store that does not take what is to be written.
+#[derive(Debug)]
+struct Stuck {
+    age: Duration,
+    error: Option<refrain_checkpoint::Error>,
+}
+
+impl Stuck {
+    fn error(&self, code: &'static str) -> Error {
+        let age = self.age.as_secs_f64();
+        let why = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        Error::new(ErrorKind::Io, code, format!("the store has not answered for {age:.1} s{why}"))
+    }
+
+    /// For a statement that was not appended.
+    fn nothing_changed(self) -> Error {
+        self.error("58030").with_detail("The statement has changed nothing.")
+    }
+
+    /// For an engine that ends.
+    fn lost(&self) -> Error {
+        self.error("58030")
+            .with_detail("Whether the statements that wait for it take effect is known when the store is opened again.")
+    }
+
+    /// For a statement that was.
+    fn unknown(self) -> Error {
+        self.error("40003")
+            .with_detail("The statement takes effect as soon as the store answers, unless the engine ends before that.")
+            .with_hint("How long statements wait for the store is the setting store_wait_ms.")
+    }
+}
+
 /// What a statement does to a table.
 #[derive(Debug)]
 pub(crate) struct TableChange {
@@ -59,9 +102,11 @@ impl Ingest {
         Self { log, turn: Arc::default(), pending: Mutex::default() }
     }
 
-    /// Waits for a turn.
-    pub async fn turn(&self) -> Turn {
-        Arc::clone(&self.turn).lock_owned().await
+    /// Statements that wait for the store wait in vain from now on.
+    pub fn abandon(&self) {
+        if let Some(log) = &self.log {
+            log.abandon();
+        }
     }
 
     fn append(&self, change: InputChange, _turn: &Turn) -> Result<(Epoch, Appended)> {
@@ -82,14 +127,48 @@ impl Shared {
             .with_hint("The engine shows a checkpoint as it was. Fork the checkpoint to go on from it."))
     }
 
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Result<Turn> {
+        self.unless_stuck(Arc::clone(&self.ingest.turn).lock_owned()).await.map_err(Stuck::nothing_changed)
+    }
+
     /// Waits for a turn, and for everything that was appended before to be visible.
     pub async fn exclusive_turn(&self) -> Result<Turn> {
-        let turn = self.ingest.turn().await;
+        self.unless_stuck(self.exclusive_turn_of_any_age()).await.map_err(Stuck::nothing_changed)?
+    }
+
+    /// The turn of who ends the engine.
+    pub async fn last_turn(&self) -> Result<()> {
+        match self.unless_stuck(self.exclusive_turn_of_any_age()).await {
+            Ok(_) => Ok(()),
+            Err(stuck) => Err(stuck.lost()),
+        }
+    }
+
+    /// The same, however long the store takes.
+    pub async fn exclusive_turn_of_any_age(&self) -> Result<Turn> {
+        let turn = Arc::clone(&self.ingest.turn).lock_owned().await;
         let last = self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).back().map(|p| p.epoch);
         if let Some(last) = last {
             self.visible.reach(last).await?;
         }
         Ok(turn)
+    }
+
+    /// Waits, but not for a store that has not answered for longer than the setting says.
+    async fn unless_stuck<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stuck> {
+        let mut wait = pin!(wait);
+        loop {
+            if let Ok(done) = tokio::time::timeout(LOOK_EVERY, &mut wait).await {
+                return Ok(done);
+            }
+            let write = self.ingest.log.as_ref().and_then(InputLog::stuck);
+            let Some(write) = write else { continue };
+            let age = self.environment.monotonic().saturating_sub(write.since);
+            if age >= self.settings().store_wait {
+                return Err(Stuck { age, error: write.error });
+            }
+        }
     }
 
     /// Writes a change of a table. Returns when it is durable and visible.
@@ -132,7 +211,8 @@ impl Shared {
             let result = appended.await;
             shared.act_if_durable(result, act)
         });
-        task.await.unwrap_or_else(|_| Err(Error::engine("the task that publishes a statement has stopped")))
+        let done = self.unless_stuck(task).await.map_err(Stuck::unknown)?;
+        done.unwrap_or_else(|_| Err(Error::engine("the task that publishes a statement has stopped")))
     }
 
     fn act_if_durable(self: &Arc<Self>, result: refrain_checkpoint::Result<()>, act: impl FnOnce(&Arc<Self>)) -> Result<()> {

@@ -102,6 +102,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "The recursion limit that the recursions of a statement get where they have none; 0 is no limit.",
     ),
     define("statement_timeout", Scope::Session, Kind::Duration, "0", "Longest time that a statement may take; 0 is no limit."),
+    define(
+        "store_wait_ms",
+        Scope::Engine,
+        Kind::AtLeast(1),
+        "30000",
+        "How long statements that write wait for a store that does not answer.",
+    ),
     define("timezone", Scope::Session, Kind::Choice(&["utc", "UTC", "Etc/UTC", "etc/utc"]), "UTC", "The time zone; always UTC."),
 ];
 
@@ -231,6 +238,8 @@ pub(crate) struct EngineSettings {
     pub checkpoint_retain: usize,
     /// How long input waits for a busy dataflow.
     pub admit_after: Duration,
+    /// How long statements wait for a store that does not answer.
+    pub store_wait: Duration,
 }
 
 impl EngineSettings {
@@ -243,6 +252,7 @@ impl EngineSettings {
             checkpoint_timeout: values.milliseconds("checkpoint_timeout_ms"),
             checkpoint_retain: values.number("checkpoint_retain"),
             admit_after: values.milliseconds("admit_after_ms"),
+            store_wait: values.milliseconds("store_wait_ms"),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::ingest::Turn;
 use crate::relation::RelationKind;
 use crate::settings::EngineSettings;
 
@@ -52,6 +53,8 @@ struct Run {
     pins: ResultPins,
     dataflows: Vec<DataflowEntry>,
     relations: Vec<RelationEntry>,
+    /// Somebody waits for a turn to capture them in.
+    capturing_tables: bool,
     /// Epoch and catalog of the tables' capture.
     tables: Option<(Epoch, serde_json::Value)>,
     outcome: Option<(u64, Contents)>,
@@ -234,7 +237,10 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
             // The workers note it.
             let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
         }
-        Decision::CaptureTables => capture_tables(&shared).await,
+        Decision::CaptureTables => {
+            begin_capture_of_tables(&shared);
+            let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
+        }
         Decision::Commit => put(&shared, false),
         Decision::ReadBack => put(&shared, true),
         Decision::Release(ids) => runtime.release(&ids, now),
@@ -265,6 +271,7 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
         pins: ResultPins::new(),
         dataflows: Vec::new(),
         relations: Vec::new(),
+        capturing_tables: false,
         tables: None,
         outcome: None,
         stopped: BTreeMap::new(),
@@ -327,14 +334,30 @@ impl Runtime {
     }
 }
 
+/// Waits for a turn to capture the tables in. The coordinator goes on meanwhile: a statement may be waiting for a store that is gone, and
+/// no loop is held for that.
+fn begin_capture_of_tables(shared: &Arc<Shared>) {
+    let mut schedule = shared.runtime.schedule();
+    let Some(run) = schedule.checkpointer.run.as_mut().filter(|run| !run.capturing_tables) else { return };
+    run.capturing_tables = true;
+    let (attempt, engine) = (Arc::downgrade(&run.attempt), Arc::downgrade(shared));
+    tokio::spawn(async move {
+        let Some(shared) = engine.upgrade() else { return };
+        if let Ok(turn) = shared.exclusive_turn_of_any_age().await {
+            capture_tables(&shared, turn, &attempt);
+        }
+    });
+}
+
 /// Tables and the catalog at one epoch. No statement is between log and table meanwhile.
-async fn capture_tables(shared: &Arc<Shared>) {
-    let turn = shared.exclusive_turn().await;
+fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
     let (epoch, database) = (shared.visible.now(), shared.database());
     let mut schedule = shared.runtime.schedule();
     let schedule = &mut *schedule;
     let Checkpointer { run, committed, pins, lost_changes, .. } = &mut schedule.checkpointer;
-    let Some(run) = run.as_mut() else { return };
+    // It may have been given up meanwhile.
+    let is_ours = |run: &&mut Run| run.facts.aborted.is_none() && std::ptr::eq(Arc::as_ptr(&run.attempt), attempt.as_ptr());
+    let Some(run) = run.as_mut().filter(is_ours) else { return };
     run.facts.tables_captured = true;
     let tables = database.relations.values().filter(|r| r.kind == RelationKind::Table);
     let captured = tables

@@ -37,7 +37,7 @@ pub(super) async fn insert(session: &Session, insert: &Insert) -> Result<Outcome
         for batch in &rows.batches {
             change.add(assign::in_order(entry, batch)?, 1);
         }
-        shared.write(shared.ingest.turn().await, change.finish()).await?;
+        shared.write(shared.turn().await?, change.finish()).await?;
     }
     Ok(Outcome::done(format!("INSERT 0 {count}")))
 }
@@ -89,7 +89,7 @@ pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     if count > 0 {
         let mut change = Changing::new(shared, table);
         change.add(rows, 1);
-        shared.write(shared.ingest.turn().await, change.finish()).await?;
+        shared.write(shared.turn().await?, change.finish()).await?;
     }
     Ok(count)
 }

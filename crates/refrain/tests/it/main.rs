@@ -7,6 +7,7 @@ mod errors;
 mod faces;
 mod forms;
 mod limits;
+mod outage;
 mod query;
 mod recovery;
 mod rows;

@@ -53,6 +53,11 @@ pub(crate) fn random_graph(size: Size) -> Vec<(i32, i32)> {
         Size::Full => (3_000, 6_000),
         Size::Small => (200, 400),
     };
+    random_edges(nodes, edges)
+}
+
+/// So many different edges between so many nodes, none from a node to itself.
+pub(crate) fn random_edges(nodes: usize, edges: usize) -> Vec<(i32, i32)> {
     let mut random = Random::with_seed(1);
     let mut seen = HashSet::new();
     let mut graph = Vec::new();

@@ -9,11 +9,14 @@
 //! dataflow standing, until the answer is complete. Reading files, making rows, and checking the answer stand outside, except that
 //! differential, which has no store of answers to read afterwards, is summed up as it emits.
 //!
+//! What checkpoints cost is measured by a program of its own ([`checkpoint`]).
+//!
 //! Deliberately not here: absolute figures. They belong to a machine; what is printed and compared is a ratio inside one run.
 #![warn(missing_docs)]
 
 mod arguments;
 mod case;
+mod checkpoint;
 mod checksum;
 mod clock;
 mod data;
@@ -35,6 +38,18 @@ use clap::Parser;
 
 /// What a contender or the runner may fail with; it ends in a line for the reader, never in a decision.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The checkpoint benches.
+#[must_use]
+pub fn run_checkpoint() -> ExitCode {
+    match checkpoint::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ERROR: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Reads the arguments and is either the child that measures one case or the parent that runs them all.
 #[must_use]

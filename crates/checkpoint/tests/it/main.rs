@@ -9,6 +9,7 @@ mod fork;
 mod garbage;
 mod input_log;
 mod inspect;
+mod model;
 mod reopen;
 mod world;
 mod zombie;

@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -137,15 +138,15 @@ impl Shared {
         self.unless_stuck(self.exclusive_turn_of_any_age()).await.map_err(Stuck::nothing_changed)?
     }
 
-    /// The turn of who ends the engine.
-    pub async fn last_turn(&self) -> Result<()> {
+    /// The exclusive turn of who ends the engine; none when the engine has failed.
+    pub async fn last_turn(&self) -> Result<Option<Turn>> {
         match self.unless_stuck(self.exclusive_turn_of_any_age()).await {
-            Ok(_) => Ok(()),
+            Ok(turn) => Ok(turn.ok()),
             Err(stuck) => Err(stuck.lost()),
         }
     }
 
-    /// The same, however long the store takes.
+    /// An exclusive turn, however long the store takes.
     pub async fn exclusive_turn_of_any_age(&self) -> Result<Turn> {
         let turn = Arc::clone(&self.ingest.turn).lock_owned().await;
         let last = self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).back().map(|p| p.epoch);
@@ -158,6 +159,10 @@ impl Shared {
     /// Waits, but not for a store that has not answered for longer than the setting says.
     async fn unless_stuck<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stuck> {
         let mut wait = pin!(wait);
+        // Without a timer where there is nothing to wait for.
+        if let Poll::Ready(done) = futures::poll!(&mut wait) {
+            return Ok(done);
+        }
         loop {
             if let Ok(done) = tokio::time::timeout(LOOK_EVERY, &mut wait).await {
                 return Ok(done);
@@ -203,7 +208,7 @@ impl Shared {
 
     /// Waits until an append is durable, then acts. In a store that is durable at once no task is spawned.
     async fn finish(self: &Arc<Self>, mut appended: Appended, act: impl FnOnce(&Arc<Self>) + Send + 'static) -> Result<()> {
-        if let std::task::Poll::Ready(result) = futures::poll!(&mut appended) {
+        if let Poll::Ready(result) = futures::poll!(&mut appended) {
             return self.act_if_durable(result, act);
         }
         let shared = Arc::clone(self);

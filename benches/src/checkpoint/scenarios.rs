@@ -50,7 +50,7 @@ pub(super) fn measure(case: Case, arguments: &Arguments) -> Result<Measurement, 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match case.scenario {
-            Scenario::Closures => closures(case, &place, scaled(40)).await,
+            Scenario::Closures => closures(case, &place, scaled(10)).await,
             Scenario::Endless => endless(case, &place, Duration::from_millis(scaled(30_000) as u64)).await,
             Scenario::PauseByState => pause_by_state(case, &place, scaled(PAUSES)).await,
             Scenario::PauseByDepth => pause_by_depth(case, &place, scaled(PAUSES)).await,
@@ -135,9 +135,9 @@ async fn endless(case: Case, place: &Place, time: Duration) -> Result<Measuremen
     tokio::time::sleep(Duration::from_millis(500)).await;
     begin(&session, case.mode).await?;
     let clock = Stopwatch::start();
-    let before = number(&session, "SELECT coalesce(max(n), 0) FROM answer").await?;
+    let before = number(&session, "SELECT max(iteration) FROM refrain.loops").await?;
     tokio::time::sleep(time).await;
-    let work = number(&session, "SELECT coalesce(max(n), 0) FROM answer").await? - before;
+    let work = number(&session, "SELECT max(iteration) FROM refrain.loops").await? - before;
     let seconds = clock.elapsed().as_secs_f64();
     Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await? })
 }

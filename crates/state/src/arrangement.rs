@@ -166,7 +166,7 @@ impl Arrangement {
         } else {
             let before = self.weights.get(id);
             let after = before.checked_add(weight).ok_or(WeightOverflow)?;
-            self.weights.set(id, after);
+            self.set_weight(id, after);
             match (before == 0, after == 0) {
                 (true, false) => self.dead -= 1,
                 (false, true) => self.dead += 1,
@@ -174,20 +174,21 @@ impl Arrangement {
             }
             (before, after)
         };
-        if let Some(changes) = &mut self.changes {
-            changes.push(id, 0, weight);
-        }
         Ok(Changed { id, before, after })
     }
 
     /// Adds `row` unless it has an entry, whatever its weight. Returns whether it had none. Needs the index by row.
     #[inline]
     pub fn add_once(&mut self, row: &[u64]) -> bool {
-        let (id, inserted) = self.find_or_append(row, 1);
-        if inserted && let Some(changes) = &mut self.changes {
-            changes.push(id, 0, 1);
+        self.find_or_append(row, 1).1
+    }
+
+    #[inline]
+    fn set_weight(&mut self, id: u32, weight: Weight) {
+        if let Some(changes) = self.changes.as_mut().filter(|changes| changes.is_due(id)) {
+            changes.list(id, [(0, self.weights.get(id))]);
         }
-        inserted
+        self.weights.set(id, weight);
     }
 
     /// The id of a row, which is appended with this weight unless it has an entry; the flag tells whether it was.
@@ -220,7 +221,7 @@ impl Arrangement {
     #[cold]
     fn index_rows(&mut self) {
         let mut index = HashIndex::new(self.words == 1);
-        let (rows, words) = (&self.rows, self.words);
+        let (rows, words) = (std::mem::take(&mut self.rows), self.words);
         for (block, first) in rows.chunks(BLOCK * words).zip((0..).step_by(BLOCK)) {
             index.reserve(BLOCK);
             for row in block.chunks_exact(words) {
@@ -229,12 +230,13 @@ impl Arrangement {
             for (row, id) in block.chunks_exact(words).zip(first..) {
                 let (one, inserted) = index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
                 if !inserted && let Some(weight) = self.weights.get(one).checked_add(self.weights.get(id)) {
-                    self.weights.set(one, weight);
-                    self.weights.set(id, 0);
+                    self.set_weight(one, weight);
+                    self.set_weight(id, 0);
                     self.dead += 1;
                 }
             }
         }
+        self.rows = rows;
         self.by_row = ByRow::Index(index);
     }
 
@@ -284,7 +286,7 @@ impl Arrangement {
 
     /// Rebuilds the store without dead rows when they are more than half of it. Ids change.
     pub fn compact(&mut self) {
-        if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty()) {
+        if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty(self.len())) {
             return;
         }
         let entries = if self.by_row.index().is_some() { Entries::OfRows } else { Entries::OfChanges };
@@ -292,17 +294,18 @@ impl Arrangement {
         for (_, row, weight) in self.iter() {
             fresh.add(row, weight).expect("the weight was there before");
         }
-        fresh.changes = self.changes.take();
+        fresh.changes = self.changes.take().map(|_| ChangeList::since(fresh.len()));
         *self = fresh;
     }
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Captured {
-        let listed = self.changes.replace(ChangeList::default());
+        let listed = self.changes.replace(ChangeList::since(self.len()));
         match listed {
             Some(changes) if !full => {
                 let mut captured = Captured { full: false, ..Captured::default() };
-                for (id, _, weight) in changes.into_consolidated() {
+                let weight = |id| Some((0, self.weights.get(id))).filter(|(_, weight)| *weight != 0);
+                for (id, _, weight) in changes.into_changes(self.len(), weight) {
                     captured.rows.extend_from_slice(self.row(id));
                     captured.weights.push(weight);
                 }
@@ -321,7 +324,7 @@ impl Arrangement {
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeList::default());
+        self.changes = Some(ChangeList::since(self.len()));
     }
 }
 

@@ -167,8 +167,8 @@ impl BagCalendar {
             let before = entry.released;
             entry.released = before.checked_add(weight).ok_or(WeightOverflow)?;
             self.live = self.live + usize::from(entry.released != 0) - usize::from(before != 0);
-            if let Some(changes) = &mut self.changes {
-                changes.push(id, 0, weight);
+            if let Some(changes) = self.changes.as_mut().filter(|changes| changes.is_due(id)) {
+                changes.list(id, [(0, before)]);
             }
         }
         Ok(weight)
@@ -195,7 +195,10 @@ impl BagCalendar {
     /// Forgets rows of weight 0 when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let dead = self.entries.len() - self.live;
-        if self.pending > 0 || dead < 4096 || dead * 2 < self.entries.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty())
+        if self.pending > 0
+            || dead < 4096
+            || dead * 2 < self.entries.len()
+            || self.changes.as_ref().is_some_and(|c| !c.is_empty(self.entries.len()))
         {
             return;
         }
@@ -210,16 +213,19 @@ impl BagCalendar {
             fresh.entries[copy as usize].released = entry.released;
         }
         fresh.live = self.live;
-        fresh.changes = self.changes.take();
+        fresh.changes = self.changes.take().map(|_| ChangeList::since(fresh.entries.len()));
         *self = fresh;
     }
 
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let listed = self.changes.replace(ChangeList::default());
+        let listed = self.changes.replace(ChangeList::since(self.entries.len()));
         let (full, changes) = match listed {
-            Some(changes) if !full => (false, changes.into_consolidated()),
+            Some(changes) if !full => {
+                let released = |id: u32| Some((0, self.entries[id as usize].released)).filter(|(_, weight)| *weight != 0);
+                (false, changes.into_changes(self.entries.len(), released))
+            }
             _ => (true, self.with(|entry| entry.released)),
         };
         (self.captured(full, changes), self.captured(true, self.with(|entry| entry.pending)))
@@ -252,7 +258,7 @@ impl BagCalendar {
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeList::default());
+        self.changes = Some(ChangeList::since(self.entries.len()));
     }
 }
 

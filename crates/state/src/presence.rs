@@ -114,10 +114,10 @@ impl PresenceHistory {
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
         self.alive_for = self.alive_for.saturating_sub(1);
-        self.derivations.add(id, iteration, weight)?;
-        if let Some(changes) = &mut self.derived {
-            changes.push(id, iteration, weight);
+        if let Some(changes) = self.derived.as_mut().filter(|changes| changes.is_due(id)) {
+            changes.list(id, self.derivations.of(id));
         }
+        self.derivations.add(id, iteration, weight)?;
         if !std::mem::replace(&mut self.derivations.beside_mut(id).touched, true) {
             self.touched.push(id);
         }
@@ -172,7 +172,10 @@ impl PresenceHistory {
 
     /// Forgets rows that nothing derives when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
-        if self.derivations.len() < 8192 || self.alive_for > 0 || self.derived.as_ref().is_some_and(|list| !list.is_empty()) {
+        if self.derivations.len() < 8192
+            || self.alive_for > 0
+            || self.derived.as_ref().is_some_and(|list| !list.is_empty(self.derivations.len()))
+        {
             return;
         }
         let live = self.derivations.ids().filter(|id| !self.derivations.is_underived(*id)).collect::<Vec<_>>();
@@ -190,25 +193,24 @@ impl PresenceHistory {
             *fresh.derivations.beside_mut(copy) = *self.derivations.beside(id);
             fresh.turns.extend(self.turns.remove(&id).map(|turns| (copy, turns)));
         }
-        fresh.derived = self.derived.take();
+        fresh.derived = self.derived.take().map(|_| ChangeList::since(fresh.derivations.len()));
         *self = fresh;
     }
 
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Captured {
-        let listed = self.derived.replace(ChangeList::default()).filter(|_| !full);
+        let rows = self.derivations.len();
+        let listed = self.derived.replace(ChangeList::since(rows)).filter(|_| !full);
         let is_full = listed.is_none();
-        let changes = listed.map_or_else(
-            || self.derivations.ids().flat_map(|id| self.derivations.of(id).map(move |(i, w)| (id, i, w))).collect(),
-            ChangeList::into_consolidated,
-        );
+        // Without a list every row is new.
+        let changes = listed.unwrap_or_default().into_changes(rows, |id| self.derivations.of(id));
         Captured::of(is_full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.derived = Some(ChangeList::default());
+        self.derived = Some(ChangeList::since(self.derivations.len()));
     }
 }
 

@@ -157,10 +157,10 @@ impl SetHistory {
 
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        self.derivations.add(id, iteration, weight)?;
-        if let Some(changes) = &mut self.derived {
-            changes.push(id, iteration, weight);
+        if let Some(changes) = self.derived.as_mut().filter(|changes| changes.is_due(id)) {
+            changes.list(id, self.derivations.of(id));
         }
+        self.derivations.add(id, iteration, weight)?;
         self.touch(iteration, id);
         Ok(())
     }
@@ -216,15 +216,10 @@ impl SetHistory {
 
     #[inline]
     fn emit(&mut self, id: u32, at: Iteration) {
-        let before = std::mem::replace(&mut self.derivations.beside_mut(id).emitted, at);
-        if let Some(changes) = &mut self.emissions {
-            if before != NEVER {
-                changes.push(id, before, -1);
-            }
-            if at != NEVER {
-                changes.push(id, at, 1);
-            }
+        if let Some(changes) = self.emissions.as_mut().filter(|changes| changes.is_due(id)) {
+            changes.list(id, emission(&self.derivations, id));
         }
+        self.derivations.beside_mut(id).emitted = at;
     }
 
     /// Calls `found` with each emitted row of `key` and the iteration at which it is emitted. Needs a key.
@@ -247,7 +242,7 @@ impl SetHistory {
     /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let dead = self.derivations.len() - self.live;
-        let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty());
+        let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty(self.derivations.len()));
         if dead < 4096
             || dead * 2 < self.derivations.len()
             || !self.calendar.is_empty()
@@ -274,24 +269,25 @@ impl SetHistory {
             fresh.derivations.beside_mut(copy).emitted = emitted;
         }
         fresh.live = self.live;
-        fresh.derived = self.derived.take();
-        fresh.emissions = self.emissions.take();
+        let rows = fresh.derivations.len();
+        fresh.derived = self.derived.take().map(|_| ChangeList::since(rows));
+        fresh.emissions = self.emissions.take().map(|_| ChangeList::since(rows));
         *self = fresh;
     }
 
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let derivations = self.derived.replace(ChangeList::default());
-        let emissions = self.emissions.replace(ChangeList::default());
-        if let (Some(derivations), Some(emissions), false) = (derivations, emissions, full) {
-            return (self.captured(false, derivations.into_consolidated()), self.captured(false, emissions.into_consolidated()));
-        }
-        let ids = self.derivations.ids();
-        let derivations = ids.clone().flat_map(|id| self.derivations.of(id).map(move |(i, w)| (id, i, w))).collect();
-        let emitted = |id| Some(self.derivations.beside(id).emitted).filter(|e| *e != NEVER);
-        let emissions = ids.filter_map(|id| emitted(id).map(|e| (id, e, 1)));
-        (self.captured(true, derivations), self.captured(true, emissions.collect()))
+        let rows = self.derivations.len();
+        let listed = (self.derived.replace(ChangeList::since(rows)), self.emissions.replace(ChangeList::since(rows)));
+        // Without a list every row is new.
+        let (full, derived, emissions) = match listed {
+            (Some(derived), Some(emissions)) if !full => (false, derived, emissions),
+            _ => (true, ChangeList::default(), ChangeList::default()),
+        };
+        let derived = derived.into_changes(rows, |id| self.derivations.of(id));
+        let emissions = emissions.into_changes(rows, |id| emission(&self.derivations, id));
+        (self.captured(full, derived), self.captured(full, emissions))
     }
 
     fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
@@ -345,9 +341,14 @@ impl SetHistory {
                 self.touch(first.min(emitted), id);
             }
         }
-        self.derived = Some(ChangeList::default());
-        self.emissions = Some(ChangeList::default());
+        self.derived = Some(ChangeList::since(self.derivations.len()));
+        self.emissions = Some(ChangeList::since(self.derivations.len()));
     }
+}
+
+/// The iteration at which a row is emitted, if it is, with weight 1.
+fn emission(rows: &Derivations<State>, id: u32) -> Option<(Iteration, Weight)> {
+    Some((rows.beside(id).emitted, 1)).filter(|(emitted, _)| *emitted != NEVER)
 }
 
 #[cfg(test)]

@@ -120,6 +120,24 @@ fn entries_of_changes_are_those_of_rows_once_a_row_is_taken_back() {
 }
 
 #[test]
+fn entries_that_become_one_are_captured_as_what_they_add_up_to() {
+    let (layout, _) = layouts(false);
+    let mut arrangement = Arrangement::new(layout.words(), Entries::OfChangesUntilTakenBack, None);
+    let row = pack(&layout, false, 1, 2);
+    let mut captured = 0;
+    for (weights, full) in [(vec![1, 1], true), (vec![1, -1, 5], false), (vec![], false), (vec![-1], false)] {
+        for weight in weights {
+            arrangement.add(&row, weight).unwrap();
+        }
+        let capture = arrangement.capture(false);
+        assert_eq!(capture.full, full);
+        captured += capture.weights.iter().sum::<i64>();
+        assert_eq!(captured, arrangement.iter().map(|(_, _, weight)| weight).sum::<i64>());
+    }
+    assert_eq!(captured, 6);
+}
+
+#[test]
 fn rows_take_no_index_before_it_is_needed() {
     let (layout, key) = layouts(false);
     let mut arrangement = Arrangement::new(layout.words(), Entries::OfChangesUntilTakenBack, Some(key));

@@ -13,7 +13,7 @@ use refrain_types::{Delta, OperatorId, Tick};
 
 use crate::operators::aggregate::sums_schema;
 
-/// Rows of a part at one worker. They are packed; [`Captured::into_delta`] unpacks them, off the worker's thread.
+/// Rows of a part at one worker. Which ones they are is found out by [`Captured::into_deltas`], off the worker's thread.
 #[derive(Debug)]
 pub struct Captured {
     /// The operator.
@@ -29,7 +29,7 @@ pub struct Captured {
 
 #[derive(Debug)]
 enum Rows {
-    Packed(RowLayout, refrain_state::Captured),
+    Packed(RowLayout, refrain_state::Capture),
     Deltas(Vec<Delta>),
 }
 
@@ -95,7 +95,7 @@ impl Captured {
         part: Part,
         schema: &SchemaRef,
         layout: &RowLayout,
-        rows: refrain_state::Captured,
+        rows: refrain_state::Capture,
     ) -> Self {
         Self { operator, part, full: rows.full, schema: Arc::clone(schema), rows: Rows::Packed(layout.clone(), rows) }
     }
@@ -106,21 +106,13 @@ impl Captured {
         Self { operator, part, full, schema: Arc::clone(schema), rows: Rows::Deltas(deltas) }
     }
 
-    /// Number of rows.
-    #[must_use]
-    pub fn num_rows(&self) -> usize {
-        match &self.rows {
-            Rows::Packed(_, rows) => rows.weights.len(),
-            Rows::Deltas(deltas) => deltas.iter().map(Delta::num_rows).sum(),
-        }
-    }
-
-    /// The rows, physical, with weights and iterations.
+    /// The rows, physical, with weights and iterations. It takes as long as there are many.
     #[must_use]
     pub fn into_deltas(self) -> Vec<Delta> {
         match self.rows {
             Rows::Deltas(deltas) => deltas,
             Rows::Packed(layout, rows) => {
+                let rows = rows.into_rows();
                 let physical = refrain_types::physical::physical_schema(&self.schema);
                 let mut delta = Delta::weighted(layout.unpack(&rows.rows, &physical), rows.weights);
                 delta.iterations = (!rows.iterations.is_empty()).then(|| rows.iterations.into());

@@ -11,12 +11,12 @@ use std::ops::Range;
 
 use refrain_types::Weight;
 
-use crate::capture::ChangeList;
+use crate::capture::{Capture, Captured, ChangeLog, Iterations};
 use crate::chain::KeyChain;
 use crate::hash::hash_words;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
-use crate::prefetch;
+use crate::rows::{Rows, RowsById};
 
 mod weights;
 use weights::Weights;
@@ -28,12 +28,12 @@ pub(crate) const BLOCK: usize = 32;
 #[derive(Debug)]
 pub struct Arrangement {
     words: usize,
-    rows: Vec<u64>,
+    rows: Rows,
     weights: Weights,
     dead: usize,
     by_row: ByRow,
     key: Option<KeyChain>,
-    changes: Option<ChangeList>,
+    changes: Option<ChangeLog>,
 }
 
 /// What is one entry of an arrangement.
@@ -90,7 +90,7 @@ impl Arrangement {
     pub fn new(words: usize, entries: Entries, key: Option<KeyOf>) -> Self {
         Self {
             words,
-            rows: Vec::new(),
+            rows: Rows::new(words),
             weights: Weights::default(),
             dead: 0,
             by_row: ByRow::new(entries, words),
@@ -127,7 +127,7 @@ impl Arrangement {
     #[inline]
     #[must_use]
     pub fn row(&self, id: u32) -> &[u64] {
-        &self.rows[words_of(id, self.words)]
+        self.rows.get(id)
     }
 
     /// The row's weight.
@@ -141,7 +141,7 @@ impl Arrangement {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let indexes = self.by_row.index().map_or(0, HashIndex::size_bytes) + self.key.as_ref().map_or(0, KeyChain::size_bytes);
-        self.rows.capacity() * 8 + self.weights.size_bytes() + indexes
+        self.rows.size_bytes() + self.weights.size_bytes() + indexes
     }
 
     /// Makes room for `additional` more entries and starts to fetch the slots of `rows` (packed, one after the other).
@@ -166,7 +166,7 @@ impl Arrangement {
         } else {
             let before = self.weights.get(id);
             let after = before.checked_add(weight).ok_or(WeightOverflow)?;
-            self.set_weight(id, after);
+            self.set_weight(id, after, weight);
             match (before == 0, after == 0) {
                 (true, false) => self.dead -= 1,
                 (false, true) => self.dead += 1,
@@ -184,9 +184,9 @@ impl Arrangement {
     }
 
     #[inline]
-    fn set_weight(&mut self, id: u32, weight: Weight) {
-        if let Some(changes) = self.changes.as_mut().filter(|changes| changes.is_due(id)) {
-            changes.list(id, [(0, self.weights.get(id))]);
+    fn set_weight(&mut self, id: u32, weight: Weight, change: Weight) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(id, 0, change);
         }
         self.weights.set(id, weight);
     }
@@ -204,13 +204,16 @@ impl Arrangement {
             ByRow::Never | ByRow::WhenTakenBack => (id, true),
             ByRow::Index(index) => {
                 index.reserve(1);
-                let (rows, words) = (&self.rows, self.words);
-                index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row)
+                let rows = &self.rows;
+                index.find_or_insert(row_key(row), id, |other| rows.get(other) == row)
             }
         };
         if inserted {
-            self.rows.extend_from_slice(row);
+            self.rows.push(row);
             self.weights.push(weight);
+            if let Some(changes) = self.changes.as_mut().filter(|_| weight != 0) {
+                changes.push(id, 0, weight);
+            }
             self.dead += usize::from(weight == 0);
         }
         (id, inserted)
@@ -221,17 +224,19 @@ impl Arrangement {
     #[cold]
     fn index_rows(&mut self) {
         let mut index = HashIndex::new(self.words == 1);
-        let (rows, words) = (std::mem::take(&mut self.rows), self.words);
-        for (block, first) in rows.chunks(BLOCK * words).zip((0..).step_by(BLOCK)) {
+        let (rows, words) = (std::mem::replace(&mut self.rows, Rows::new(self.words)), self.words);
+        let mut ids = 0..;
+        for block in rows.slices_from(0).flat_map(|slice| slice.chunks(BLOCK * words)) {
             index.reserve(BLOCK);
             for row in block.chunks_exact(words) {
                 index.prefetch(row_key(row));
             }
-            for (row, id) in block.chunks_exact(words).zip(first..) {
-                let (one, inserted) = index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
-                if !inserted && let Some(weight) = self.weights.get(one).checked_add(self.weights.get(id)) {
-                    self.set_weight(one, weight);
-                    self.set_weight(id, 0);
+            for (row, id) in block.chunks_exact(words).zip(&mut ids) {
+                let (one, inserted) = index.find_or_insert(row_key(row), id, |other| rows.get(other) == row);
+                let weight = self.weights.get(id);
+                if !inserted && let (Some(sum), Some(back)) = (self.weights.get(one).checked_add(weight), weight.checked_neg()) {
+                    self.set_weight(one, sum, weight);
+                    self.set_weight(id, 0, back);
                     self.dead += 1;
                 }
             }
@@ -255,7 +260,7 @@ impl Arrangement {
     #[inline]
     pub fn index_keys(&mut self) {
         if let Some(chain) = &mut self.key {
-            chain.follow(&self.rows, self.words);
+            chain.follow(&self.rows, self.words, self.weights.len());
         }
     }
 
@@ -275,7 +280,7 @@ impl Arrangement {
     pub fn matches<'a>(&'a self, key: &[u64]) -> Matches<'a> {
         let chain = self.key.as_ref().expect("the arrangement was made with an index by key");
         debug_assert_eq!(chain.followed(), self.len(), "the index by key has all rows");
-        Matches { arrangement: self, chain, id: chain.first(key, &self.rows, self.words) }
+        Matches { arrangement: self, chain, id: chain.first(key, &self.rows) }
     }
 
     /// The entries whose weight is not 0, by id.
@@ -286,7 +291,7 @@ impl Arrangement {
 
     /// Rebuilds the store without dead rows when they are more than half of it. Ids change.
     pub fn compact(&mut self) {
-        if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.is_empty(self.len())) {
+        if self.dead < 4096 || self.dead * 2 < self.len() || self.changes.as_ref().is_some_and(|c| !c.may_renumber()) {
             return;
         }
         let entries = if self.by_row.index().is_some() { Entries::OfRows } else { Entries::OfChanges };
@@ -294,41 +299,26 @@ impl Arrangement {
         for (_, row, weight) in self.iter() {
             fresh.add(row, weight).expect("the weight was there before");
         }
-        fresh.changes = self.changes.take().map(|_| ChangeList::since(fresh.len()));
+        fresh.changes = self.changes.take().map(|changes| changes.renumbered(self.rows.share()));
         *self = fresh;
     }
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
-    pub fn capture(&mut self, full: bool) -> Captured {
-        let listed = self.changes.replace(ChangeList::since(self.len()));
-        match listed {
-            Some(changes) if !full => {
-                let mut captured = Captured { full: false, ..Captured::default() };
-                let weight = |id| Some((0, self.weights.get(id))).filter(|(_, weight)| *weight != 0);
-                for (id, _, weight) in changes.into_changes(self.len(), weight) {
-                    captured.rows.extend_from_slice(self.row(id));
-                    captured.weights.push(weight);
-                }
-                captured
-            }
-            _ => {
-                let mut captured = Captured { full: true, ..Captured::default() };
-                for (_, row, weight) in self.iter() {
-                    captured.rows.extend_from_slice(row);
-                    captured.weights.push(weight);
-                }
-                captured
-            }
+    pub fn capture(&mut self, full: bool) -> Capture {
+        let changes = self.changes.replace(ChangeLog::default());
+        if let Some(changes) = changes.filter(|_| !full) {
+            return changes.into_capture(self.rows.share(), Iterations::None);
         }
+        let mut captured = Captured::default();
+        self.iter().for_each(|(_, row, weight)| captured.push(row, None, weight));
+        Capture::now(true, captured)
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeList::since(self.len()));
+        self.changes = Some(ChangeLog::default());
     }
 }
-
-pub use crate::capture::Captured;
 
 /// Entries of one key.
 #[derive(Debug)]
@@ -346,7 +336,7 @@ impl<'a> Iterator for Matches<'a> {
         while self.id != NO_ROW {
             let id = self.id;
             self.id = self.chain.next(id);
-            prefetch::read(&self.arrangement.rows, self.id as usize * self.arrangement.words);
+            self.arrangement.rows.prefetch(self.id);
             let weight = self.arrangement.weights.get(id);
             if weight != 0 {
                 return Some((id, self.arrangement.row(id), weight));

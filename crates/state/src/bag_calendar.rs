@@ -10,12 +10,13 @@
 
 use refrain_types::{Iteration, Weight};
 
-use crate::arrangement::{WeightOverflow, row_key, words_of};
+use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Captured, ChangeList};
+use crate::capture::{Capture, Captured, ChangeLog, Iterations};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::rows::Rows;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -30,7 +31,7 @@ struct Entry {
 pub struct BagCalendar {
     /// Words of a row, and one.
     words: usize,
-    rows: Vec<u64>,
+    rows: Rows,
     entries: Vec<Entry>,
     index: HashIndex,
     /// `None`: no join asks for released rows, so they are forgotten.
@@ -38,7 +39,7 @@ pub struct BagCalendar {
     calendar: Calendar,
     pending: usize,
     live: usize,
-    changes: Option<ChangeList>,
+    changes: Option<ChangeLog>,
     scratch: Vec<u64>,
 }
 
@@ -48,7 +49,7 @@ impl BagCalendar {
     pub fn new(words: usize, key: Option<KeyOf>) -> Self {
         Self {
             words: words + 1,
-            rows: Vec::new(),
+            rows: Rows::new(words + 1),
             entries: Vec::new(),
             index: HashIndex::new(false),
             chain: key.map(KeyChain::new),
@@ -76,19 +77,18 @@ impl BagCalendar {
     #[inline]
     #[must_use]
     pub fn row(&self, id: u32) -> &[u64] {
-        let words = words_of(id, self.words);
-        &self.rows[words.start..words.end - 1]
+        &self.rows.get(id)[..self.words - 1]
     }
 
     #[inline]
     fn iteration(&self, id: u32) -> Iteration {
-        iteration_of(&self.rows[words_of(id, self.words)])
+        iteration_of(self.rows.get(id))
     }
 
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.capacity() * 8
+        self.rows.size_bytes()
             + self.entries.capacity() * size_of::<Entry>()
             + self.index.size_bytes()
             + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
@@ -127,10 +127,10 @@ impl BagCalendar {
         self.scratch.extend_from_slice(row);
         self.scratch.push(u64::from(iteration));
         self.index.reserve(1);
-        let (rows, words, full) = (&self.rows, self.words, self.scratch.as_slice());
-        let (id, inserted) = self.index.find_or_insert(row_key(full), id, |other| &rows[words_of(other, words)] == full);
+        let (rows, full) = (&self.rows, self.scratch.as_slice());
+        let (id, inserted) = self.index.find_or_insert(row_key(full), id, |other| rows.get(other) == full);
         if inserted {
-            self.rows.extend_from_slice(full);
+            self.rows.push(full);
             self.entries.push(Entry { released: 0, pending: 0, touched: false });
         }
         id
@@ -167,8 +167,8 @@ impl BagCalendar {
             let before = entry.released;
             entry.released = before.checked_add(weight).ok_or(WeightOverflow)?;
             self.live = self.live + usize::from(entry.released != 0) - usize::from(before != 0);
-            if let Some(changes) = self.changes.as_mut().filter(|changes| changes.is_due(id)) {
-                changes.list(id, [(0, before)]);
+            if let Some(changes) = &mut self.changes {
+                changes.push(id, 0, weight);
             }
         }
         Ok(weight)
@@ -180,12 +180,12 @@ impl BagCalendar {
     /// When the bag was made without a key.
     pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Iteration, Weight)) {
         let chain = self.chain.as_mut().expect("the bag was made with a key");
-        chain.follow(&self.rows, self.words);
-        let mut id = chain.first(key, &self.rows, self.words);
+        chain.follow(&self.rows, self.words, self.entries.len());
+        let mut id = chain.first(key, &self.rows);
         while id != NO_ROW {
             let released = self.entries[id as usize].released;
             if released != 0 {
-                let full = &self.rows[words_of(id, self.words)];
+                let full = self.rows.get(id);
                 found(&full[..self.words - 1], iteration_of(full), released);
             }
             id = chain.next(id);
@@ -198,7 +198,7 @@ impl BagCalendar {
         if self.pending > 0
             || dead < 4096
             || dead * 2 < self.entries.len()
-            || self.changes.as_ref().is_some_and(|c| !c.is_empty(self.entries.len()))
+            || self.changes.as_ref().is_some_and(|c| !c.may_renumber())
         {
             return;
         }
@@ -207,37 +207,30 @@ impl BagCalendar {
         if let Some(chain) = &mut fresh.chain {
             chain.clear();
         }
-        for (id, entry) in self.entries.iter().enumerate().filter(|(_, e)| e.released != 0) {
-            let full = &self.rows[id * self.words..][..self.words];
+        for (id, entry) in (0u32..).zip(&self.entries).filter(|(_, e)| e.released != 0) {
+            let full = self.rows.get(id);
             let copy = fresh.intern(&full[..self.words - 1], iteration_of(full));
             fresh.entries[copy as usize].released = entry.released;
         }
         fresh.live = self.live;
-        fresh.changes = self.changes.take().map(|_| ChangeList::since(fresh.entries.len()));
+        fresh.changes = self.changes.take().map(|changes| changes.renumbered(self.rows.share()));
         *self = fresh;
     }
 
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
-    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let listed = self.changes.replace(ChangeList::since(self.entries.len()));
-        let (full, changes) = match listed {
-            Some(changes) if !full => {
-                let released = |id: u32| Some((0, self.entries[id as usize].released)).filter(|(_, weight)| *weight != 0);
-                (false, changes.into_changes(self.entries.len(), released))
-            }
-            _ => (true, self.with(|entry| entry.released)),
+    pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
+        let changes = self.changes.replace(ChangeLog::default());
+        let released = match changes.filter(|_| !full) {
+            Some(changes) => changes.into_capture(self.rows.share(), Iterations::LastWord),
+            None => Capture::now(true, self.with(|entry| entry.released)),
         };
-        (self.captured(full, changes), self.captured(true, self.with(|entry| entry.pending)))
+        (released, Capture::now(true, self.with(|entry| entry.pending)))
     }
 
-    fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        Captured::of(full, changes.into_iter().map(|(id, _, weight)| (self.row(id), self.iteration(id), weight)))
-    }
-
-    fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Vec<(u32, Iteration, Weight)> {
-        let ids = 0..u32::try_from(self.entries.len()).expect("ids fit 32 bits");
-        ids.map(|id| (id, 0, weight(&self.entries[id as usize]))).filter(|x| x.2 != 0).collect()
+    fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Captured {
+        let rows = (0u32..).zip(&self.entries).map(|(id, entry)| (self.row(id), self.iteration(id), weight(entry)));
+        Captured::of(rows.filter(|(.., weight)| *weight != 0))
     }
 
     /// Adds captured released rows; pending ones are given to [`Self::arrive`] afterwards.
@@ -258,7 +251,7 @@ impl BagCalendar {
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeList::since(self.entries.len()));
+        self.changes = Some(ChangeLog::default());
     }
 }
 

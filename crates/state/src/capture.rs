@@ -1,80 +1,161 @@
 //! What a store hands to a checkpoint: the changes since the last capture, or everything.
+//!
+//! A change is noted where it happens, in one word as a rule. A capture takes the notes and shares the rows that they speak of, so it takes
+//! no longer the more has changed. What the notes add up to is found out by whoever writes it, on a thread of its own:
+//! [`Capture::into_rows`].
 
 use refrain_types::{Iteration, Weight};
 
-/// What rows were at the last capture, by id, for those that have changed since. Rows that have come since are those from an id on, and need
-/// no list, so a load or a growing recursion costs nothing here. It grows with the rows that change, not with how often they do.
+use crate::rows::SharedRows;
+
+/// Notes in one list at most.
+const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 16 };
+/// From so many notes on they are added up, when they have doubled since: a row that flips for ever does not grow them for ever.
+const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
+
+/// What was noted of rows that are known by their ids.
 #[derive(Debug, Default)]
-pub struct ChangeList {
-    /// Rows from this id on were not there.
-    new: u32,
-    /// A bit for each older row: it is listed. Empty while none is.
-    is_listed: Vec<u64>,
-    /// The listed rows, and where in `before` each one's begin.
-    listed: Vec<(u32, usize)>,
-    /// Iterations and weights as they were.
-    before: Vec<(Iteration, Weight)>,
+struct Notes {
+    /// Notes of one word: the id, the iteration (24 bits), the weight (8 bits, signed).
+    last: Vec<u64>,
+    /// Lists that are full.
+    full: Vec<Vec<u64>>,
+    /// Notes that do not fit a word.
+    wide: Vec<(u32, Iteration, Weight)>,
 }
 
-impl ChangeList {
-    /// Nothing has changed since a capture of so many rows.
-    #[must_use]
-    pub fn since(rows: usize) -> Self {
-        Self { new: u32::try_from(rows).expect("ids fit 32 bits"), ..Self::default() }
+impl Notes {
+    fn len(&self) -> usize {
+        self.last.len() + self.full.iter().map(Vec::len).sum::<usize>() + self.wide.len()
     }
 
-    /// Whether a row that is about to change has to be listed as it is.
     #[inline]
-    #[must_use]
-    pub fn is_due(&self, id: u32) -> bool {
-        id < self.new && self.is_listed.get(id as usize / 64).is_none_or(|bits| bits & 1 << (id % 64) == 0)
-    }
-
-    /// Lists a row that is due as it is before its change.
-    pub fn list(&mut self, id: u32, before: impl IntoIterator<Item = (Iteration, Weight)>) {
-        if self.is_listed.is_empty() {
-            self.is_listed.resize(self.new as usize / 64 + 1, 0);
-        }
-        self.is_listed[id as usize / 64] |= 1 << (id % 64);
-        self.listed.push((id, self.before.len()));
-        self.before.extend(before);
-    }
-
-    /// Whether nothing has changed. `rows`: how many there are now.
-    #[must_use]
-    pub fn is_empty(&self, rows: usize) -> bool {
-        self.listed.is_empty() && rows == self.new as usize
-    }
-
-    /// What differs, by row and iteration, from the `rows` that there are now, given what each one is.
-    pub fn into_changes<I>(self, rows: usize, now: impl Fn(u32) -> I) -> Vec<(u32, Iteration, Weight)>
-    where
-        I: IntoIterator<Item = (Iteration, Weight)>,
-    {
-        let mut changes = Vec::new();
-        let mut both = Vec::new();
-        let ends = self.listed.iter().skip(1).map(|(_, start)| *start).chain([self.before.len()]);
-        for ((id, start), end) in self.listed.iter().zip(ends) {
-            both.clear();
-            both.extend(now(*id));
-            both.extend(self.before[*start..end].iter().map(|(iteration, weight)| (*iteration, -weight)));
-            both.sort_unstable_by_key(|(iteration, _)| *iteration);
-            for equal in both.chunk_by(|a, b| a.0 == b.0) {
-                let weight = equal.iter().map(|(_, weight)| weight).sum::<Weight>();
-                changes.extend((weight != 0).then_some((*id, equal[0].0, weight)));
+    fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
+        match i8::try_from(weight) {
+            Ok(small) if iteration < 1 << 24 => {
+                self.last.push(u64::from(id) << 32 | u64::from(iteration) << 8 | u64::from(small.cast_unsigned()));
             }
+            _ => self.wide.push((id, iteration, weight)),
         }
-        let rows = u32::try_from(rows).expect("ids fit 32 bits");
-        changes.extend((self.new..rows).flat_map(|id| now(id).into_iter().map(move |(iteration, weight)| (id, iteration, weight))));
-        changes
     }
+
+    /// Calls `each` with what the notes of each row and iteration add up to, if it is anything, by id.
+    fn add_up(self, mut each: impl FnMut(u32, Iteration, Weight)) {
+        let id_and_iteration = |word: &u64| ((word >> 32) as u32, (word >> 8) as Iteration & 0xff_ffff);
+        let weight = |word: &u64| i128::from((*word as u8).cast_signed());
+        let mut words = self.last;
+        self.full.iter().for_each(|list| words.extend_from_slice(list));
+        if self.wide.is_empty() {
+            words.sort_unstable();
+            for same in words.chunk_by(|a, b| a >> 8 == b >> 8) {
+                let (id, iteration) = id_and_iteration(&same[0]);
+                pieces(same.iter().map(weight).sum(), |weight| each(id, iteration, weight));
+            }
+            return;
+        }
+        let narrow = words.iter().map(|word| (id_and_iteration(word), weight(word)));
+        let wide = self.wide.iter().map(|(id, iteration, weight)| ((*id, *iteration), i128::from(*weight)));
+        let mut notes = narrow.chain(wide).collect::<Vec<_>>();
+        notes.sort_unstable();
+        for same in notes.chunk_by(|a, b| a.0 == b.0) {
+            let (id, iteration) = same[0].0;
+            pieces(same.iter().map(|(_, weight)| weight).sum(), |weight| each(id, iteration, weight));
+        }
+    }
+}
+
+/// A sum of weights in pieces that are weights; nothing for 0.
+fn pieces(mut sum: i128, mut each: impl FnMut(Weight)) {
+    while sum != 0 {
+        let piece = Weight::try_from(sum).unwrap_or(if sum < 0 { -Weight::MAX } else { Weight::MAX });
+        each(piece);
+        sum -= i128::from(piece);
+    }
+}
+
+/// The changes of a store since the last capture: which row, at which iteration, by which weight.
+#[derive(Debug, Default)]
+pub struct ChangeLog {
+    notes: Notes,
+    /// Length at which the notes are next added up.
+    add_up_at: usize,
+    /// Notes from before the ids changed, and the rows that they speak of.
+    before: Option<(SharedRows, Notes)>,
+}
+
+impl ChangeLog {
+    /// Notes a change.
+    #[inline]
+    pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
+        self.notes.push(id, iteration, weight);
+        if self.notes.last.len().max(self.notes.wide.len()) >= LIST_LEN {
+            self.turn_over();
+        }
+    }
+
+    #[cold]
+    fn turn_over(&mut self) {
+        if self.notes.last.len() >= LIST_LEN {
+            let list = std::mem::replace(&mut self.notes.last, Vec::with_capacity(LIST_LEN));
+            self.notes.full.push(list);
+        }
+        if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN) {
+            let mut sums = Notes::default();
+            std::mem::take(&mut self.notes).add_up(|id, iteration, weight| sums.push(id, iteration, weight));
+            self.notes = Notes { full: vec![sums.last], wide: sums.wide, last: Vec::new() };
+            self.add_up_at = self.notes.len() * 2;
+        }
+    }
+
+    /// Whether ids may change now: they may once between two captures.
+    #[must_use]
+    pub fn may_renumber(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// The ids have changed. `rows` are those that the changes so far speak of.
+    ///
+    /// # Panics
+    /// When they have changed before, since the last capture.
+    pub fn renumbered(mut self, rows: SharedRows) -> Self {
+        assert!(self.may_renumber(), "ids change once between two captures");
+        let notes = std::mem::take(&mut self.notes);
+        Self { before: (notes.len() > 0).then_some((rows, notes)), ..Self::default() }
+    }
+
+    /// What is captured of a store of these rows.
+    #[must_use]
+    pub fn into_capture(self, rows: SharedRows, iterations: Iterations) -> Capture {
+        Capture::later(false, move || {
+            let mut captured = Captured::default();
+            let is_renumbered = self.before.is_some();
+            for (rows, notes) in self.before.into_iter().chain([(rows, self.notes)]) {
+                notes.add_up(|id, iteration, weight| match (iterations, rows.get(id)) {
+                    (Iterations::None, row) => captured.push(row, None, weight),
+                    (Iterations::Noted, row) => captured.push(row, Some(iteration), weight),
+                    (Iterations::LastWord, [row @ .., iteration]) => captured.push(row, Some(*iteration as Iteration), weight),
+                    (Iterations::LastWord, []) => unreachable!("a row has an iteration"),
+                });
+            }
+            if is_renumbered { captured.added_up() } else { captured }
+        })
+    }
+}
+
+/// Where the iterations of a store's rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Iterations {
+    /// It has none.
+    None,
+    /// With each change.
+    Noted,
+    /// In the last word of each row.
+    LastWord,
 }
 
 /// Packed rows with weights, and iterations where the store has them (then one per row).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// Everything there is, rather than changes to add to what was captured before.
-    pub full: bool,
     /// Packed rows, one after the other.
     pub rows: Vec<u64>,
     /// One per row.
@@ -85,13 +166,69 @@ pub struct Captured {
 
 impl Captured {
     /// Packed rows, each with its iteration and its weight.
-    pub(crate) fn of<'a>(full: bool, changes: impl Iterator<Item = (&'a [u64], Iteration, Weight)>) -> Self {
-        let mut captured = Self { full, ..Self::default() };
-        for (row, iteration, weight) in changes {
-            captured.rows.extend_from_slice(row);
-            captured.iterations.push(iteration);
-            captured.weights.push(weight);
-        }
+    pub(crate) fn of<'a>(changes: impl Iterator<Item = (&'a [u64], Iteration, Weight)>) -> Self {
+        let mut captured = Self::default();
+        changes.for_each(|(row, iteration, weight)| captured.push(row, Some(iteration), weight));
         captured
     }
+
+    pub(crate) fn push(&mut self, row: &[u64], iteration: Option<Iteration>, weight: Weight) {
+        self.rows.extend_from_slice(row);
+        self.iterations.extend(iteration);
+        self.weights.push(weight);
+    }
+
+    /// Each row once at an iteration, with the sum of its weights, and none with the weight 0.
+    #[must_use]
+    pub fn added_up(self) -> Self {
+        if self.weights.is_empty() {
+            return self;
+        }
+        let words = self.rows.len() / self.weights.len();
+        let key = |i: &usize| (&self.rows[i * words..(i + 1) * words], self.iterations.get(*i));
+        let mut order = (0..self.weights.len()).collect::<Vec<_>>();
+        order.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        let mut sums = Self::default();
+        for same in order.chunk_by(|a, b| key(a) == key(b)) {
+            let (row, iteration) = key(&same[0]);
+            pieces(same.iter().map(|i| i128::from(self.weights[*i])).sum(), |weight| sums.push(row, iteration.copied(), weight));
+        }
+        sums
+    }
 }
+
+/// What a store hands over: it need not be known yet which rows it is.
+pub struct Capture {
+    /// Everything there is, rather than changes to add to what was captured before.
+    pub full: bool,
+    rows: Box<dyn FnOnce() -> Captured + Send>,
+}
+
+impl std::fmt::Debug for Capture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capture").field("full", &self.full).finish_non_exhaustive()
+    }
+}
+
+impl Capture {
+    /// Rows that are known.
+    #[must_use]
+    pub fn now(full: bool, rows: Captured) -> Self {
+        Self::later(full, move || rows)
+    }
+
+    /// Rows that are found out later, on another thread.
+    #[must_use]
+    pub fn later(full: bool, rows: impl FnOnce() -> Captured + Send + 'static) -> Self {
+        Self { full, rows: Box::new(rows) }
+    }
+
+    /// The rows. It takes as long as there are many.
+    #[must_use]
+    pub fn into_rows(self) -> Captured {
+        (self.rows)()
+    }
+}
+
+#[cfg(test)]
+mod tests;

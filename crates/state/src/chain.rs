@@ -3,9 +3,10 @@
 //! Rows are needed by key only when the other side of a join changes. As long as it does not, no such index is kept; from the first
 //! change on it follows the rows.
 
-use crate::arrangement::{BLOCK, row_key, words_of};
+use crate::arrangement::{BLOCK, row_key};
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::rows::RowsById;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,13 +36,19 @@ impl KeyChain {
         self.next.len()
     }
 
-    /// Takes in the rows that came since the last call. `rows` are all rows, packed.
-    pub fn follow(&mut self, rows: &[u64], words: usize) {
-        let new = &rows[self.next.len() * words..];
-        if new.is_empty() {
+    /// Takes in the rows that came since the last call, so that the first `count` of the rows are in it, each of `words` words.
+    pub fn follow(&mut self, rows: &impl RowsById, words: usize, count: usize) {
+        if self.next.len() == count {
             return;
         }
-        self.next.reserve(new.len() / words);
+        self.next.reserve(count - self.next.len());
+        for slice in rows.slices_from(self.next.len()) {
+            let left = (count - self.next.len()) * words;
+            self.follow_slice(rows, &slice[..slice.len().min(left)], words);
+        }
+    }
+
+    fn follow_slice(&mut self, rows: &impl RowsById, new: &[u64], words: usize) {
         let key_words = self.of.words();
         for block in new.chunks(BLOCK * words) {
             self.heads.reserve(BLOCK);
@@ -51,7 +58,7 @@ impl KeyChain {
             }
             for key in self.scratch.chunks_exact(key_words).take(block.len() / words) {
                 let (of, id) = (&self.of, u32::try_from(self.next.len()).expect("ids fit 32 bits"));
-                let before = self.heads.put_first(row_key(key), id, |other| of.has_key(&rows[words_of(other, words)], key));
+                let before = self.heads.put_first(row_key(key), id, |other| of.has_key(rows.row(other), key));
                 self.next.push(before.unwrap_or(NO_ROW));
             }
         }
@@ -65,8 +72,8 @@ impl KeyChain {
 
     /// The last row of this key that was taken in, [`NO_ROW`] if there is none.
     #[must_use]
-    pub fn first(&self, key: &[u64], rows: &[u64], words: usize) -> u32 {
-        self.heads.find(row_key(key), |other| self.of.has_key(&rows[words_of(other, words)], key)).unwrap_or(NO_ROW)
+    pub fn first(&self, key: &[u64], rows: &impl RowsById) -> u32 {
+        self.heads.find(row_key(key), |other| self.of.has_key(rows.row(other), key)).unwrap_or(NO_ROW)
     }
 
     /// The row before `id` in its chain.

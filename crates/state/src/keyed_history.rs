@@ -23,7 +23,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key, words_of};
 use crate::calendar::Calendar;
-use crate::capture::Captured;
+use crate::capture::{Capture, Captured};
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
 use crate::order::RowOrder;
@@ -651,12 +651,13 @@ impl KeyedHistory {
 
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
-    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
+    pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
         let derived = self.derived.replace(Changes::default());
         let emitted = self.emitted.replace(Changes::default());
         if let (Some(derived), Some(emitted), false) = (derived, emitted, full) {
-            let [derived, emitted] = [derived, emitted].map(|changes| changes.into_consolidated(self.words));
-            return (self.captured(false, &derived), self.captured(false, &emitted));
+            let words = self.words;
+            let later = |changes: Changes| Capture::later(false, move || captured(&changes.into_consolidated(words), words));
+            return (later(derived), later(emitted));
         }
         let mut derived = Vec::new();
         for group in &self.groups {
@@ -664,13 +665,8 @@ impl KeyedHistory {
         }
         let emitted = self.groups.iter().flat_map(|group| self.emissions.of(group.last));
         let emitted = emitted.map(|at| (self.emissions.row(at), self.emissions.iteration(at), 1));
-        (self.captured(true, &derived), Captured::of(true, emitted))
-    }
-
-    fn captured(&self, full: bool, list: &[u64]) -> Captured {
-        let entries = list.chunks_exact(stride(self.words));
-        let pieces = entries.flat_map(|entry| weights(entry).map(|weight| (&entry[..self.words], iteration(entry), weight)));
-        Captured::of(full, pieces)
+        let derived = captured(&derived, self.words);
+        (Capture::now(true, derived), Capture::now(true, Captured::of(emitted)))
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
@@ -726,6 +722,12 @@ impl KeyedHistory {
         self.emitted = Some(Changes::default());
         Ok(())
     }
+}
+
+/// A list of entries as it is captured.
+fn captured(list: &[u64], words: usize) -> Captured {
+    let entries = list.chunks_exact(stride(words));
+    Captured::of(entries.flat_map(|entry| weights(entry).map(|weight| (&entry[..words], iteration(entry), weight))))
 }
 
 #[cfg(test)]

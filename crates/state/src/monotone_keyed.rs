@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use refrain_types::Weight;
 
 use crate::arrangement::{Arrangement, BLOCK, Entries, row_key, words_of};
-use crate::capture::Captured;
+use crate::capture::{Capture, Captured};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
@@ -171,8 +171,9 @@ impl MonotoneKeyed {
     pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64])) {
         let chain = self.chain.as_mut().expect("there is a join's key");
         // A better row has the key of the one that it replaces.
-        chain.follow(&self.best, self.words);
-        let mut id = chain.first(key, &self.best, self.words);
+        let best = (self.best.as_slice(), self.words);
+        chain.follow(&best, self.words, self.states.len());
+        let mut id = chain.first(key, &best);
         while id != NO_ROW {
             if self.states[id as usize].is_released {
                 found(&self.released[words_of(id, self.words)]);
@@ -183,12 +184,13 @@ impl MonotoneKeyed {
 
     /// The released rows: how they changed since the last capture, or all when `full` or when nothing was captured yet; and the rows
     /// that are still to be released.
-    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
+    pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
         let listed = self.changes.replace(Changes::default());
         for (id, _) in listed.iter().flat_map(|changes| &changes.keys) {
             self.states[*id as usize].is_listed = false;
         }
-        let mut rows = Captured { full: full || listed.is_none(), ..Captured::default() };
+        let is_full = full || listed.is_none();
+        let mut rows = Captured::default();
         let mut push = |row: &[u64], weight: Weight| {
             rows.rows.extend_from_slice(row);
             rows.weights.push(weight);
@@ -207,12 +209,12 @@ impl MonotoneKeyed {
                 released.filter(|(_, state)| state.is_released).for_each(|(row, _)| push(row, 1));
             }
         }
-        let mut frontier = Captured { full: true, ..Captured::default() };
+        let mut frontier = Captured::default();
         for (row, _) in self.best.chunks_exact(self.words).zip(&self.states).filter(|(_, state)| state.is_waiting) {
             frontier.rows.extend_from_slice(row);
             frontier.weights.push(1);
         }
-        (rows, frontier)
+        (Capture::now(is_full, rows), Capture::now(true, frontier))
     }
 
     /// Puts back captured rows, which add up to one for each key that was released, and those that are still to be.

@@ -3,11 +3,12 @@
 //! Rows stand in the order in which they arrived, so what is still to be released is simply the end of the vector, and what
 //! changed since the last capture too.
 
-use crate::arrangement::{row_key, words_of};
-use crate::capture::Captured;
+use crate::arrangement::row_key;
+use crate::capture::{Capture, Captured};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::rows::Rows;
 
 const BLOCK: usize = 32;
 
@@ -15,7 +16,7 @@ const BLOCK: usize = 32;
 #[derive(Debug)]
 pub struct MonotoneSet {
     words: usize,
-    rows: Vec<u64>,
+    rows: Rows,
     index: HashIndex,
     chain: Option<KeyChain>,
     released: usize,
@@ -27,7 +28,7 @@ impl MonotoneSet {
     #[must_use]
     pub fn new(words: usize, key: Option<KeyOf>) -> Self {
         let index = HashIndex::new(words == 1);
-        Self { words, rows: Vec::new(), index, chain: key.map(KeyChain::new), released: 0, captured: None }
+        Self { words, rows: Rows::new(words), index, chain: key.map(KeyChain::new), released: 0, captured: None }
     }
 
     /// Words of one row.
@@ -57,7 +58,7 @@ impl MonotoneSet {
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.capacity() * 8 + self.index.size_bytes() + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
+        self.rows.size_bytes() + self.index.size_bytes() + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
     }
 
     /// Takes in packed rows; those that were there already change nothing.
@@ -72,21 +73,21 @@ impl MonotoneSet {
             for row in rows.chunks_exact(self.words) {
                 let id = u32::try_from(self.index.len()).expect("a loop of one worker holds fewer than 2^32 rows");
                 assert!(id != NO_ROW, "a loop of one worker holds fewer than 2^32 rows");
-                let (all, words) = (&self.rows, self.words);
-                let (_, inserted) = self.index.find_or_insert(row_key(row), id, |other| &all[words_of(other, words)] == row);
+                let all = &self.rows;
+                let (_, inserted) = self.index.find_or_insert(row_key(row), id, |other| all.get(other) == row);
                 if inserted {
-                    self.rows.extend_from_slice(row);
+                    self.rows.push(row);
                 }
             }
         }
     }
 
-    /// Releases up to `limit` rows and gives them out, packed: they are new to the set.
+    /// Releases up to `limit` rows, at least one if there is one, and gives them out, packed: they are new to the set.
     pub fn release(&mut self, limit: usize) -> &[u64] {
-        let count = limit.min(self.unreleased());
-        let start = self.released;
-        self.released += count;
-        &self.rows[start * self.words..self.released * self.words]
+        let rows = self.rows.slice_from(self.released);
+        let rows = &rows[..rows.len().min(limit * self.words)];
+        self.released += rows.len() / self.words;
+        rows
     }
 
     /// Calls `found` with each released row of `key`. Needs a key.
@@ -98,26 +99,29 @@ impl MonotoneSet {
             return;
         }
         let chain = self.chain.as_mut().expect("the set was made with a key");
-        chain.follow(&self.rows[..self.released * self.words], self.words);
-        let mut id = chain.first(key, &self.rows, self.words);
+        chain.follow(&self.rows, self.words, self.released);
+        let mut id = chain.first(key, &self.rows);
         while id != NO_ROW {
-            found(&self.rows[words_of(id, self.words)]);
+            found(self.rows.get(id));
             id = chain.next(id);
         }
     }
 
     /// The rows that came since the last capture, or all when `full` or when nothing was captured yet; and those of all rows that
     /// are not released yet.
-    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
+    pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
         let start = self.captured.filter(|_| !full);
-        let captured = |from: usize, full: bool| Captured {
-            full,
-            rows: self.rows[from * self.words..].to_vec(),
-            weights: vec![1; self.len() - from],
-            iterations: Vec::new(),
+        let (rows, len, released) = (self.rows.share(), self.len(), self.released);
+        let captured = |from: usize, full: bool| {
+            let rows = rows.clone();
+            Capture::later(full, move || Captured {
+                rows: rows.range(from..len),
+                weights: vec![1; len - from],
+                iterations: Vec::new(),
+            })
         };
-        let both = (captured(start.unwrap_or(0), start.is_none()), captured(self.released, true));
-        self.captured = Some(self.len());
+        let both = (captured(start.unwrap_or(0), start.is_none()), captured(released, true));
+        self.captured = Some(len);
         both
     }
 
@@ -126,7 +130,7 @@ impl MonotoneSet {
         let mut later = Self::new(self.words, None);
         later.arrive(unreleased);
         for row in all.chunks_exact(self.words) {
-            if later.index.find(row_key(row), |other| &later.rows[words_of(other, self.words)] == row).is_none() {
+            if later.index.find(row_key(row), |other| later.rows.get(other) == row).is_none() {
                 self.arrive(row);
             }
         }

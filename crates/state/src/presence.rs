@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use refrain_types::{Iteration, Weight};
 
-use crate::arrangement::{BLOCK, WeightOverflow, row_key, words_of};
-use crate::capture::{Captured, ChangeList};
+use crate::arrangement::{BLOCK, WeightOverflow, row_key};
+use crate::capture::{Capture, Captured, ChangeLog, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
+use crate::rows::Rows;
 use crate::set_history::NEVER;
 
 /// In place of an iteration: what was said of the row is listed apart.
@@ -32,13 +33,13 @@ struct State {
 #[derive(Debug)]
 pub struct PresenceHistory {
     words: usize,
-    rows: Vec<u64>,
+    rows: Rows,
     derivations: Derivations<State>,
     index: HashIndex,
     touched: Vec<u32>,
     /// What was said of rows that come and go: 1 where they come, −1 where they go.
     turns: BTreeMap<u32, Vec<(Iteration, Weight)>>,
-    derived: Option<ChangeList>,
+    derived: Option<ChangeLog>,
     /// How many derivations have to come at least before more than half of the rows can be dead.
     alive_for: usize,
 }
@@ -49,7 +50,7 @@ impl PresenceHistory {
     pub fn new(words: usize) -> Self {
         Self {
             words,
-            rows: Vec::new(),
+            rows: Rows::new(words),
             derivations: Derivations::new(),
             index: HashIndex::new(words == 1),
             touched: Vec::new(),
@@ -62,12 +63,12 @@ impl PresenceHistory {
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<u64>() + self.derivations.size_bytes() + self.index.size_bytes()
+        self.rows.size_bytes() + self.derivations.size_bytes() + self.index.size_bytes()
     }
 
     #[inline]
     fn row(&self, id: u32) -> &[u64] {
-        &self.rows[words_of(id, self.words)]
+        self.rows.get(id)
     }
 
     /// Applies derivations: packed rows with one iteration and one weight each.
@@ -102,10 +103,10 @@ impl PresenceHistory {
     #[inline]
     fn intern(&mut self, row: &[u64]) -> u32 {
         let id = self.derivations.next_id();
-        let (rows, words) = (&self.rows, self.words);
-        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+        let rows = &self.rows;
+        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| rows.get(other) == row);
         if inserted {
-            self.rows.extend_from_slice(row);
+            self.rows.push(row);
             self.derivations.push(State { said: NEVER, touched: false });
         }
         id
@@ -114,10 +115,10 @@ impl PresenceHistory {
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
         self.alive_for = self.alive_for.saturating_sub(1);
-        if let Some(changes) = self.derived.as_mut().filter(|changes| changes.is_due(id)) {
-            changes.list(id, self.derivations.of(id));
-        }
         self.derivations.add(id, iteration, weight)?;
+        if let Some(changes) = &mut self.derived {
+            changes.push(id, iteration, weight);
+        }
         if !std::mem::replace(&mut self.derivations.beside_mut(id).touched, true) {
             self.touched.push(id);
         }
@@ -174,7 +175,7 @@ impl PresenceHistory {
     pub fn compact(&mut self) {
         if self.derivations.len() < 8192
             || self.alive_for > 0
-            || self.derived.as_ref().is_some_and(|list| !list.is_empty(self.derivations.len()))
+            || self.derived.as_ref().is_some_and(|changes| !changes.may_renumber())
         {
             return;
         }
@@ -193,24 +194,27 @@ impl PresenceHistory {
             *fresh.derivations.beside_mut(copy) = *self.derivations.beside(id);
             fresh.turns.extend(self.turns.remove(&id).map(|turns| (copy, turns)));
         }
-        fresh.derived = self.derived.take().map(|_| ChangeList::since(fresh.derivations.len()));
+        fresh.derived = self.derived.take().map(|changes| changes.renumbered(self.rows.share()));
         *self = fresh;
     }
 
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
-    pub fn capture(&mut self, full: bool) -> Captured {
-        let rows = self.derivations.len();
-        let listed = self.derived.replace(ChangeList::since(rows)).filter(|_| !full);
-        let is_full = listed.is_none();
-        // Without a list every row is new.
-        let changes = listed.unwrap_or_default().into_changes(rows, |id| self.derivations.of(id));
-        Captured::of(is_full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
+    pub fn capture(&mut self, full: bool) -> Capture {
+        let changes = self.derived.replace(ChangeLog::default());
+        if let Some(changes) = changes.filter(|_| !full) {
+            return changes.into_capture(self.rows.share(), Iterations::Noted);
+        }
+        let mut captured = Captured::default();
+        for id in self.derivations.ids() {
+            self.derivations.of(id).for_each(|(iteration, weight)| captured.push(self.row(id), Some(iteration), weight));
+        }
+        Capture::now(true, captured)
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.derived = Some(ChangeList::since(self.derivations.len()));
+        self.derived = Some(ChangeLog::default());
     }
 }
 

@@ -13,13 +13,14 @@
 
 use refrain_types::{Iteration, Weight};
 
-use crate::arrangement::{WeightOverflow, row_key, words_of};
+use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Captured, ChangeList};
+use crate::capture::{Capture, Captured, ChangeLog, Iterations};
 use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::rows::Rows;
 
 /// No iteration.
 pub const NEVER: Iteration = Iteration::MAX;
@@ -59,14 +60,14 @@ pub enum RowChange {
 #[derive(Debug)]
 pub struct SetHistory {
     words: usize,
-    rows: Vec<u64>,
+    rows: Rows,
     derivations: Derivations<State>,
     index: HashIndex,
     chain: Option<KeyChain>,
     calendar: Calendar,
     live: usize,
-    derived: Option<ChangeList>,
-    emissions: Option<ChangeList>,
+    derived: Option<ChangeLog>,
+    emissions: Option<ChangeLog>,
 }
 
 impl SetHistory {
@@ -75,7 +76,7 @@ impl SetHistory {
     pub fn new(words: usize, key: Option<KeyOf>) -> Self {
         Self {
             words,
-            rows: Vec::new(),
+            rows: Rows::new(words),
             derivations: Derivations::new(),
             index: HashIndex::new(words == 1),
             chain: key.map(KeyChain::new),
@@ -102,13 +103,13 @@ impl SetHistory {
     #[inline]
     #[must_use]
     pub fn row(&self, id: u32) -> &[u64] {
-        &self.rows[words_of(id, self.words)]
+        self.rows.get(id)
     }
 
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.rows.capacity() * 8
+        self.rows.size_bytes()
             + self.derivations.size_bytes()
             + self.index.size_bytes()
             + self.chain.as_ref().map_or(0, KeyChain::size_bytes)
@@ -146,10 +147,10 @@ impl SetHistory {
     #[inline]
     fn intern(&mut self, row: &[u64]) -> u32 {
         let id = self.derivations.next_id();
-        let (rows, words) = (&self.rows, self.words);
-        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| &rows[words_of(other, words)] == row);
+        let rows = &self.rows;
+        let (id, inserted) = self.index.find_or_insert(row_key(row), id, |other| rows.get(other) == row);
         if inserted {
-            self.rows.extend_from_slice(row);
+            self.rows.push(row);
             self.derivations.push(State { emitted: NEVER, mark: 0 });
         }
         id
@@ -157,10 +158,10 @@ impl SetHistory {
 
     #[inline]
     fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        if let Some(changes) = self.derived.as_mut().filter(|changes| changes.is_due(id)) {
-            changes.list(id, self.derivations.of(id));
-        }
         self.derivations.add(id, iteration, weight)?;
+        if let Some(changes) = &mut self.derived {
+            changes.push(id, iteration, weight);
+        }
         self.touch(iteration, id);
         Ok(())
     }
@@ -216,10 +217,12 @@ impl SetHistory {
 
     #[inline]
     fn emit(&mut self, id: u32, at: Iteration) {
-        if let Some(changes) = self.emissions.as_mut().filter(|changes| changes.is_due(id)) {
-            changes.list(id, emission(&self.derivations, id));
+        let before = std::mem::replace(&mut self.derivations.beside_mut(id).emitted, at);
+        if let Some(changes) = &mut self.emissions {
+            for (iteration, weight) in [(before, -1), (at, 1)].into_iter().filter(|(iteration, _)| *iteration != NEVER) {
+                changes.push(id, iteration, weight);
+            }
         }
-        self.derivations.beside_mut(id).emitted = at;
     }
 
     /// Calls `found` with each emitted row of `key` and the iteration at which it is emitted. Needs a key.
@@ -228,12 +231,12 @@ impl SetHistory {
     /// When the history was made without a key.
     pub fn matches(&mut self, key: &[u64], mut found: impl FnMut(&[u64], Iteration)) {
         let chain = self.chain.as_mut().expect("the history was made with a key");
-        chain.follow(&self.rows, self.words);
-        let mut id = chain.first(key, &self.rows, self.words);
+        chain.follow(&self.rows, self.words, self.derivations.len());
+        let mut id = chain.first(key, &self.rows);
         while id != NO_ROW {
             let emitted = self.derivations.beside(id).emitted;
             if emitted != NEVER {
-                found(&self.rows[words_of(id, self.words)], emitted);
+                found(self.rows.get(id), emitted);
             }
             id = chain.next(id);
         }
@@ -242,12 +245,12 @@ impl SetHistory {
     /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let dead = self.derivations.len() - self.live;
-        let listed = |list: &Option<ChangeList>| list.as_ref().is_some_and(|l| !l.is_empty(self.derivations.len()));
+        let is_renumbered = |changes: &Option<ChangeLog>| changes.as_ref().is_some_and(|c| !c.may_renumber());
         if dead < 4096
             || dead * 2 < self.derivations.len()
             || !self.calendar.is_empty()
-            || listed(&self.derived)
-            || listed(&self.emissions)
+            || is_renumbered(&self.derived)
+            || is_renumbered(&self.emissions)
         {
             return;
         }
@@ -269,29 +272,29 @@ impl SetHistory {
             fresh.derivations.beside_mut(copy).emitted = emitted;
         }
         fresh.live = self.live;
-        let rows = fresh.derivations.len();
-        fresh.derived = self.derived.take().map(|_| ChangeList::since(rows));
-        fresh.emissions = self.emissions.take().map(|_| ChangeList::since(rows));
+        fresh.derived = self.derived.take().map(|changes| changes.renumbered(self.rows.share()));
+        fresh.emissions = self.emissions.take().map(|changes| changes.renumbered(self.rows.share()));
         *self = fresh;
     }
 
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
-    pub fn capture(&mut self, full: bool) -> (Captured, Captured) {
-        let rows = self.derivations.len();
-        let listed = (self.derived.replace(ChangeList::since(rows)), self.emissions.replace(ChangeList::since(rows)));
-        // Without a list every row is new.
-        let (full, derived, emissions) = match listed {
-            (Some(derived), Some(emissions)) if !full => (false, derived, emissions),
-            _ => (true, ChangeList::default(), ChangeList::default()),
-        };
-        let derived = derived.into_changes(rows, |id| self.derivations.of(id));
-        let emissions = emissions.into_changes(rows, |id| emission(&self.derivations, id));
-        (self.captured(full, derived), self.captured(full, emissions))
-    }
-
-    fn captured(&self, full: bool, changes: Vec<(u32, Iteration, Weight)>) -> Captured {
-        Captured::of(full, changes.into_iter().map(|(id, iteration, weight)| (self.row(id), iteration, weight)))
+    pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
+        let changes = (self.derived.replace(ChangeLog::default()), self.emissions.replace(ChangeLog::default()));
+        if let ((Some(derived), Some(emissions)), false) = (changes, full) {
+            let rows = self.rows.share();
+            return (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted));
+        }
+        let (mut derived, mut emissions) = (Captured::default(), Captured::default());
+        for id in self.derivations.ids() {
+            let row = self.row(id);
+            self.derivations.of(id).for_each(|(iteration, weight)| derived.push(row, Some(iteration), weight));
+            let emitted = self.derivations.beside(id).emitted;
+            if emitted != NEVER {
+                emissions.push(row, Some(emitted), 1);
+            }
+        }
+        (Capture::now(true, derived), Capture::now(true, emissions))
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
@@ -341,14 +344,9 @@ impl SetHistory {
                 self.touch(first.min(emitted), id);
             }
         }
-        self.derived = Some(ChangeList::since(self.derivations.len()));
-        self.emissions = Some(ChangeList::since(self.derivations.len()));
+        self.derived = Some(ChangeLog::default());
+        self.emissions = Some(ChangeLog::default());
     }
-}
-
-/// The iteration at which a row is emitted, if it is, with weight 1.
-fn emission(rows: &Derivations<State>, id: u32) -> Option<(Iteration, Weight)> {
-    Some((rows.beside(id).emitted, 1)).filter(|(emitted, _)| *emitted != NEVER)
 }
 
 #[cfg(test)]

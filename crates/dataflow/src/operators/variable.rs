@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, Node, Variable};
 use refrain_state::set_history::ITERATION_MAX;
-use refrain_state::{Arrangement, Captured as CapturedRows, Changed, Entries, RowLayout};
+use refrain_state::{Arrangement, Capture, Captured as CapturedRows, Changed, Entries, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, OperatorId, SqlState, Tick, Weight};
@@ -209,12 +209,12 @@ impl Stateful for Head {
             Round::InOrder(waiting) => waiting.captured(),
             Round::AsItComes(rows) => {
                 assert!(rows.is_empty(), "a tick ends when all has gone round, or is logged");
-                CapturedRows { full: true, ..CapturedRows::default() }
+                CapturedRows::default()
             }
         };
         let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
         let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
-        let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting);
+        let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, Capture::now(true, waiting));
         [waiting, log].into_iter().chain(over).collect()
     }
 

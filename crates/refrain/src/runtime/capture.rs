@@ -11,7 +11,7 @@ use refrain_plan::fingerprint::fingerprint;
 use refrain_state::Dictionary;
 use refrain_types::{Delta, Epoch, OperatorId, RelationId};
 
-use super::segments::{self, Rows};
+use super::segments;
 use super::views::View;
 use crate::error::Result;
 use crate::relation::{ReaderId, Relation};
@@ -116,11 +116,14 @@ impl CapturedRelation {
     pub async fn write(
         &self,
         attempt: &Attempt,
-        dictionary: &Dictionary,
+        dictionary: &Arc<Dictionary>,
         committed: Option<&RelationEntry>,
     ) -> Result<RelationEntry> {
-        let rows = |deltas: Vec<(Option<Epoch>, Arc<Delta>)>| Rows { schema: Arc::clone(&self.relation.schema), deltas };
-        let plain = |deltas: &[Arc<Delta>]| rows(deltas.iter().map(|d| (None, Arc::clone(d))).collect());
+        let schema = &self.relation.schema;
+        let plain = |deltas: &[Arc<Delta>]| {
+            let rows = deltas.iter().map(|d| (None, Arc::clone(d))).collect();
+            move || rows
+        };
         let mut entry =
             RelationEntry { id: self.relation.id, name: self.relation.name.clone(), epoch: self.epoch, ..RelationEntry::default() };
         if let Some(before) = committed.filter(|_| !self.full) {
@@ -128,18 +131,19 @@ impl CapturedRelation {
             entry.result_errors.clone_from(&before.result_errors);
         }
         let state = SegmentKind::State;
-        let (result, errors) = segments::write(attempt, dictionary, state, self.full, &plain(&self.result)).await?;
+        let (result, errors) = segments::write(attempt, dictionary, (state, self.full), schema, plain(&self.result)).await?;
         entry.result.extend(result);
         entry.result_errors.extend(errors);
-        let log = rows(self.log.iter().map(|(epoch, d)| (Some(*epoch), Arc::clone(d))).collect());
-        let (log, errors) = segments::write(attempt, dictionary, state, true, &log).await?;
+        let log = self.log.iter().map(|(epoch, d)| (Some(*epoch), Arc::clone(d))).collect();
+        let (log, errors) = segments::write(attempt, dictionary, (state, true), schema, move || log).await?;
         entry.log.extend(log);
         entry.log_errors.extend(errors);
         if let Some(before) = committed.filter(|_| !self.unsettled_full) {
             entry.unsettled.clone_from(&before.unsettled);
             entry.unsettled_errors.clone_from(&before.unsettled_errors);
         }
-        let (unsettled, errors) = segments::write(attempt, dictionary, state, self.unsettled_full, &plain(&self.unsettled)).await?;
+        let unsettled = plain(&self.unsettled);
+        let (unsettled, errors) = segments::write(attempt, dictionary, (state, self.unsettled_full), schema, unsettled).await?;
         entry.unsettled.extend(unsettled);
         entry.unsettled_errors.extend(errors);
         Ok(entry)
@@ -172,7 +176,7 @@ impl CapturedDataflow {
     pub async fn write(
         self,
         attempt: &Attempt,
-        dictionary: &Dictionary,
+        dictionary: &Arc<Dictionary>,
         committed: &Committed,
     ) -> Result<(DataflowEntry, RelationEntry)> {
         let before = committed.dataflows.get(&self.entry.id.0);
@@ -187,10 +191,9 @@ impl CapturedDataflow {
             // All workers hand over the same way: everything, or what changed.
             let full = captured.iter().all(|c| c.full);
             let schema = Arc::clone(&captured[0].schema);
-            let deltas = captured.into_iter().flat_map(Captured::into_deltas).map(|d| (None, Arc::new(d))).collect();
-            let rows = Rows { schema, deltas };
+            let rows = || captured.into_iter().flat_map(Captured::into_deltas).map(|d| (None, Arc::new(d))).collect();
             let kind = if part.is_in_flight() { SegmentKind::LoopLog } else { SegmentKind::State };
-            let (written, _) = segments::write(attempt, dictionary, kind, full, &rows).await?;
+            let (written, _) = segments::write(attempt, dictionary, (kind, full), &schema, rows).await?;
             let mut all: Vec<SegmentRef> = Vec::new();
             if !full {
                 let same = before.and_then(|b| b.operators.iter().find(|o| o.operator == operator && o.part == part.name()));

@@ -1,8 +1,10 @@
-//! Physical deltas as segments of a store, and back. On disk text is text; hidden columns carry weights, iterations and epochs.
+//! Physical deltas as segments of a store, and back. On disk text is text; hidden columns behind those of the rows carry weights,
+//! iterations and epochs. They are as narrow as their values, and left out where all weights are 1, all iterations or epochs 0.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, SegmentKind, SegmentRef, Store};
@@ -13,46 +15,81 @@ use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
 
 use crate::error::{Error, Result};
 
-/// Rows that are to be written as one segment.
-#[derive(Debug)]
-pub(super) struct Rows {
-    /// Logical schema.
-    pub schema: SchemaRef,
-    /// Physical rows, each delta with the epoch of its changes where that counts.
-    pub deltas: Vec<(Option<Epoch>, Arc<Delta>)>,
-}
+/// Physical rows that are to be written as one segment, each delta with the epoch of its changes where that counts.
+pub(super) type Rows = Vec<(Option<Epoch>, Arc<Delta>)>;
 
-/// Writes the rows as a segment and their errors as another; nothing is written where there is nothing.
+/// Writes the rows, of a logical schema, as a segment and their errors as another; nothing is written where there is nothing. `rows` is
+/// called where it does not hold up I/O or the coordinator, however long it takes.
 pub(super) async fn write(
     attempt: &Attempt,
-    dictionary: &Dictionary,
-    kind: SegmentKind,
-    full: bool,
-    rows: &Rows,
+    dictionary: &Arc<Dictionary>,
+    (kind, full): (SegmentKind, bool),
+    schema: &SchemaRef,
+    rows: impl FnOnce() -> Rows + Send + 'static,
 ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-    let batches = rows.deltas.iter().filter(|(_, d)| d.num_rows() > 0);
-    let batches = batches.map(|(epoch, delta)| batch(dictionary, &rows.schema, *epoch, delta)).collect::<Result<Vec<_>>>()?;
-    let errors = rows.deltas.iter().filter(|(_, d)| !d.errors.is_empty());
-    let errors = errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors)).collect::<Result<Vec<_>>>()?;
+    let (dictionary, schema) = (Arc::clone(dictionary), Arc::clone(schema));
+    let batches = tokio::task::spawn_blocking(move || {
+        let rows = rows();
+        let hidden = Hidden::of(&rows);
+        let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
+        let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
+        let errors = rows.iter().filter(|(_, d)| !d.errors.is_empty()).map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
+        Ok::<_, Error>((batches.collect::<Result<Vec<_>>>()?, errors.collect::<Result<Vec<_>>>()?))
+    });
+    let (batches, errors) = batches.await.map_err(|e| Error::engine(e.to_string()))??;
     let written = if batches.is_empty() { None } else { Some(attempt.write_segment(kind, full, &batches).await?) };
     let written_errors = if errors.is_empty() { None } else { Some(attempt.write_segment(kind, full, &errors).await?) };
     Ok((written, written_errors))
 }
 
-fn batch(dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
-    let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
-    let mut fields = rows.schema().fields().to_vec();
-    let mut columns = rows.columns().to_vec();
-    let mut append = |name: &str, data_type: DataType, column: ArrayRef| {
-        fields.push(Arc::new(Field::new(name, data_type, false)));
-        columns.push(column);
-    };
-    let count = delta.num_rows();
-    append(WEIGHT_COLUMN, DataType::Int64, Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))));
-    append(ITERATION_COLUMN, DataType::UInt32, Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))));
-    let epoch = epoch.map_or(0, |e| e.0);
-    append(EPOCH_COLUMN, DataType::UInt64, Arc::new(UInt64Array::from_value(epoch, count)));
-    assemble(fields, columns, count)
+/// The types of the hidden columns of a segment, where it has them.
+#[derive(Debug, Default)]
+struct Hidden {
+    weights: Option<DataType>,
+    iterations: Option<DataType>,
+    epochs: Option<DataType>,
+}
+
+impl Hidden {
+    fn of(rows: &Rows) -> Self {
+        let (mut lightest, mut heaviest, mut last, mut epoch) = (1, 1, 0, 0);
+        for (of, delta) in rows {
+            epoch = epoch.max(of.map_or(0, |e| e.0));
+            for weight in delta.weights.iter().flat_map(|weights| weights.iter()) {
+                (lightest, heaviest) = (*weight.min(&lightest), *weight.max(&heaviest));
+            }
+            last = delta.iterations.iter().flat_map(|iterations| iterations.iter()).fold(last, |last, at| *at.max(&last));
+        }
+        let is_small = i8::try_from(lightest).is_ok() && i8::try_from(heaviest).is_ok();
+        let iterations = match last {
+            0..=0xff => DataType::UInt8,
+            0x100..=0xffff => DataType::UInt16,
+            _ => DataType::UInt32,
+        };
+        Self {
+            weights: ((lightest, heaviest) != (1, 1)).then_some(if is_small { DataType::Int8 } else { DataType::Int64 }),
+            iterations: (last > 0).then_some(iterations),
+            epochs: (epoch > 0).then_some(DataType::UInt64),
+        }
+    }
+
+    fn batch(&self, dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
+        let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
+        let mut fields = rows.schema().fields().to_vec();
+        let mut columns = rows.columns().to_vec();
+        let mut append = |name: &str, data_type: &Option<DataType>, column: &dyn Fn() -> ArrayRef| {
+            let Some(data_type) = data_type else { return Ok(()) };
+            fields.push(Arc::new(Field::new(name, data_type.clone(), false)));
+            columns.push(cast(&column(), data_type).map_err(|e| Error::engine(e.to_string()))?);
+            Ok::<_, Error>(())
+        };
+        let count = delta.num_rows();
+        append(WEIGHT_COLUMN, &self.weights, &|| Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))))?;
+        let iterations = || Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))) as ArrayRef;
+        append(ITERATION_COLUMN, &self.iterations, &iterations)?;
+        append(EPOCH_COLUMN, &self.epochs, &|| Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), count)))?;
+        assemble(fields, columns, count)
+    }
 }
 
 fn errors_batch(epoch: Option<Epoch>, errors: &Errors) -> Result<RecordBatch> {
@@ -91,13 +128,18 @@ pub(super) async fn read(
     for segment in segments {
         for batch in store.read_segment(segment, used_by).await? {
             let damaged = |what: &str| Error::io(format!("segment \"{}\" of {used_by} {what}", segment.name));
-            let hidden = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| damaged(&format!("has no column {name}")));
-            let weights = hidden(WEIGHT_COLUMN)?;
-            let (iterations, epochs) = (hidden(ITERATION_COLUMN)?, hidden(EPOCH_COLUMN)?);
-            let width = batch.num_columns() - 3;
-            if width != schema.fields().len() {
-                return Err(damaged(&format!("has {width} columns where {} are expected", schema.fields().len())));
+            let width = schema.fields().len();
+            if batch.num_columns() < width {
+                return Err(damaged(&format!("has {} columns where {width} are expected", batch.num_columns())));
             }
+            let found = batch.schema();
+            let hidden = |name: &str, data_type: DataType| {
+                let behind = found.fields().iter().zip(batch.columns()).skip(width).find(|(field, _)| field.name() == name);
+                behind.map(|(_, column)| cast(column, &data_type)).transpose().map_err(|e| damaged(&e.to_string()))
+            };
+            let weights = hidden(WEIGHT_COLUMN, DataType::Int64)?;
+            let iterations = hidden(ITERATION_COLUMN, DataType::UInt32)?;
+            let epochs = hidden(EPOCH_COLUMN, DataType::UInt64)?;
             let rows = batch.project(&(0..width).collect::<Vec<_>>()).map_err(|e| damaged(&e.to_string()))?;
             let physical = encode_batch(dictionary, &rows);
             let wanted = refrain_types::physical::physical_schema(schema);
@@ -109,11 +151,11 @@ pub(super) async fn read(
             .map_err(|e| damaged(&e.to_string()))?;
             let delta = Delta {
                 rows: physical,
-                weights: Some(weights.as_primitive::<Int64Type>().values().clone()),
-                iterations: Some(iterations.as_primitive::<UInt32Type>().values().clone()),
+                weights: weights.map(|weights| weights.as_primitive::<Int64Type>().values().clone()),
+                iterations: iterations.map(|iterations| iterations.as_primitive::<UInt32Type>().values().clone()),
                 errors: Vec::new(),
             };
-            let epoch = epochs.as_primitive::<UInt64Type>().values().first().copied().unwrap_or(0);
+            let epoch = epochs.and_then(|epochs| epochs.as_primitive::<UInt64Type>().values().first().copied()).unwrap_or(0);
             deltas.push((Epoch(epoch), Arc::new(delta)));
         }
     }

@@ -1,6 +1,7 @@
 //! An arrangement is a Z-set that can be asked by row and by key, whatever came in and in whatever order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::datatypes::DataType;
 use proptest::prelude::*;
@@ -77,6 +78,7 @@ proptest! {
             }
             let capture = arrangement.capture(false);
             prop_assert_eq!(capture.full, i == 0, "the first capture is a base");
+            let capture = capture.into_rows();
             for (row, weight) in capture.rows.chunks_exact(layout.words()).zip(capture.weights) {
                 *captured.entry(row.to_vec()).or_default() += weight;
             }
@@ -131,7 +133,7 @@ fn entries_that_become_one_are_captured_as_what_they_add_up_to() {
         }
         let capture = arrangement.capture(false);
         assert_eq!(capture.full, full);
-        captured += capture.weights.iter().sum::<i64>();
+        captured += capture.into_rows().weights.iter().sum::<i64>();
         assert_eq!(captured, arrangement.iter().map(|(_, _, weight)| weight).sum::<i64>());
     }
     assert_eq!(captured, 6);
@@ -150,6 +152,44 @@ fn rows_take_no_index_before_it_is_needed() {
     arrangement.add(&pack(&layout, false, 1, 1), -1).unwrap();
     assert!(rows_only + 10_000 * 16 <= with_keys, "{rows_only} bytes, then {with_keys}");
     assert!(with_keys + 10_000 * 12 <= arrangement.size_bytes(), "{with_keys} bytes, then {}", arrangement.size_bytes());
+}
+
+#[test]
+fn changes_on_both_sides_of_a_compaction_are_captured() {
+    let (layout, _) = layouts(false);
+    let mut arrangement = Arrangement::new(layout.words(), Entries::OfRows, None);
+    let mut sums: BTreeMap<Vec<u64>, i64> = BTreeMap::new();
+    let mut capture = |arrangement: &mut Arrangement, full: bool| {
+        let capture = arrangement.capture(false);
+        assert_eq!(capture.full, full);
+        let captured = capture.into_rows();
+        for (row, weight) in captured.rows.chunks_exact(layout.words()).zip(&captured.weights) {
+            *sums.entry(row.to_vec()).or_default() += weight;
+        }
+        sums.retain(|_, weight| *weight != 0);
+        assert_eq!(sums, arrangement.iter().map(|(_, row, weight)| (row.to_vec(), weight)).collect());
+    };
+    let change = |arrangement: &mut Arrangement, rows: Range<i32>, weight: i64| {
+        for a in rows {
+            arrangement.add(&pack(&layout, false, a, 0), weight).unwrap();
+        }
+    };
+    change(&mut arrangement, 0..10_000, 1);
+    capture(&mut arrangement, true);
+    for round in 0..2 {
+        change(&mut arrangement, 0..9_000, -1);
+        arrangement.compact();
+        assert_eq!(arrangement.len(), 1_000);
+        change(&mut arrangement, 0..9_500, 1);
+        change(&mut arrangement, 0..9_500, -1);
+        arrangement.compact();
+        assert_eq!(arrangement.len(), 10_000, "ids change once between two captures");
+        change(&mut arrangement, 0..9_500, 1);
+        capture(&mut arrangement, false);
+        if round == 0 {
+            change(&mut arrangement, 9_000..9_500, -1);
+        }
+    }
 }
 
 #[test]

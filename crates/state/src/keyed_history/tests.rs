@@ -135,7 +135,7 @@ proptest! {
             captures.push(first.capture(false));
         }
         let mut again = history(winner);
-        for (derived, emitted) in captures {
+        for (derived, emitted) in captures.into_iter().map(|(derived, emitted)| (derived.into_rows(), emitted.into_rows())) {
             again.restore(true, &derived.rows, &derived.iterations, &derived.weights);
             again.restore(false, &emitted.rows, &emitted.iterations, &emitted.weights);
         }

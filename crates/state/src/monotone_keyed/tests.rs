@@ -28,11 +28,11 @@ fn release(keyed: &mut MonotoneKeyed, limit: usize, said: &mut Rows) {
 }
 
 /// What all of the captures add up to.
-fn restored(captures: &[(Captured, Captured)]) -> MonotoneKeyed {
+fn restored(captures: &[(bool, Captured, Captured)]) -> MonotoneKeyed {
     let mut again = keyed();
-    let from = captures.iter().rposition(|(rows, _)| rows.full).expect("the first one is full");
-    let rows = captures[from..].iter().flat_map(|(rows, _)| rows.rows.chunks_exact(2).zip(rows.weights.iter().copied()));
-    again.restore(rows, &captures[captures.len() - 1].1.rows);
+    let from = captures.iter().rposition(|(full, ..)| *full).expect("the first one is full");
+    let rows = captures[from..].iter().flat_map(|(_, rows, _)| rows.rows.chunks_exact(2).zip(rows.weights.iter().copied()));
+    again.restore(rows, &captures[captures.len() - 1].2.rows);
     again
 }
 
@@ -50,7 +50,8 @@ proptest! {
             }
             release(&mut keyed, limit, &mut said);
             if let Some(full) = captures_full {
-                captures.push(keyed.capture(full));
+                let (rows, frontier) = keyed.capture(full);
+                captures.push((rows.full, rows.into_rows(), frontier.into_rows()));
                 keyed = restored(&captures);
             }
             for key in 0..5 {

@@ -34,9 +34,12 @@ proptest! {
         set.arrive(&second);
         let (changes, frontier) = set.capture(false);
         prop_assert!(!changes.full);
+        let [base, changes, frontier] = [base, changes, frontier].map(Capture::into_rows);
         let mut again = MonotoneSet::new(1, None);
         again.restore(&[base.rows, changes.rows].concat(), &frontier.rows);
         prop_assert_eq!((again.len(), again.unreleased()), (set.len(), set.unreleased()));
-        prop_assert_eq!(again.release(usize::MAX), set.release(usize::MAX));
+        while set.unreleased() > 0 {
+            prop_assert_eq!(again.release(7).to_vec(), set.release(7).to_vec());
+        }
     }
 }

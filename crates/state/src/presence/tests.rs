@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use refrain_types::{Iteration, Weight};
 
 use super::PresenceHistory;
+use crate::capture::Capture;
 
 type Steps = Vec<Vec<(u64, Iteration, Weight)>>;
 
@@ -52,7 +53,7 @@ fn follow(steps: &Steps, words: usize, captures_at: usize) {
     }
     let Some(base) = base else { return };
     let mut again = PresenceHistory::new(words);
-    for captured in [base, history.capture(false)] {
+    for captured in [base, history.capture(false)].map(Capture::into_rows) {
         again.arrive(&captured.rows, &captured.iterations, &captured.weights).expect("captured weights add up");
     }
     let mut all = BTreeMap::new();
@@ -87,7 +88,7 @@ fn forgotten_rows_come_back_as_new_ones() {
     });
     assert_eq!(live, 100);
     history.compact();
-    assert_eq!(history.rows.len(), 100);
+    assert_eq!(history.derivations.len(), 100);
     history.arrive(&[5_000], &[2], &[1]).expect("small weights");
     history.arrive(&[7], &[4], &[-1]).expect("small weights");
     let mut said = Vec::new();

@@ -76,9 +76,10 @@ proptest! {
             all.extend(batch);
             release(&mut set, &mut emitted, rounds);
             captures.push(set.capture(false));
+            set.compact();
         }
         let mut again = SetHistory::new(1, None);
-        for (derivations, emissions) in captures {
+        for (derivations, emissions) in captures.into_iter().map(|(derived, emitted)| (derived.into_rows(), emitted.into_rows())) {
             again.restore(true, &derivations.rows, &derivations.iterations, &derivations.weights).unwrap();
             again.restore(false, &emissions.rows, &emissions.iterations, &emissions.weights).unwrap();
         }

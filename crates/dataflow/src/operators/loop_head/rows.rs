@@ -216,7 +216,7 @@ impl LoopRows {
     }
 
     /// The parts of its state.
-    pub fn capture(&mut self, full: bool) -> [(Part, refrain_state::Captured); 2] {
+    pub fn capture(&mut self, full: bool) -> [(Part, refrain_state::Capture); 2] {
         match self {
             Self::Set(set) => {
                 let (derivations, emissions) = set.capture(full);

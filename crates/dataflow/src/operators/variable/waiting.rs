@@ -136,7 +136,7 @@ impl Waiting {
     /// All that waits.
     pub fn captured(&mut self) -> Captured {
         self.put_back();
-        let mut captured = Captured { full: true, ..Captured::default() };
+        let mut captured = Captured::default();
         for (iteration, lap) in &self.iterations {
             for (row, weight) in lap.from(0, self.words) {
                 captured.rows.extend_from_slice(row);

@@ -1,0 +1,70 @@
+//! Notes add up to what was noted, whatever their form, and whether or not ids have changed in between.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::rows::Rows;
+
+type Noted = (u64, Iteration, Weight);
+
+fn noted() -> impl Strategy<Value = Vec<Noted>> {
+    let iteration = prop_oneof![0u32..3, Just((1 << 24) - 1), Just(1 << 24), Just(Iteration::MAX - 2)];
+    let weight = prop_oneof![-2i64..3, Just(127), Just(128), Just(-128), Just(-129), Just(i64::MAX), Just(i64::MIN)];
+    vec((0u64..6, iteration, weight), 0..200)
+}
+
+/// Rows 0 to 5 in this order of their ids.
+fn rows(in_order: impl Iterator<Item = u64>) -> Rows {
+    let mut rows = Rows::new(1);
+    in_order.for_each(|row| rows.push(&[row]));
+    rows
+}
+
+fn sums(all: impl Iterator<Item = Noted>) -> BTreeMap<(u64, Iteration), i128> {
+    let mut sums = BTreeMap::new();
+    all.for_each(|(row, iteration, weight)| *sums.entry((row, iteration)).or_default() += i128::from(weight));
+    sums.retain(|_, sum| *sum != 0);
+    sums
+}
+
+proptest! {
+    #[test]
+    fn notes_add_up(first in noted(), second in noted(), renumbers in any::<bool>()) {
+        let mut log = ChangeLog::default();
+        for (row, iteration, weight) in &first {
+            log.push(*row as u32, *iteration, *weight);
+        }
+        let rows = if renumbers {
+            log = log.renumbered(rows(0..6).share());
+            rows((0..6).rev())
+        } else {
+            rows(0..6)
+        };
+        for (row, iteration, weight) in &second {
+            log.push(if renumbers { 5 - *row as u32 } else { *row as u32 }, *iteration, *weight);
+        }
+        let capture = log.into_capture(rows.share(), Iterations::Noted);
+        prop_assert!(!capture.full);
+        let captured = capture.into_rows();
+        let wanted = sums(first.into_iter().chain(second));
+        let told = captured.rows.iter().zip(&captured.iterations).zip(&captured.weights).map(|((row, iteration), weight)| (*row, *iteration, *weight));
+        prop_assert_eq!(sums(told.clone()), wanted.clone());
+        let small = wanted.values().all(|sum| sum.unsigned_abs() < 1 << 63);
+        prop_assert!(!small || told.count() == wanted.len(), "each row once at an iteration");
+    }
+}
+
+#[test]
+fn notes_that_cancel_take_no_memory_for_ever() {
+    let mut log = ChangeLog::default();
+    for weight in [1, -1].into_iter().cycle().take(10_000) {
+        log.push(7, 0, weight);
+        log.push(8, 1 << 30, weight);
+    }
+    assert!(log.notes.len() < 200, "{} notes", log.notes.len());
+    let captured = log.into_capture(rows(0..9).share(), Iterations::None).into_rows();
+    assert_eq!(captured, Captured::default());
+}

@@ -69,6 +69,12 @@ impl Store {
 }
 
 impl Attempt {
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Writes rows as a segment. The object is in the store when this returns.
     ///
     /// # Panics

@@ -28,6 +28,8 @@ pub struct Control {
     pub dictionary: Arc<Dictionary>,
     /// State to start from, and the tick that it was captured at the end of.
     pub restored: Option<Restored>,
+    /// Changes are noted from the start on.
+    pub(crate) notes_everything: bool,
     /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
     pub loops: Vec<LoopGauge>,
     /// What each node of the plan has done.
@@ -46,6 +48,24 @@ pub struct Control {
 impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Control").field("id", &self.id).field("tick", &self.tick).finish_non_exhaustive()
+    }
+}
+
+/// What a dataflow begins with.
+#[derive(Debug, Default)]
+pub enum Beginning {
+    /// Nothing. The first capture goes through all of the state that there is then.
+    #[default]
+    Empty,
+    /// Nothing, and changes are noted, since it is going to be captured soon. That takes a word for each of them.
+    Noted,
+    /// What was captured.
+    Restored(Restored),
+}
+
+impl From<Option<Restored>> for Beginning {
+    fn from(restored: Option<Restored>) -> Self {
+        restored.map_or(Self::Empty, Self::Restored)
     }
 }
 
@@ -193,16 +213,19 @@ impl Control {
         dictionary: Arc<Dictionary>,
         (workers, environment): (usize, Arc<dyn Environment>),
         events: Arc<dyn Events>,
-        restored: Option<Restored>,
+        beginning: Beginning,
     ) -> Arc<Self> {
         let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
         let nodes = plan.nodes.iter().map(|_| NodeGauge::default()).collect();
+        let notes_everything = matches!(beginning, Beginning::Noted);
+        let restored = if let Beginning::Restored(restored) = beginning { Some(restored) } else { None };
         let before = restored.as_ref().map_or(0, |r| r.tick.0);
         Arc::new(Self {
             id,
             plan,
             dictionary,
             restored,
+            notes_everything,
             loops,
             nodes,
             environment,

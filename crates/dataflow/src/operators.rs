@@ -142,6 +142,9 @@ pub(crate) trait Stateful {
     /// What changed since the last capture, or everything.
     fn capture(&mut self, full: bool) -> Vec<Captured>;
 
+    /// From now on, while there is no state yet, changes are noted where that makes the first capture short.
+    fn note_everything(&mut self) {}
+
     /// Rows that are held for the next tick.
     fn held_rows(&self) -> u64 {
         0

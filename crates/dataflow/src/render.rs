@@ -72,6 +72,9 @@ pub(crate) fn render(scope: Scope<'_, Time>, control: &Arc<Control>) -> Rendered
     for (feedback, handle) in std::mem::take(&mut renderer.open_loops) {
         renderer.edge(feedback).connect_loop(handle);
     }
+    if renderer.control.notes_everything {
+        renderer.registry.borrow().stateful.iter().for_each(|state| state.borrow_mut().note_everything());
+    }
     let (collected, probe) = sink(renderer.edge(plan.root), plan.schema());
     Rendered { sources: renderer.sources, constants: renderer.constants, collected, probe, registry: renderer.registry }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use refrain_types::Weight;
 
-use crate::capture::{Capture, Captured, ChangeLog, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::hash::hash_words;
 use crate::index::{HashIndex, NO_ROW};
@@ -33,7 +33,7 @@ pub struct Arrangement {
     dead: usize,
     by_row: ByRow,
     key: Option<KeyChain>,
-    changes: Option<ChangeLog>,
+    changes: Option<ChangeNotes>,
 }
 
 /// What is one entry of an arrangement.
@@ -305,8 +305,8 @@ impl Arrangement {
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        let changes = self.changes.replace(ChangeLog::default());
-        if let Some(changes) = changes.filter(|_| !full) {
+        let changes = self.changes.replace(ChangeNotes::default());
+        if let Some(changes) = changes.filter(|changes| !full || changes.is_everything()) {
             return changes.into_capture(self.rows.share(), Iterations::None);
         }
         let mut captured = Captured::default();
@@ -314,9 +314,14 @@ impl Arrangement {
         Capture::now(true, captured)
     }
 
+    /// Changes are noted from now on, where the store is still empty.
+    pub fn note_everything(&mut self) {
+        self.changes = Some(ChangeNotes::of_everything());
+    }
+
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeLog::default());
+        self.changes = Some(ChangeNotes::default());
     }
 }
 

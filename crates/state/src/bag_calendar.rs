@@ -12,7 +12,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, Captured, ChangeLog, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
@@ -39,7 +39,7 @@ pub struct BagCalendar {
     calendar: Calendar,
     pending: usize,
     live: usize,
-    changes: Option<ChangeLog>,
+    changes: Option<ChangeNotes>,
     scratch: Vec<u64>,
 }
 
@@ -220,8 +220,8 @@ impl BagCalendar {
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = self.changes.replace(ChangeLog::default());
-        let released = match changes.filter(|_| !full) {
+        let changes = self.changes.replace(ChangeNotes::default());
+        let released = match changes.filter(|changes| !full || changes.is_everything()) {
             Some(changes) => changes.into_capture(self.rows.share(), Iterations::LastWord),
             None => Capture::now(true, self.with(|entry| entry.released)),
         };
@@ -249,9 +249,14 @@ impl BagCalendar {
         Ok(())
     }
 
+    /// Changes are noted from now on, where the store is still empty.
+    pub fn note_everything(&mut self) {
+        self.changes = Some(ChangeNotes::of_everything());
+    }
+
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeLog::default());
+        self.changes = Some(ChangeNotes::default());
     }
 }
 

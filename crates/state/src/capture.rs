@@ -75,7 +75,9 @@ fn pieces(mut sum: i128, mut each: impl FnMut(Weight)) {
 
 /// The changes of a store since the last capture: which row, at which iteration, by which weight.
 #[derive(Debug, Default)]
-pub struct ChangeLog {
+pub struct ChangeNotes {
+    /// They began with the store, so they are all that there is.
+    is_everything: bool,
     notes: Notes,
     /// Length at which the notes are next added up.
     add_up_at: usize,
@@ -83,7 +85,19 @@ pub struct ChangeLog {
     before: Option<(SharedRows, Notes)>,
 }
 
-impl ChangeLog {
+impl ChangeNotes {
+    /// Of a store that is empty: the first capture takes them, rather than go through everything.
+    #[must_use]
+    pub fn of_everything() -> Self {
+        Self { is_everything: true, ..Self::default() }
+    }
+
+    /// Whether a capture of everything can take them.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.is_everything
+    }
+
     /// Notes a change.
     #[inline]
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
@@ -120,13 +134,13 @@ impl ChangeLog {
     pub fn renumbered(mut self, rows: SharedRows) -> Self {
         assert!(self.may_renumber(), "ids change once between two captures");
         let notes = std::mem::take(&mut self.notes);
-        Self { before: (notes.len() > 0).then_some((rows, notes)), ..Self::default() }
+        Self { before: (notes.len() > 0).then_some((rows, notes)), is_everything: self.is_everything, ..Self::default() }
     }
 
     /// What is captured of a store of these rows.
     #[must_use]
     pub fn into_capture(self, rows: SharedRows, iterations: Iterations) -> Capture {
-        Capture::later(false, move || {
+        Capture::later(self.is_everything, move || {
             let mut captured = Captured::default();
             let is_renumbered = self.before.is_some();
             for (rows, notes) in self.before.into_iter().chain([(rows, self.notes)]) {

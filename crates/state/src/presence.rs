@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{BLOCK, WeightOverflow, row_key};
-use crate::capture::{Capture, Captured, ChangeLog, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
 use crate::rows::Rows;
@@ -39,7 +39,7 @@ pub struct PresenceHistory {
     touched: Vec<u32>,
     /// What was said of rows that come and go: 1 where they come, −1 where they go.
     turns: BTreeMap<u32, Vec<(Iteration, Weight)>>,
-    derived: Option<ChangeLog>,
+    derived: Option<ChangeNotes>,
     /// How many derivations have to come at least before more than half of the rows can be dead.
     alive_for: usize,
 }
@@ -201,8 +201,8 @@ impl PresenceHistory {
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        let changes = self.derived.replace(ChangeLog::default());
-        if let Some(changes) = changes.filter(|_| !full) {
+        let changes = self.derived.replace(ChangeNotes::default());
+        if let Some(changes) = changes.filter(|changes| !full || changes.is_everything()) {
             return changes.into_capture(self.rows.share(), Iterations::Noted);
         }
         let mut captured = Captured::default();
@@ -212,9 +212,14 @@ impl PresenceHistory {
         Capture::now(true, captured)
     }
 
+    /// Changes are noted from now on, where the store is still empty.
+    pub fn note_everything(&mut self) {
+        self.derived = Some(ChangeNotes::of_everything());
+    }
+
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.derived = Some(ChangeLog::default());
+        self.derived = Some(ChangeNotes::default());
     }
 }
 

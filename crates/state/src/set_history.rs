@@ -15,7 +15,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, Captured, ChangeLog, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
@@ -66,8 +66,8 @@ pub struct SetHistory {
     chain: Option<KeyChain>,
     calendar: Calendar,
     live: usize,
-    derived: Option<ChangeLog>,
-    emissions: Option<ChangeLog>,
+    derived: Option<ChangeNotes>,
+    emissions: Option<ChangeNotes>,
 }
 
 impl SetHistory {
@@ -245,7 +245,7 @@ impl SetHistory {
     /// Forgets rows that nothing derives and that are not emitted, when they are more than half and nothing refers to ids.
     pub fn compact(&mut self) {
         let dead = self.derivations.len() - self.live;
-        let is_renumbered = |changes: &Option<ChangeLog>| changes.as_ref().is_some_and(|c| !c.may_renumber());
+        let is_renumbered = |changes: &Option<ChangeNotes>| changes.as_ref().is_some_and(|c| !c.may_renumber());
         if dead < 4096
             || dead * 2 < self.derivations.len()
             || !self.calendar.is_empty()
@@ -280,8 +280,10 @@ impl SetHistory {
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = (self.derived.replace(ChangeLog::default()), self.emissions.replace(ChangeLog::default()));
-        if let ((Some(derived), Some(emissions)), false) = (changes, full) {
+        let changes = (self.derived.replace(ChangeNotes::default()), self.emissions.replace(ChangeNotes::default()));
+        if let (Some(derived), Some(emissions)) = changes
+            && (!full || derived.is_everything())
+        {
             let rows = self.rows.share();
             return (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted));
         }
@@ -295,6 +297,12 @@ impl SetHistory {
             }
         }
         (Capture::now(true, derived), Capture::now(true, emissions))
+    }
+
+    /// Changes are noted from now on, where the store is still empty.
+    pub fn note_everything(&mut self) {
+        self.derived = Some(ChangeNotes::of_everything());
+        self.emissions = Some(ChangeNotes::of_everything());
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
@@ -344,8 +352,8 @@ impl SetHistory {
                 self.touch(first.min(emitted), id);
             }
         }
-        self.derived = Some(ChangeLog::default());
-        self.emissions = Some(ChangeLog::default());
+        self.derived = Some(ChangeNotes::default());
+        self.emissions = Some(ChangeNotes::default());
     }
 }
 

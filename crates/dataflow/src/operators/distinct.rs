@@ -65,6 +65,10 @@ impl Stateful for Distinct {
         vec![Captured::packed(self.operator, Part::Left, &self.schema, &self.layout, self.rows.capture(full))]
     }
 
+    fn note_everything(&mut self) {
+        self.rows.note_everything();
+    }
+
     fn rest(&mut self) {
         self.rows.compact();
     }

@@ -208,6 +208,11 @@ impl Stateful for State {
         vec![self.left.captured(self.operator, Part::Left, full), self.right.captured(self.operator, Part::Right, full)]
     }
 
+    fn note_everything(&mut self) {
+        self.left.rows.note_everything();
+        self.right.rows.note_everything();
+    }
+
     fn rest(&mut self) {
         self.left.rows.compact();
         self.right.rows.compact();

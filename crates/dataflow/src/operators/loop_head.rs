@@ -325,6 +325,13 @@ impl Stateful for Head {
         all
     }
 
+    fn note_everything(&mut self) {
+        self.rows.note_everything();
+        if let Some(other) = &mut self.other {
+            other.note_everything();
+        }
+    }
+
     fn held_rows(&self) -> u64 {
         Head::held_rows(self) as u64
     }

@@ -264,6 +264,10 @@ impl Stateful for Reduce {
         vec![Captured::packed(self.operator, Part::Left, &with_iteration(&self.schema), &self.input.layout, captured)]
     }
 
+    fn note_everything(&mut self) {
+        self.input.rows.note_everything();
+    }
+
     fn rest(&mut self) {
         self.input.rows.compact();
         self.output.rows.compact();

@@ -213,6 +213,10 @@ impl Stateful for TopK {
         vec![Captured::packed(self.operator, Part::Left, &with_iteration(&self.schema), &self.layout, captured)]
     }
 
+    fn note_everything(&mut self) {
+        self.rows.note_everything();
+    }
+
     fn rest(&mut self) {
         let entries = self.rows.len();
         self.rows.compact();

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int32Type;
-use refrain_dataflow::{Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats};
+use refrain_dataflow::{
+    Beginning, Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats,
+};
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
 use refrain_types::environment::SystemEnvironment;
@@ -58,21 +60,21 @@ const TURNS_MAX: usize = 100_000;
 
 impl Harness {
     /// Workers that run freely.
-    pub fn start(plan: &Arc<StreamPlan>, workers: usize, restored: Option<Restored>) -> Self {
-        Self::start_with(plan, workers, restored, false)
+    pub fn start(plan: &Arc<StreamPlan>, workers: usize, beginning: impl Into<Beginning>) -> Self {
+        Self::start_with(plan, workers, beginning.into(), false)
     }
 
     /// Workers that step in turn, and only while the test waits for what they tell.
     pub fn start_in_turns(plan: &Arc<StreamPlan>, workers: usize) -> Self {
-        Self::start_with(plan, workers, None, true)
+        Self::start_with(plan, workers, Beginning::Empty, true)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
-    fn start_with(plan: &Arc<StreamPlan>, workers: usize, restored: Option<Restored>, in_turns: bool) -> Self {
+    fn start_with(plan: &Arc<StreamPlan>, workers: usize, beginning: Beginning, in_turns: bool) -> Self {
         let commands = CommandLog::new(workers);
         let (teller, told) = sync_channel(1024);
-        let tick = restored.as_ref().map_or(Tick(0), |r| r.tick);
-        let fresh = restored.is_none();
+        let tick = if let Beginning::Restored(restored) = &beginning { restored.tick } else { Tick(0) };
+        let fresh = !matches!(beginning, Beginning::Restored(_));
         let events = Arc::new(Teller(Mutex::new(teller)));
         let control = Control::new(
             DataflowId(1),
@@ -80,7 +82,7 @@ impl Harness {
             Dictionary::new(),
             (workers, SystemEnvironment::shared()),
             events,
-            restored,
+            beginning,
         );
         commands.push(&Command::Create(Arc::clone(&control)));
         let mut turns = Vec::new();
@@ -259,7 +261,8 @@ pub struct Graph {
 pub fn survive(plan: &Arc<StreamPlan>, graph: Graph, (workers, seed): (usize, u64), wanted: impl Fn(&Rows) -> Rows, what: &str) {
     const STEPS: u64 = 24;
     let mut random = Random::of_seed(seed);
-    let mut harness = Harness::start(plan, workers, None);
+    let beginning = if random.chance(50) { Beginning::Noted } else { Beginning::Empty };
+    let mut harness = Harness::start(plan, workers, beginning);
     let (mut edges, mut view) = (Rows::new(), Rows::new());
     let mut restored = Restored::default();
     let mut is_captured = false;
@@ -275,7 +278,7 @@ pub fn survive(plan: &Arc<StreamPlan>, graph: Graph, (workers, seed): (usize, u6
                 // The process dies and comes back, with another number of workers.
                 let again = Restored { tick: restored.tick, parts: restored.parts.clone() };
                 drop(harness);
-                harness = Harness::start(plan, 1 + random.below(3) as usize, Some(again));
+                harness = Harness::start(plan, 1 + random.below(3) as usize, Beginning::Restored(again));
             }
         }
         while !settled && (is_last || random.chance(80)) {

@@ -11,13 +11,10 @@ use refrain_plan::fingerprint::fingerprint;
 use refrain_state::Dictionary;
 use refrain_types::{Delta, Epoch, OperatorId, RelationId};
 
-use super::segments;
+use super::segments::{Segments, Writing};
 use super::views::View;
 use crate::error::Result;
 use crate::relation::{ReaderId, Relation};
-
-/// More changelogs than this of one part, and the next capture is a base.
-const CHANGELOGS_MAX: usize = 24;
 
 /// What the last committed checkpoint holds, to which the next one adds.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +84,7 @@ impl CapturedRelation {
         (committed, pins, lost): (&Committed, &ResultPins, bool),
         positions: &[Position],
     ) -> Self {
-        let before = committed.relations.get(&relation.id).filter(|e| e.result.len() < CHANGELOGS_MAX);
+        let before = committed.relations.get(&relation.id);
         let pinned = pins.get(&relation.id).map(|pin| pin.consumed);
         let (result, full) = match (before, pinned) {
             (Some(entry), Some(pinned)) if pinned == entry.epoch => {
@@ -106,9 +103,7 @@ impl CapturedRelation {
         let consumed = positions.iter().filter(|p| p.relation.id == relation.id).map(|p| p.consumed).min();
         let log = consumed.map_or(Vec::new(), |consumed| relation.changes(consumed.min(epoch), epoch));
         let log = log.into_iter().flat_map(|(epoch, deltas)| deltas.into_iter().map(move |d| (epoch, d))).collect();
-        let adds = |e: &RelationEntry| e.unsettled.len() + e.unsettled_errors.len() < CHANGELOGS_MAX;
-        let all = lost || !committed.relations.get(&relation.id).is_some_and(adds);
-        let (unsettled, unsettled_full) = relation.capture_unsettled(all);
+        let (unsettled, unsettled_full) = relation.capture_unsettled(lost || before.is_none());
         Self { relation: Arc::clone(relation), epoch, result, full, log, unsettled, unsettled_full }
     }
 
@@ -119,33 +114,31 @@ impl CapturedRelation {
         dictionary: &Arc<Dictionary>,
         committed: Option<&RelationEntry>,
     ) -> Result<RelationEntry> {
-        let schema = &self.relation.schema;
+        let (schema, used_by) = (&self.relation.schema, format!("relation \"{}\"", self.relation.name));
+        let writing = Writing { attempt, dictionary, schema, used_by: &used_by };
         let plain = |deltas: &[Arc<Delta>]| {
             let rows = deltas.iter().map(|d| (None, Arc::clone(d))).collect();
             move || rows
         };
-        let mut entry =
-            RelationEntry { id: self.relation.id, name: self.relation.name.clone(), epoch: self.epoch, ..RelationEntry::default() };
-        if let Some(before) = committed.filter(|_| !self.full) {
-            entry.result.clone_from(&before.result);
-            entry.result_errors.clone_from(&before.result_errors);
-        }
-        let state = SegmentKind::State;
-        let (result, errors) = segments::write(attempt, dictionary, (state, self.full), schema, plain(&self.result)).await?;
-        entry.result.extend(result);
-        entry.result_errors.extend(errors);
+        let of = |rows: &[SegmentRef], errors: &[SegmentRef]| Segments { rows: rows.to_vec(), errors: errors.to_vec() };
+        let result = committed.filter(|_| !self.full).map(|e| of(&e.result, &e.result_errors)).unwrap_or_default();
+        let unsettled = committed.filter(|_| !self.unsettled_full).map(|e| of(&e.unsettled, &e.unsettled_errors));
+        let unsettled = unsettled.unwrap_or_default();
+        let result = writing.extend(result, plain(&self.result)).await?;
         let log = self.log.iter().map(|(epoch, d)| (Some(*epoch), Arc::clone(d))).collect();
-        let (log, errors) = segments::write(attempt, dictionary, (state, true), schema, move || log).await?;
-        entry.log.extend(log);
-        entry.log_errors.extend(errors);
-        if let Some(before) = committed.filter(|_| !self.unsettled_full) {
-            entry.unsettled.clone_from(&before.unsettled);
-            entry.unsettled_errors.clone_from(&before.unsettled_errors);
-        }
-        let unsettled = plain(&self.unsettled);
-        let (unsettled, errors) = segments::write(attempt, dictionary, (state, self.unsettled_full), schema, unsettled).await?;
-        entry.unsettled.extend(unsettled);
-        entry.unsettled_errors.extend(errors);
+        let (log, log_errors) = writing.write(SegmentKind::State, move || log).await?;
+        let unsettled = writing.extend(unsettled, plain(&self.unsettled)).await?;
+        let entry = RelationEntry {
+            id: self.relation.id,
+            name: self.relation.name.clone(),
+            epoch: self.epoch,
+            result: result.rows,
+            result_errors: result.errors,
+            log: log.into_iter().collect(),
+            log_errors: log_errors.into_iter().collect(),
+            unsettled: unsettled.rows,
+            unsettled_errors: unsettled.errors,
+        };
         Ok(entry)
     }
 }
@@ -192,34 +185,31 @@ impl CapturedDataflow {
             let full = captured.iter().all(|c| c.full);
             let schema = Arc::clone(&captured[0].schema);
             let rows = || captured.into_iter().flat_map(Captured::into_deltas).map(|d| (None, Arc::new(d))).collect();
-            let kind = if part.is_in_flight() { SegmentKind::LoopLog } else { SegmentKind::State };
-            let (written, _) = segments::write(attempt, dictionary, (kind, full), &schema, rows).await?;
-            let mut all: Vec<SegmentRef> = Vec::new();
-            if !full {
-                let same = before.and_then(|b| b.operators.iter().find(|o| o.operator == operator && o.part == part.name()));
-                all.extend(same.into_iter().flat_map(|o| o.segments.iter().cloned()));
-            }
+            let used_by = format!("operator {operator} ({name}, {}) of view \"{}\"", part.name(), entry.name);
+            let writing = Writing { attempt, dictionary, schema: &schema, used_by: &used_by };
+            let segments = if part.is_in_flight() {
+                writing.write(SegmentKind::LoopLog, rows).await?.0.into_iter().collect()
+            } else {
+                let same = |b: &&DataflowEntry| b.operators.iter().position(|o| o.operator == operator && o.part == part.name());
+                let before = before.filter(|_| !full).and_then(|b| Some(b.operators[same(&b)?].segments.clone()));
+                let before = Segments { rows: before.unwrap_or_default(), errors: Vec::new() };
+                writing.extend(before, rows).await?.rows
+            };
             if part == Part::Log {
                 let iteration = self.iterations.get(&operator).copied().unwrap_or(0);
                 let begun = || LoopEntry { operator, name: name.clone(), iteration, ..LoopEntry::default() };
                 let entry = loops.entry(operator).or_insert_with(begun);
-                entry.rows += written.as_ref().map_or(0, |w| w.rows);
-                entry.bytes += written.as_ref().map_or(0, |w| w.bytes);
-                entry.log.extend(written);
+                entry.rows += segments.iter().map(|s| s.rows).sum::<u64>();
+                entry.bytes += segments.iter().map(|s| s.bytes).sum::<u64>();
+                entry.log.extend(segments);
                 continue;
             }
-            all.extend(written);
-            entry.operators.push(OperatorEntry { operator, name, part: part.name().to_owned(), segments: all });
+            entry.operators.push(OperatorEntry { operator, name, part: part.name().to_owned(), segments });
         }
         entry.loops = loops.into_values().collect();
         let relation = self.relation.write(attempt, dictionary, committed.relations.get(&self.relation.relation.id)).await?;
         Ok((entry, relation))
     }
-}
-
-/// Whether some part has so many changelogs that the next capture should be a base.
-pub(super) fn wants_base(committed: &Committed, dataflow: u64) -> bool {
-    committed.dataflows.get(&dataflow).is_none_or(|d| d.operators.iter().any(|o| o.segments.len() >= CHANGELOGS_MAX))
 }
 
 fn operator_name(plan: &StreamPlan, operator: OperatorId) -> String {

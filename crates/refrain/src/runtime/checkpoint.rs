@@ -13,7 +13,7 @@ use refrain_dataflow::{Captured, Order};
 use refrain_types::{DataflowId, Epoch, RelationId};
 use tokio::sync::{Notify, oneshot};
 
-use super::capture::{CapturedDataflow, CapturedRelation, Committed, Position, ResultPins, wants_base};
+use super::capture::{CapturedDataflow, CapturedRelation, Committed, Position, ResultPins};
 use super::{Runtime, Schedule};
 use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::database::Database;
@@ -135,6 +135,11 @@ impl Runtime {
             duration_ms: millis(now.saturating_sub(run.facts.started)),
         });
         schedule.checkpointer.history.iter().cloned().chain(running).collect()
+    }
+
+    /// Whether checkpoints are taken by themselves.
+    pub(super) fn takes_checkpoints(&self) -> bool {
+        self.schedule().checkpointer.settings.interval_ms.is_some()
     }
 
     /// What was restored is what the next checkpoint adds to.
@@ -302,7 +307,8 @@ impl Runtime {
 
     fn capture(&self, id: DataflowId) {
         let mut schedule = self.schedule();
-        let full = schedule.checkpointer.lost_changes || wants_base(&schedule.checkpointer.committed, id.0);
+        let Checkpointer { lost_changes, committed, .. } = &schedule.checkpointer;
+        let full = *lost_changes || !committed.dataflows.contains_key(&id.0);
         // Told once; the capture itself changes the phase.
         if let Some(view) = schedule.views.get_mut(&id)
             && !std::mem::replace(&mut view.capturing, true)

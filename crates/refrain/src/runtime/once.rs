@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use refrain_dataflow::{Captured, Command, Control, Events, Order, TickEnd, TickInput};
+use refrain_dataflow::{Beginning, Captured, Command, Control, Events, Order, TickEnd, TickInput};
 use refrain_plan::StreamPlan;
 use refrain_types::{DataflowId, Delta, RelationId, Tick};
 use tokio::sync::oneshot;
@@ -65,7 +65,8 @@ impl Runtime {
         let id = self.schedule().id_for_once();
         let (sender, ended) = oneshot::channel();
         let events = Arc::new(OnceEvents(Mutex::new(Some(sender))));
-        let control = Control::new(id, Arc::clone(&plan), Arc::clone(&self.dictionary), self.timed_workers(), events, None);
+        let control =
+            Control::new(id, Arc::clone(&plan), Arc::clone(&self.dictionary), self.timed_workers(), events, Beginning::Empty);
         let guard = Guard { runtime: self, control };
         let input = |relation| inputs.get(&relation).into_iter().flatten().cloned();
         let feeds = plan.sources().flat_map(|(node, relation)| feed(node, input(relation))).collect();

@@ -14,32 +14,117 @@ use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
 
 use crate::error::{Error, Result};
+use crate::relation::consolidate_by_iteration;
 
 /// Physical rows that are to be written as one segment, each delta with the epoch of its changes where that counts.
 pub(super) type Rows = Vec<(Option<Epoch>, Arc<Delta>)>;
 
-/// Writes the rows, of a logical schema, as a segment and their errors as another; nothing is written where there is nothing. `rows` is
-/// called where it does not hold up I/O or the coordinator, however long it takes.
-pub(super) async fn write(
-    attempt: &Attempt,
-    dictionary: &Arc<Dictionary>,
-    (kind, full): (SegmentKind, bool),
-    schema: &SchemaRef,
-    rows: impl FnOnce() -> Rows + Send + 'static,
-) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-    let (dictionary, schema) = (Arc::clone(dictionary), Arc::clone(schema));
-    let batches = tokio::task::spawn_blocking(move || {
-        let rows = rows();
-        let hidden = Hidden::of(&rows);
-        let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
-        let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
-        let errors = rows.iter().filter(|(_, d)| !d.errors.is_empty()).map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
-        Ok::<_, Error>((batches.collect::<Result<Vec<_>>>()?, errors.collect::<Result<Vec<_>>>()?))
-    });
-    let (batches, errors) = batches.await.map_err(|e| Error::engine(e.to_string()))??;
-    let written = if batches.is_empty() { None } else { Some(attempt.write_segment(kind, full, &batches).await?) };
-    let written_errors = if errors.is_empty() { None } else { Some(attempt.write_segment(kind, full, &errors).await?) };
-    Ok((written, written_errors))
+/// Segments of one part of a state, or of one relation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Segments {
+    pub rows: Vec<SegmentRef>,
+    pub errors: Vec<SegmentRef>,
+}
+
+/// What is to be written, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Writing<'a> {
+    pub attempt: &'a Attempt,
+    pub dictionary: &'a Arc<Dictionary>,
+    /// Logical schema of the rows.
+    pub schema: &'a SchemaRef,
+    /// For error messages.
+    pub used_by: &'a str,
+}
+
+/// So many segments are left as they are: where views come and go, merging them would be for nothing.
+const SEGMENTS_MIN: usize = 8;
+
+/// The first of some segments, oldest first, that are to be written again as one with `rows` new rows. As in a log-structured merge tree
+/// each segment is more than twice as large as what comes after it, if they are many: a row is written again a logarithmic number of times.
+fn merged_from(segments: &[SegmentRef], rows: u64) -> usize {
+    if segments.len() < SEGMENTS_MIN {
+        return segments.len();
+    }
+    let mut sum = rows;
+    let mut first = segments.len();
+    while let Some(before) = first.checked_sub(1).map(|i| &segments[i]).filter(|before| before.rows <= sum * 2) {
+        sum += before.rows;
+        first -= 1;
+    }
+    first
+}
+
+impl Writing<'_> {
+    /// Writes rows, which are all that there are, as a segment and their errors as another; nothing is written where there is nothing. `rows` is called where it does
+    /// not hold up I/O or the coordinator, however long it takes.
+    pub async fn write(
+        self,
+        kind: SegmentKind,
+        rows: impl FnOnce() -> Rows + Send + 'static,
+    ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
+        let rows = aside(move || Ok(rows())).await?;
+        self.put(kind, (true, true), rows).await
+    }
+
+    /// Adds changes to what is in segments already, and merges those that have become many.
+    pub async fn extend(self, before: Segments, rows: impl FnOnce() -> Rows + Send + 'static) -> Result<Segments> {
+        let mut rows = aside(move || Ok(rows())).await?;
+        let count = rows.iter().map(|(_, delta)| delta.num_rows() as u64).sum();
+        let first = if count == 0 { before.rows.len() } else { merged_from(&before.rows, count) };
+        let errors = rows.iter().map(|(_, delta)| delta.errors.len() as u64).sum();
+        let first_errors = if errors == 0 { before.errors.len() } else { merged_from(&before.errors, errors) };
+        let Segments { rows: mut old, errors: mut old_errors } = before;
+        let (merged, merged_errors) = (old.split_off(first), old_errors.split_off(first_errors));
+        if !merged.is_empty() || !merged_errors.is_empty() {
+            let (store, physical) = (self.attempt.store(), refrain_types::physical::physical_schema(self.schema));
+            let read = read(store, self.dictionary, self.schema, &merged, self.used_by).await?;
+            let errors = read_errors(store, &merged_errors, self.used_by).await?;
+            rows = aside(move || {
+                let errors = errors.into_iter().map(|(_, errors)| Arc::new(Delta::of_errors(Arc::clone(&physical), errors)));
+                let all = read.into_iter().map(|(_, delta)| delta).chain(errors).chain(rows.into_iter().map(|(_, delta)| delta));
+                let all = all.collect::<Vec<_>>();
+                Ok(consolidate_by_iteration(&physical, &all).into_iter().map(|delta| (None, Arc::new(delta))).collect())
+            })
+            .await?;
+        }
+        let (written, errors) = self.put(SegmentKind::State, (old.is_empty(), old_errors.is_empty()), rows).await?;
+        old.extend(written);
+        old_errors.extend(errors);
+        Ok(Segments { rows: old, errors: old_errors })
+    }
+
+    async fn put(
+        self,
+        kind: SegmentKind,
+        (full, errors_full): (bool, bool),
+        rows: Rows,
+    ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
+        let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(self.schema));
+        let (batches, errors) = aside(move || {
+            let hidden = Hidden::of(&rows);
+            let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
+            let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
+            let errors = rows.iter().filter(|(_, d)| !d.errors.is_empty());
+            let errors = errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
+            Ok((batches.collect::<Result<Vec<_>>>()?, errors.collect::<Result<Vec<_>>>()?))
+        })
+        .await?;
+        let written = if batches.is_empty() { None } else { Some(self.attempt.write_segment(kind, full, &batches).await?) };
+        let errors = if errors.is_empty() { None } else { Some(self.attempt.write_segment(kind, errors_full, &errors).await?) };
+        Ok((written, errors))
+    }
+}
+
+/// Does work that takes its time on a thread of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::engine("the engine is closed")),
+        },
+    }
 }
 
 /// The types of the hidden columns of a segment, where it has them.
@@ -119,47 +204,51 @@ fn assemble(fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>, count: usize) -> Re
 /// Reads rows back: physical deltas with the epochs under which they were written.
 pub(super) async fn read(
     store: &Store,
-    dictionary: &Dictionary,
+    dictionary: &Arc<Dictionary>,
     schema: &SchemaRef,
     segments: &[SegmentRef],
     used_by: &str,
 ) -> Result<Vec<(Epoch, Arc<Delta>)>> {
     let mut deltas = Vec::new();
     for segment in segments {
-        for batch in store.read_segment(segment, used_by).await? {
-            let damaged = |what: &str| Error::io(format!("segment \"{}\" of {used_by} {what}", segment.name));
-            let width = schema.fields().len();
-            if batch.num_columns() < width {
-                return Err(damaged(&format!("has {} columns where {width} are expected", batch.num_columns())));
-            }
-            let found = batch.schema();
-            let hidden = |name: &str, data_type: DataType| {
-                let behind = found.fields().iter().zip(batch.columns()).skip(width).find(|(field, _)| field.name() == name);
-                behind.map(|(_, column)| cast(column, &data_type)).transpose().map_err(|e| damaged(&e.to_string()))
-            };
-            let weights = hidden(WEIGHT_COLUMN, DataType::Int64)?;
-            let iterations = hidden(ITERATION_COLUMN, DataType::UInt32)?;
-            let epochs = hidden(EPOCH_COLUMN, DataType::UInt64)?;
-            let rows = batch.project(&(0..width).collect::<Vec<_>>()).map_err(|e| damaged(&e.to_string()))?;
-            let physical = encode_batch(dictionary, &rows);
-            let wanted = refrain_types::physical::physical_schema(schema);
-            let physical = RecordBatch::try_new_with_options(
-                wanted,
-                physical.columns().to_vec(),
-                &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
-            )
-            .map_err(|e| damaged(&e.to_string()))?;
-            let delta = Delta {
-                rows: physical,
-                weights: weights.map(|weights| weights.as_primitive::<Int64Type>().values().clone()),
-                iterations: iterations.map(|iterations| iterations.as_primitive::<UInt32Type>().values().clone()),
-                errors: Vec::new(),
-            };
-            let epoch = epochs.and_then(|epochs| epochs.as_primitive::<UInt64Type>().values().first().copied()).unwrap_or(0);
-            deltas.push((Epoch(epoch), Arc::new(delta)));
-        }
+        let batches = store.read_segment(segment, used_by).await?;
+        let (dictionary, schema) = (Arc::clone(dictionary), Arc::clone(schema));
+        let whose = format!("segment \"{}\" of {used_by}", segment.name);
+        deltas.extend(
+            aside(move || batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose)).collect::<Result<Vec<_>>>())
+                .await?,
+        );
     }
     Ok(deltas)
+}
+
+fn of_disk(dictionary: &Dictionary, schema: &SchemaRef, batch: &RecordBatch, whose: &str) -> Result<(Epoch, Arc<Delta>)> {
+    let damaged = |what: &str| Error::io(format!("{whose} {what}"));
+    let width = schema.fields().len();
+    if batch.num_columns() < width {
+        return Err(damaged(&format!("has {} columns where {width} are expected", batch.num_columns())));
+    }
+    let found = batch.schema();
+    let hidden = |name: &str, data_type: DataType| {
+        let behind = found.fields().iter().zip(batch.columns()).skip(width).find(|(field, _)| field.name() == name);
+        behind.map(|(_, column)| cast(column, &data_type)).transpose().map_err(|e| damaged(&e.to_string()))
+    };
+    let weights = hidden(WEIGHT_COLUMN, DataType::Int64)?;
+    let iterations = hidden(ITERATION_COLUMN, DataType::UInt32)?;
+    let epochs = hidden(EPOCH_COLUMN, DataType::UInt64)?;
+    let rows = batch.project(&(0..width).collect::<Vec<_>>()).map_err(|e| damaged(&e.to_string()))?;
+    let physical = encode_batch(dictionary, &rows);
+    let wanted = refrain_types::physical::physical_schema(schema);
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let physical = RecordBatch::try_new_with_options(wanted, physical.columns().to_vec(), &options);
+    let delta = Delta {
+        rows: physical.map_err(|e| damaged(&e.to_string()))?,
+        weights: weights.map(|weights| weights.as_primitive::<Int64Type>().values().clone()),
+        iterations: iterations.map(|iterations| iterations.as_primitive::<UInt32Type>().values().clone()),
+        errors: Vec::new(),
+    };
+    let epoch = epochs.and_then(|epochs| epochs.as_primitive::<UInt64Type>().values().first().copied()).unwrap_or(0);
+    Ok((Epoch(epoch), Arc::new(delta)))
 }
 
 /// Reads errors back.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use refrain_checkpoint::LoopEntry;
-use refrain_dataflow::{Captured, Control, Events, Order, Restored, TickEnd};
+use refrain_dataflow::{Beginning, Captured, Control, Events, Order, Restored, TickEnd};
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
 use std::sync::atomic::Ordering;
@@ -77,8 +77,10 @@ impl View {
         at: Epoch,
     ) -> Self {
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
-        let control =
-            Control::new(dataflow, Arc::clone(&plan), Arc::clone(&runtime.dictionary), runtime.timed_workers(), events, None);
+        let temporary = crate::engine::is_temporary(dataflow);
+        let beginning = if !temporary && runtime.takes_checkpoints() { Beginning::Noted } else { Beginning::Empty };
+        let dictionary = Arc::clone(&runtime.dictionary);
+        let control = Control::new(dataflow, Arc::clone(&plan), dictionary, runtime.timed_workers(), events, beginning);
         let mut hydrate_at = at;
         let sources = sources.into_iter().map(|(id, relation)| {
             let (reader, snapshot) = relation.register_reader();
@@ -98,7 +100,7 @@ impl View {
             running: None,
             patience: 0,
             cut_waiters: Vec::new(),
-            temporary: crate::engine::is_temporary(dataflow),
+            temporary,
             frozen: false,
             capturing: false,
         }
@@ -120,7 +122,7 @@ impl View {
         view.admitted = Some(admitted);
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
         let (plan, dictionary) = (Arc::clone(&view.plan), Arc::clone(&runtime.dictionary));
-        view.control = Control::new(dataflow, plan, dictionary, runtime.timed_workers(), events, Some(restored));
+        view.control = Control::new(dataflow, plan, dictionary, runtime.timed_workers(), events, Beginning::Restored(restored));
         view
     }
 

@@ -33,7 +33,7 @@ fn sums(all: impl Iterator<Item = Noted>) -> BTreeMap<(u64, Iteration), i128> {
 proptest! {
     #[test]
     fn notes_add_up(first in noted(), second in noted(), renumbers in any::<bool>()) {
-        let mut log = ChangeLog::default();
+        let mut log = ChangeNotes::default();
         for (row, iteration, weight) in &first {
             log.push(*row as u32, *iteration, *weight);
         }
@@ -59,7 +59,7 @@ proptest! {
 
 #[test]
 fn notes_that_cancel_take_no_memory_for_ever() {
-    let mut log = ChangeLog::default();
+    let mut log = ChangeNotes::default();
     for weight in [1, -1].into_iter().cycle().take(10_000) {
         log.push(7, 0, weight);
         log.push(8, 1 << 30, weight);

@@ -60,6 +60,10 @@ impl Stateful for Distinct {
         vec![Captured::packed(self.operator, Part::Derivations, &self.schema, &self.layout, captured)]
     }
 
+    fn note_everything(&mut self) {
+        self.rows.note_everything();
+    }
+
     fn rest(&mut self) {
         self.rows.compact();
     }

@@ -136,6 +136,12 @@ impl Other {
         })
     }
 
+    pub fn note_everything(&mut self) {
+        if !self.is_copy {
+            self.rows.note_everything();
+        }
+    }
+
     pub fn restore(&mut self, context: &Context, placement: &Exchange) {
         let schema = Arc::clone(&self.schema);
         restore_part(context, Part::Right, placement, &schema, |delta| {

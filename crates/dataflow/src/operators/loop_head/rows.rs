@@ -241,6 +241,16 @@ impl LoopRows {
         }
     }
 
+    /// From now on, while there are no rows yet, changes are noted where that makes the first capture short.
+    pub fn note_everything(&mut self) {
+        match self {
+            Self::Set(set) => set.note_everything(),
+            Self::Bag(bag) => bag.note_everything(),
+            // Of a monotone set rows are shared anyway.
+            Self::Monotone(_) | Self::Keyed(_) | Self::MonotoneKeyed(_) => {}
+        }
+    }
+
     /// Puts back what was captured; `part` gives the packed rows of a part.
     pub fn restore(&mut self, part: &mut dyn FnMut(Part) -> Vec<Packed>) -> Result<(), WeightOverflow> {
         match self {

@@ -9,9 +9,12 @@ use refrain_types::{Iteration, Weight};
 use crate::rows::SharedRows;
 
 /// Notes in one list at most.
-const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 16 };
-/// From so many notes on they are added up, when they have doubled since: a row that flips for ever does not grow them for ever.
+const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 13 };
+/// From so many notes on, and so many for each row, they are added up, when they have doubled since: a row that flips for ever does not grow
+/// them for ever. It is seldom worth while before the next capture, whose rows are added up elsewhere, so they may take about as much
+/// memory as the store itself.
 const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
+const ADDED_UP_MIN_PER_ROW: usize = 8;
 
 /// What was noted of rows that are known by their ids.
 #[derive(Debug, Default)]
@@ -81,6 +84,8 @@ pub struct ChangeNotes {
     notes: Notes,
     /// Length at which the notes are next added up.
     add_up_at: usize,
+    /// Above the ids that were noted.
+    ids: usize,
     /// Notes from before the ids changed, and the rows that they speak of.
     before: Option<(SharedRows, Notes)>,
 }
@@ -111,9 +116,10 @@ impl ChangeNotes {
     fn turn_over(&mut self) {
         if self.notes.last.len() >= LIST_LEN {
             let list = std::mem::replace(&mut self.notes.last, Vec::with_capacity(LIST_LEN));
+            self.ids = list.iter().map(|word| (word >> 32) as usize + 1).fold(self.ids, usize::max);
             self.notes.full.push(list);
         }
-        if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN) {
+        if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN).max(ADDED_UP_MIN_PER_ROW * self.ids) {
             let mut sums = Notes::default();
             std::mem::take(&mut self.notes).add_up(|id, iteration, weight| sums.push(id, iteration, weight));
             self.notes = Notes { full: vec![sums.last], wide: sums.wide, last: Vec::new() };

@@ -1,0 +1,92 @@
+//! What checkpoints leave in a store.
+
+use refrain::inspect::inspect;
+use refrain::{Engine, Session, display};
+
+use crate::rows::run;
+
+const CHECKPOINTS: i64 = 60;
+/// A part of so many rows, in segments each more than twice as large as what comes after it, is not in more of them.
+const SEGMENTS_MAX: u64 = 12;
+
+/// Views of the kinds that note their changes in different ways; one has an error now and then.
+const VIEWS: [(&str, &str); 6] = [
+    (
+        "chain",
+        "WITH RECURSIVE t(a, b) AS (SELECT a, b FROM edge UNION SELECT t.a, e.b FROM t JOIN edge e ON e.a = t.b) SELECT * FROM t",
+    ),
+    (
+        "bag",
+        "WITH RECURSIVE t(a, n) AS \
+         (SELECT a, 1 FROM edge UNION ALL SELECT e.b, n + 1 FROM t JOIN edge e ON e.a = t.a WHERE n < 5) SELECT * FROM t",
+    ),
+    (
+        "best",
+        "WITH RECURSIVE t(a, c) USING KEY (a, min(c)) AS \
+         (SELECT 1, 0 UNION SELECT e.b, t.c + e.c FROM t JOIN edge e ON e.a = t.a) SELECT * FROM t",
+    ),
+    ("sums", "SELECT a % 10 AS k, sum(b) AS s, max(b) AS m FROM edge GROUP BY 1"),
+    ("pairs", "SELECT x.a, y.b FROM edge x JOIN edge y ON x.b = y.a"),
+    ("quotients", "SELECT 100 / (a - 5000) AS q FROM edge"),
+];
+
+/// Sorted rows, or the code of the error.
+async fn answer(session: &Session, query: &str) -> Vec<String> {
+    match session.query(query).await {
+        Ok(batches) => {
+            let mut rows = batches.iter().flat_map(display::rows).map(|row| format!("{row:?}")).collect::<Vec<_>>();
+            rows.sort();
+            rows
+        }
+        Err(error) => vec![error.code().to_owned()],
+    }
+}
+
+/// Each view is what its query says when it is asked by itself.
+async fn check(session: &Session) {
+    for (name, query) in VIEWS {
+        assert_eq!(answer(session, &format!("SELECT * FROM {name}")).await, answer(session, query).await, "{name}");
+    }
+}
+
+/// After many checkpoints of small changes a store has few segments, with few rows that are taken back again, and is what it was.
+#[tokio::test]
+async fn segments_stay_few_and_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().display().to_string();
+    let engine = Engine::builder().store(url.clone()).open().await.unwrap();
+    let s = engine.session();
+    run(&s, "CREATE TABLE edge (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL)").await;
+    let numbers = "WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 2000)";
+    run(&s, &format!("INSERT INTO edge {numbers} SELECT i, i + 1, 1 FROM g WHERE i % 20 <> 0")).await;
+    for (name, query) in VIEWS {
+        run(&s, &format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await;
+    }
+    for number in 0..CHECKPOINTS {
+        let a = 1 + number * 31 % 1990;
+        run(&s, &format!("DELETE FROM edge WHERE a = {a}; INSERT INTO edge VALUES ({a}, {}, {})", a + 2, number % 3)).await;
+        // In every third checkpoint there is an error.
+        run(&s, if number % 3 == 0 { "INSERT INTO edge VALUES (5000, 1, 1)" } else { "DELETE FROM edge WHERE a = 5000" }).await;
+        for (name, _) in VIEWS {
+            let _ = answer(&s, &format!("SELECT * FROM {name}")).await;
+        }
+        s.checkpoint().await.unwrap();
+    }
+    check(&s).await;
+    let report = inspect(&url).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    let newest = &report.checkpoints[0];
+    assert!(newest.operators.len() >= 6, "{:?}", newest.operators);
+    for operator in &newest.operators {
+        assert!(operator.size.objects <= SEGMENTS_MAX, "{operator:?}");
+        assert!(operator.size.rows < 2 * operator.bases.rows + 500, "{operator:?}");
+    }
+    for relation in &newest.relations {
+        assert!(relation.result.objects <= 2 * SEGMENTS_MAX, "{relation:?}");
+    }
+    drop((s, engine));
+    let s = Engine::builder().store(url).workers(2).open().await.unwrap().session();
+    check(&s).await;
+    run(&s, "DELETE FROM edge WHERE a % 7 = 0; INSERT INTO edge VALUES (20, 21, 1), (40, 41, 2)").await;
+    check(&s).await;
+}

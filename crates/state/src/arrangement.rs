@@ -1,6 +1,6 @@
 //! Rows that an operator remembers, each with a weight, found by row and by key.
 //!
-//! Rows are packed words in one append-only vector; a row's id is its position. Two indexes are derived from them: by row, so that
+//! Rows are packed words, numbered in the order in which they came. Two indexes are derived from them: by row, so that
 //! a change finds the row whose weight it alters, and by key, a chain through the rows of equal key. Neither is there before it is
 //! needed: while nothing is taken back, an equal row is simply another entry, and rows are needed by key when they are asked for.
 //!

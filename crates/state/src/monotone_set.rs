@@ -1,7 +1,7 @@
 //! The rows of a set recursion that only ever grows: a set and nothing else. No weights, no iterations.
 //!
-//! Rows stand in the order in which they arrived, so what is still to be released is simply the end of the vector, and what
-//! changed since the last capture too.
+//! Rows stand in the order in which they arrived, so what is still to be released are simply the last ones, and what changed since the
+//! last capture too.
 
 use crate::arrangement::row_key;
 use crate::capture::{Capture, Captured};

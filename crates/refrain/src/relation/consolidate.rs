@@ -12,10 +12,7 @@ use refrain_types::{Delta, ErrorRow, Iteration, Weight};
 const CHUNK_ROWS: usize = 64 * 1024;
 
 /// The same Z-set with each row once and no weight 0, in the order in which the rows first appear, and with each error once, in a
-/// delta of their own. Iterations are left out.
-///
-/// # Panics
-/// When a weight overflows.
+/// delta of their own. Weights of a row that do not add up to one stay apart. Iterations are left out.
 pub fn consolidate(physical: &SchemaRef, deltas: &[Arc<Delta>]) -> Vec<Delta> {
     sum(physical, deltas, false)
 }
@@ -30,6 +27,7 @@ fn sum(physical: &SchemaRef, deltas: &[Arc<Delta>], by_iteration: bool) -> Vec<D
     let words = layout.words();
     // The iteration is one more word behind the packed row.
     let mut sums = Arrangement::new(words + usize::from(by_iteration), Entries::OfRows, None);
+    let mut apart = Vec::new();
     let (mut packed, mut full) = (Vec::new(), Vec::new());
     for delta in deltas {
         packed.clear();
@@ -38,17 +36,49 @@ fn sum(physical: &SchemaRef, deltas: &[Arc<Delta>], by_iteration: bool) -> Vec<D
             full.clear();
             full.extend_from_slice(row);
             full.extend(by_iteration.then(|| u64::from(delta.iteration(i))));
-            sums.add(&full, delta.weight(i)).expect("the weights of a row fit 64 bits");
+            if sums.add(&full, delta.weight(i)).is_err() {
+                apart.push((full.clone(), delta.weight(i)));
+            }
         }
     }
-    let rows = sums.iter().map(|(_, full, weight)| (&full[..words], full.get(words).map(|word| *word as Iteration), weight));
-    let rows = rows.collect::<Vec<_>>();
-    let mut consolidated = rows.chunks(CHUNK_ROWS).map(|rows| chunk(&layout, physical, rows)).collect::<Vec<_>>();
+    let mut consolidated = Vec::new();
+    let mut chunk = Packed::default();
+    let apart = apart.iter().map(|(full, weight)| (full.as_slice(), *weight));
+    for (full, weight) in sums.iter().map(|(_, full, weight)| (full, weight)).chain(apart) {
+        chunk.rows.extend_from_slice(&full[..words]);
+        chunk.iterations.extend(full.get(words).map(|word| *word as Iteration));
+        chunk.weights.push(weight);
+        if chunk.weights.len() == CHUNK_ROWS {
+            consolidated.push(std::mem::take(&mut chunk).into_delta(&layout, physical));
+        }
+    }
+    if !chunk.weights.is_empty() {
+        consolidated.push(chunk.into_delta(&layout, physical));
+    }
     let errors = sum_errors(deltas);
     if !errors.is_empty() {
         consolidated.push(Delta::of_errors(Arc::clone(physical), errors));
     }
     consolidated
+}
+
+/// Packed rows of a delta.
+#[derive(Default)]
+struct Packed {
+    rows: Vec<u64>,
+    /// One per row, or empty.
+    iterations: Vec<Iteration>,
+    weights: Vec<Weight>,
+}
+
+impl Packed {
+    fn into_delta(self, layout: &RowLayout, physical: &SchemaRef) -> Delta {
+        let batch = layout.unpack(&self.rows, physical);
+        let is_insertions = self.weights.iter().all(|w| *w == 1);
+        let mut delta = if is_insertions { Delta::insertions(batch) } else { Delta::weighted(batch, self.weights) };
+        delta.iterations = (!self.iterations.is_empty()).then(|| self.iterations.into());
+        delta
+    }
 }
 
 fn sum_errors(deltas: &[Arc<Delta>]) -> Errors {
@@ -57,13 +87,4 @@ fn sum_errors(deltas: &[Arc<Delta>]) -> Errors {
         *sums.entry(error).or_default() += weight;
     }
     sums.into_iter().filter(|(_, weight)| *weight != 0).map(|(error, weight)| (error.clone(), weight)).collect()
-}
-
-fn chunk(layout: &RowLayout, physical: &SchemaRef, rows: &[(&[u64], Option<Iteration>, Weight)]) -> Delta {
-    let packed = rows.iter().flat_map(|(row, ..)| *row).copied().collect::<Vec<_>>();
-    let batch = layout.unpack(&packed, physical);
-    let weights = rows.iter().map(|(.., weight)| *weight).collect::<Vec<_>>();
-    let mut delta = if weights.iter().all(|w| *w == 1) { Delta::insertions(batch) } else { Delta::weighted(batch, weights) };
-    delta.iterations = rows.iter().map(|(_, iteration, _)| *iteration).collect::<Option<Vec<_>>>().map(Into::into);
-    delta
 }

@@ -190,10 +190,10 @@ impl CapturedDataflow {
             let segments = if part.is_in_flight() {
                 writing.write(SegmentKind::LoopLog, rows).await?.0.into_iter().collect()
             } else {
-                let same = |b: &&DataflowEntry| b.operators.iter().position(|o| o.operator == operator && o.part == part.name());
-                let before = before.filter(|_| !full).and_then(|b| Some(b.operators[same(&b)?].segments.clone()));
-                let before = Segments { rows: before.unwrap_or_default(), errors: Vec::new() };
-                writing.extend(before, rows).await?.rows
+                let operators = before.filter(|_| !full).map(|b| b.operators.as_slice()).unwrap_or_default();
+                let same = operators.iter().find(|o| o.operator == operator && o.part == part.name());
+                let before = same.map(|o| o.segments.clone()).unwrap_or_default();
+                writing.extend(Segments { rows: before, errors: Vec::new() }, rows).await?.rows
             };
             if part == Part::Log {
                 let iteration = self.iterations.get(&operator).copied().unwrap_or(0);

@@ -56,8 +56,8 @@ fn merged_from(segments: &[SegmentRef], rows: u64) -> usize {
 }
 
 impl Writing<'_> {
-    /// Writes rows, which are all that there are, as a segment and their errors as another; nothing is written where there is nothing. `rows` is called where it does
-    /// not hold up I/O or the coordinator, however long it takes.
+    /// Writes rows, which are all that there are, as a segment and their errors as another; nothing is written where there is nothing.
+    /// `rows` is called where it does not hold up I/O or the coordinator, however long it takes.
     pub async fn write(
         self,
         kind: SegmentKind,

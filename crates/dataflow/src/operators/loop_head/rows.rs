@@ -14,6 +14,7 @@ use refrain_types::{Iteration, Weight};
 use crate::operators::stage::Packed;
 use crate::part::Part;
 
+#[expect(clippy::large_enum_variant, reason = "a loop has one of them")]
 pub(super) enum LoopRows {
     Set(SetHistory),
     Monotone(MonotoneSet),

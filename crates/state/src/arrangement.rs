@@ -305,8 +305,7 @@ impl Arrangement {
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        let changes = self.changes.replace(ChangeNotes::default());
-        if let Some(changes) = changes.filter(|changes| !full || changes.is_everything()) {
+        if let Some(changes) = ChangeNotes::take(&mut self.changes, full) {
             return changes.into_capture(self.rows.share(), Iterations::None);
         }
         let mut captured = Captured::default();

@@ -220,8 +220,7 @@ impl BagCalendar {
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = self.changes.replace(ChangeNotes::default());
-        let released = match changes.filter(|changes| !full || changes.is_everything()) {
+        let released = match ChangeNotes::take(&mut self.changes, full) {
             Some(changes) => changes.into_capture(self.rows.share(), Iterations::LastWord),
             None => Capture::now(true, self.with(|entry| entry.released)),
         };

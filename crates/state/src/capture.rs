@@ -32,13 +32,18 @@ impl Notes {
         self.last.len() + self.full.iter().map(Vec::len).sum::<usize>() + self.wide.len()
     }
 
+    /// Returns whether there are as many more as fill a list.
     #[inline]
-    fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
+    fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) -> bool {
         match i8::try_from(weight) {
             Ok(small) if iteration < 1 << 24 => {
                 self.last.push(u64::from(id) << 32 | u64::from(iteration) << 8 | u64::from(small.cast_unsigned()));
+                self.last.len() >= LIST_LEN
             }
-            _ => self.wide.push((id, iteration, weight)),
+            _ => {
+                self.wide.push((id, iteration, weight));
+                self.wide.len().is_multiple_of(LIST_LEN)
+            }
         }
     }
 
@@ -97,17 +102,15 @@ impl ChangeNotes {
         Self { is_everything: true, ..Self::default() }
     }
 
-    /// Whether a capture of everything can take them.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.is_everything
+    /// Takes the notes of a store for a capture, of everything where it is `full`, if there are such; others begin.
+    pub fn take(of: &mut Option<Self>, full: bool) -> Option<Self> {
+        of.replace(Self::default()).filter(|notes| !full || notes.is_everything)
     }
 
     /// Notes a change.
     #[inline]
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
-        self.notes.push(id, iteration, weight);
-        if self.notes.last.len().max(self.notes.wide.len()) >= LIST_LEN {
+        if self.notes.push(id, iteration, weight) {
             self.turn_over();
         }
     }
@@ -121,7 +124,9 @@ impl ChangeNotes {
         }
         if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN).max(ADDED_UP_MIN_PER_ROW * self.ids) {
             let mut sums = Notes::default();
-            std::mem::take(&mut self.notes).add_up(|id, iteration, weight| sums.push(id, iteration, weight));
+            std::mem::take(&mut self.notes).add_up(|id, iteration, weight| {
+                sums.push(id, iteration, weight);
+            });
             self.notes = Notes { full: vec![sums.last], wide: sums.wide, last: Vec::new() };
             self.add_up_at = self.notes.len() * 2;
         }

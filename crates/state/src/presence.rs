@@ -201,8 +201,7 @@ impl PresenceHistory {
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        let changes = self.derived.replace(ChangeNotes::default());
-        if let Some(changes) = changes.filter(|changes| !full || changes.is_everything()) {
+        if let Some(changes) = ChangeNotes::take(&mut self.derived, full) {
             return changes.into_capture(self.rows.share(), Iterations::Noted);
         }
         let mut captured = Captured::default();

@@ -280,10 +280,8 @@ impl SetHistory {
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = (self.derived.replace(ChangeNotes::default()), self.emissions.replace(ChangeNotes::default()));
-        if let (Some(derived), Some(emissions)) = changes
-            && (!full || derived.is_everything())
-        {
+        let changes = [&mut self.derived, &mut self.emissions].map(|changes| ChangeNotes::take(changes, full));
+        if let [Some(derived), Some(emissions)] = changes {
             let rows = self.rows.share();
             return (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted));
         }

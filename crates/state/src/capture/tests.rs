@@ -68,3 +68,12 @@ fn notes_that_cancel_take_no_memory_for_ever() {
     let captured = log.into_capture(rows(0..9).share(), Iterations::None).into_rows();
     assert_eq!(captured, Captured::default());
 }
+
+#[test]
+fn notes_are_looked_through_once_for_each_list_of_them() {
+    let mut notes = Notes::default();
+    let wide = (0..LIST_LEN * 3).filter(|_| notes.push(1, 1 << 30, 1)).count();
+    assert_eq!(wide, 3);
+    assert_eq!((0..LIST_LEN - 1).filter(|_| notes.push(1, 0, 1)).count(), 0);
+    assert!(notes.push(1, 0, 1));
+}

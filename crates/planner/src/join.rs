@@ -62,7 +62,13 @@ impl Lowering<'_> {
         swapped: bool,
     ) -> Result<NodeId> {
         if let Some(condition) = &join.filter {
-            return self.semi_join_on(join, condition, [kept, other], swapped);
+            let node = self.lower(kept)?;
+            // A loop head that keeps a set or a row of each key does not count: a row may come as often as it meets one.
+            return if self.in_linear_loop(node) {
+                self.inner_join(join)
+            } else {
+                self.semi_join_on(join, condition, [kept, other], swapped)
+            };
         }
         let (left_keys, right_keys) = key_expressions(join)?;
         let (kept_keys, other_keys) = if swapped { (right_keys, left_keys) } else { (left_keys, right_keys) };
@@ -132,6 +138,11 @@ impl Lowering<'_> {
             [all.node, meeting],
             JoinOperator { left_keys: all.keys, right_keys, nulls_meet: true, output, uncounted: false },
         ))
+    }
+
+    /// Whether a node stands in the body of a loop whose head does the rest of the recursion.
+    pub(crate) fn in_linear_loop(&self, node: NodeId) -> bool {
+        self.builder.node(node).scope.last().is_some_and(|inner| !self.is_mutual(*inner))
     }
 
     /// Lowers one side and adds the keys that are not plain columns.
@@ -218,8 +229,8 @@ pub(crate) fn key_column(key: &Expr, plan: &DFSchema) -> Result<Projected> {
     projected(key, plan, &of)
 }
 
-/// What follows the meeting of two rows: the residual condition, then the join's own columns. `position` says where a column of the
-/// logical join stands among the columns of both nodes.
+/// What follows the meeting of two rows: the residual condition, then the join's own columns. `position` says where a column of both sides
+/// of the logical join, the left one's first, stands among the columns of both nodes.
 pub(crate) fn join_output(join: &datafusion_expr::Join, position: impl Fn(usize) -> usize) -> Result<RowFunction> {
     let mut steps = Vec::new();
     if let Some(filter) = &join.filter {
@@ -229,7 +240,8 @@ pub(crate) fn join_output(join: &datafusion_expr::Join, position: impl Fn(usize)
     if join.schema.fields().is_empty() {
         return Ok(RowFunction { steps }.then(count_rows()));
     }
-    let columns = join.schema.fields().iter().enumerate().map(|(i, f)| Projected::Column(position(i), Arc::clone(f)));
+    let first = if join.join_type == JoinType::RightSemi { logical_width(&join.left) } else { 0 };
+    let columns = join.schema.fields().iter().enumerate().map(|(i, f)| Projected::Column(position(first + i), Arc::clone(f)));
     steps.push(Step::Project(columns.collect()));
     Ok(RowFunction { steps })
 }

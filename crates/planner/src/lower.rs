@@ -67,8 +67,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let input = self.lower(input)?;
                 // The head of a set loop does it.
-                let of_set = self.builder.node(input).scope.last().is_some_and(|inner| !self.is_mutual(*inner));
-                Ok(if of_set { input } else { self.distinct(input) })
+                Ok(if self.in_linear_loop(input) { input } else { self.distinct(input) })
             }
             LogicalPlan::Union(union) => self.union(&union.inputs, union.schema.inner()),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),

@@ -184,19 +184,17 @@ impl Lowering<'_> {
             return Ok(false);
         };
         let other_plan = if variable_is_left { &join.right } else { &join.left };
-        let Side { node: other, keys: other_keys } = if join.join_type == JoinType::Inner {
-            self.side(other_plan, &others)?
-        } else {
-            self.distinct_keys(other_plan, &others)?
-        };
+        // With a further condition a row comes as often as it meets one, which a set and a row of each key do not count.
+        let whole_side = join.join_type == JoinType::Inner || join.filter.is_some();
+        let side = if whole_side { self.side(other_plan, &others) } else { self.distinct_keys(other_plan, &others) };
+        let Side { node: other, keys: other_keys } = side?;
         let inner_width = start.stage.output_schema(variable).fields().len();
         let stage = widened(std::mem::take(&mut start.stage), variable.fields().len(), self.builder.schema(other));
         let left_width = logical_width(&join.left);
         let output = join_output(join, |i| match (variable_is_left, i.checked_sub(left_width)) {
             (true, None) => i,
             (true, Some(of_right)) => inner_width + of_right,
-            (false, None) if join.join_type == JoinType::Inner => inner_width + i,
-            (false, None) => i,
+            (false, None) => inner_width + i,
             (false, Some(of_right)) => of_right,
         })?;
         start.stage = stage.then(output);
@@ -363,9 +361,9 @@ fn check_apart(recursion: &RecursionNode, paths: &[Vec<&LogicalPlan>]) -> Result
     Ok(())
 }
 
-/// Whether a node on the path is for the general form: a union, a join that keeps rows of the reference's side without a partner, or a
-/// recursion that begins with what the reference gives. Under `UNION ALL` that has to be one of `UNION ALL`, too: else it would derive once
-/// what it derives in each iteration.
+/// Whether a node on the path is for the general form: a union, a join that keeps rows of the reference's side without a partner, one under
+/// `UNION ALL` that keeps a row once however many partners meet its condition, or a recursion that begins with what the reference gives.
+/// Under `UNION ALL` that has to be one of `UNION ALL`, too: else it would derive once what it derives in each iteration.
 fn is_general(recursion: &RecursionNode, node: &LogicalPlan, inner: Option<&LogicalPlan>) -> bool {
     if let (Some(nested), Some(inner)) = (RecursionNode::of(node), inner) {
         let begins = std::ptr::eq(&raw const nested.base, inner);
@@ -376,6 +374,8 @@ fn is_general(recursion: &RecursionNode, node: &LogicalPlan, inner: Option<&Logi
         (LogicalPlan::Join(join), Some(inner)) => match join.join_type {
             JoinType::Left | JoinType::LeftAnti => std::ptr::eq(join.left.as_ref(), inner),
             JoinType::Right | JoinType::RightAnti => std::ptr::eq(join.right.as_ref(), inner),
+            JoinType::LeftSemi => join.filter.is_some() && !recursion.distinct && std::ptr::eq(join.left.as_ref(), inner),
+            JoinType::RightSemi => join.filter.is_some() && !recursion.distinct && std::ptr::eq(join.right.as_ref(), inner),
             _ => false,
         },
         _ => false,
@@ -386,9 +386,9 @@ fn check_join(join: &Join, inner: &LogicalPlan) -> Option<&'static str> {
     let on_the_left = std::ptr::eq(join.left.as_ref(), inner);
     match join.join_type {
         JoinType::Inner => None,
-        JoinType::LeftSemi if on_the_left && join.filter.is_none() => None,
-        JoinType::RightSemi if !on_the_left && join.filter.is_none() => None,
-        JoinType::LeftSemi | JoinType::RightSemi => Some("IN or EXISTS with more than equalities"),
+        JoinType::LeftSemi if on_the_left => None,
+        JoinType::RightSemi if !on_the_left => None,
+        JoinType::LeftSemi | JoinType::RightSemi => Some("IN or EXISTS"),
         JoinType::LeftAnti | JoinType::RightAnti => Some("EXCEPT, NOT IN or NOT EXISTS"),
         JoinType::LeftMark | JoinType::RightMark => Some("a subquery"),
         _ => Some("an outer join"),

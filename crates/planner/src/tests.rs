@@ -494,6 +494,9 @@ fn a_term_that_a_head_cannot_do_is_a_recursion_of_one_binding() {
     assert_eq!(variables("SELECT r.a, e.dst FROM r LEFT JOIN edges e ON r.b = e.src"), 1);
     assert_eq!(variables("SELECT r.a, r.b + 1 FROM r WHERE r.b NOT IN (SELECT src FROM edges)"), 1);
     assert_eq!(variables("SELECT b, a FROM (SELECT a, b FROM r UNION ALL SELECT src, dst FROM log) u"), 1);
+    let more = "SELECT r.a, r.b + 1 FROM r WHERE EXISTS (SELECT 1 FROM edges e WHERE e.src = r.b AND e.dst < r.a)";
+    assert_eq!(variables(more), 0, "a set does not count how many it meets");
+    assert_eq!(variables(&format!("ALL {more}")), 1);
 }
 
 #[test]

@@ -34,16 +34,40 @@ pub enum Operation {
 /// What happens then.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// It is done: an operation that is let pass before another one fails.
+    Nothing,
     /// An error, and nothing is done.
     FailBefore,
     /// It is done, and an error comes back.
     FailAfter,
     /// The operation waits for the gate, then is done.
     Delay(Gate),
+    /// It is done, and the answer waits for the gate.
+    DelayAnswer(Gate),
     /// Only this many bytes are read.
     ShortRead(usize),
     /// This bit of what is read is another.
     BitFlip(usize),
+}
+
+impl Effect {
+    async fn before(&self) -> Result<()> {
+        match self {
+            Self::FailBefore => return Err(injected()),
+            Self::Delay(gate) => gate.pass().await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn after(&self) -> Result<()> {
+        match self {
+            Self::FailAfter => return Err(injected()),
+            Self::DelayAnswer(gate) => gate.pass().await,
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Holds operations up until it is opened. It tells when one has arrived.
@@ -118,13 +142,13 @@ impl FaultyStore {
         self.faults.lock().expect("nothing panics while it holds this lock")
     }
 
-    fn strike(&self, operation: Operation, name: &str) -> Option<Effect> {
+    fn strike(&self, operation: Operation, name: &str) -> Effect {
         if self.is_down.load(Ordering::Relaxed) {
-            return Some(Effect::FailBefore);
+            return Effect::FailBefore;
         }
         let mut faults = self.lock();
-        let found = faults.iter().position(|f| f.operation == operation && name.contains(&f.name))?;
-        Some(faults.remove(found).effect)
+        let found = faults.iter().position(|f| f.operation == operation && name.contains(&f.name));
+        found.map_or(Effect::Nothing, |found| faults.remove(found).effect)
     }
 }
 
@@ -155,13 +179,10 @@ async fn spoil(result: GetResult, effect: &Effect) -> Result<GetResult> {
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let effect = self.strike(Operation::Put, location.as_ref());
-        match &effect {
-            Some(Effect::FailBefore) => return Err(injected()),
-            Some(Effect::Delay(gate)) => gate.pass().await,
-            _ => {}
-        }
+        effect.before().await?;
         let result = self.inner.put_opts(location, payload, options).await?;
-        if matches!(effect, Some(Effect::FailAfter)) { Err(injected()) } else { Ok(result) }
+        effect.after().await?;
+        Ok(result)
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
@@ -170,15 +191,12 @@ impl ObjectStore for FaultyStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let effect = self.strike(Operation::Get, location.as_ref());
-        match &effect {
-            Some(Effect::FailBefore | Effect::FailAfter) => return Err(injected()),
-            Some(Effect::Delay(gate)) => gate.pass().await,
-            _ => {}
-        }
+        effect.before().await?;
         let result = self.inner.get_opts(location, options).await?;
+        effect.after().await?;
         match effect {
-            Some(effect) => spoil(result, &effect).await,
-            None => Ok(result),
+            Effect::ShortRead(_) | Effect::BitFlip(_) => spoil(result, &effect).await,
+            _ => Ok(result),
         }
     }
 
@@ -188,15 +206,11 @@ impl ObjectStore for FaultyStore {
             let this = this.clone();
             async move {
                 let effect = this.strike(Operation::Delete, location.as_ref());
-                if matches!(effect, Some(Effect::FailBefore)) {
-                    return Err(injected());
-                }
-                if let Some(Effect::Delay(gate)) = &effect {
-                    gate.pass().await;
-                }
+                effect.before().await?;
                 let one = futures::stream::once(async move { Ok(location) }).boxed();
                 let deleted = this.inner.delete_stream(one).try_next().await?.ok_or_else(injected)?;
-                if matches!(effect, Some(Effect::FailAfter)) { Err(injected()) } else { Ok(deleted) }
+                effect.after().await?;
+                Ok(deleted)
             }
         });
         one_by_one.boxed()
@@ -205,7 +219,7 @@ impl ObjectStore for FaultyStore {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let name = prefix.map_or("", |p| p.as_ref());
         match self.strike(Operation::List, name) {
-            Some(Effect::FailBefore | Effect::FailAfter) => futures::stream::once(async { Err(injected()) }).boxed(),
+            Effect::FailBefore | Effect::FailAfter => futures::stream::once(async { Err(injected()) }).boxed(),
             _ => self.inner.list(prefix),
         }
     }

@@ -21,8 +21,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command, Source};
 use failure::Failure;
+use progress::Bar;
 use refrain::Engine;
 use shell::Shell;
+use tokio::time::Instant;
 
 /// Arrow buffers of many sizes come and go on several threads; the choice is the binary's, never a library's.
 #[global_allocator]
@@ -70,7 +72,11 @@ async fn run(arguments: &Arguments, sources: Vec<Source>) -> Result<(), Failure>
     if let Some(number) = arguments.at_checkpoint {
         builder = builder.at_checkpoint(number);
     }
-    let engine = builder.open().await?;
+    let (bar, builder) = Bar::of_recovery(builder);
+    let start = Instant::now();
+    let opened = builder.open().await;
+    bar.recovered(start.elapsed());
+    let engine = opened?;
     let interactive = sources.is_empty() && std::io::stdin().is_terminal();
     let mut shell = Shell::new(engine.session(), arguments.format, interactive);
     let done = if interactive {

@@ -14,6 +14,7 @@ use crate::checkpoints::CheckpointInfo;
 use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
+use crate::progress::{Progress, ProgressCallback};
 use crate::query::Executor;
 use crate::recovery;
 use crate::relation::EpochClock;
@@ -50,6 +51,7 @@ pub struct EngineBuilder {
     workers: usize,
     environment: Option<Arc<dyn Environment>>,
     rules: Rules,
+    progress: Option<ProgressCallback>,
 }
 
 /// Where an engine keeps its data.
@@ -89,7 +91,7 @@ impl Engine {
     #[must_use]
     pub fn builder() -> EngineBuilder {
         let store = Place::Url("memory://".to_owned());
-        EngineBuilder { store, checkpoint: None, workers: 1, environment: None, rules: Rules::default() }
+        EngineBuilder { store, checkpoint: None, workers: 1, environment: None, rules: Rules::default(), progress: None }
     }
 
     /// A session of its own.
@@ -161,6 +163,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Calls this, from any thread, as what is in the store is read back.
+    #[must_use]
+    pub fn on_recovery(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(ProgressCallback::new(callback));
+        self
+    }
+
     /// Switches a rule of the optimizer off, by one of its [`EngineBuilder::optimizer_rules`]. For tests: a rule makes plans better, and no
     /// result other.
     #[doc(hidden)]
@@ -192,7 +201,7 @@ impl EngineBuilder {
             Place::Objects(objects) => Location::of_objects(objects),
         };
         let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
-        let shared = Shared::start(self.workers, self.rules, environment, opened).await?;
+        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress).await?;
         Ok(Engine(shared))
     }
 }
@@ -203,7 +212,13 @@ pub(crate) fn is_temporary(dataflow: DataflowId) -> bool {
 }
 
 impl Shared {
-    async fn start(workers: usize, rules: Rules, environment: Arc<dyn Environment>, opened: Opened) -> Result<Arc<Self>> {
+    async fn start(
+        workers: usize,
+        rules: Rules,
+        environment: Arc<dyn Environment>,
+        opened: Opened,
+        progress: Option<ProgressCallback>,
+    ) -> Result<Arc<Self>> {
         let dictionary = Dictionary::new();
         let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment))?;
         let Opened { store, manifest, input_log, next_epoch, .. } = opened;
@@ -222,7 +237,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             temporary: AtomicU64::new(0),
         });
-        recovery::recover(&shared, manifest, next_epoch).await?;
+        recovery::recover(&shared, manifest, next_epoch, progress).await?;
         if writes {
             Runtime::drive(&shared);
         }

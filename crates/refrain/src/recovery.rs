@@ -13,12 +13,18 @@ use refrain_types::{Delta, Epoch};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::progress::ProgressCallback;
 use crate::statements::ddl;
 
 /// Brings an engine that has just been started to where the store is.
-pub(crate) async fn recover(shared: &Arc<Shared>, manifest: Option<Manifest>, next_epoch: Epoch) -> Result<()> {
+pub(crate) async fn recover(
+    shared: &Arc<Shared>,
+    manifest: Option<Manifest>,
+    next_epoch: Epoch,
+    progress: Option<ProgressCallback>,
+) -> Result<()> {
     let captured = match manifest {
-        Some(manifest) => crate::runtime::restore(shared, manifest).await?,
+        Some(manifest) => crate::runtime::restore(shared, manifest, progress).await?,
         None => Epoch(0),
     };
     shared.visible.advance(captured);

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::checkpoints::CheckpointInfo;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::progress::{Progress, ProgressCallback};
 use crate::settings::{SessionSettings, Values};
 use crate::statements::{self, dml};
 use crate::subscribe::{self, Subscription};
@@ -29,33 +30,6 @@ struct Inner {
     /// Counts the calls of `cancel`.
     cancelled: watch::Sender<u64>,
     progress: Mutex<Option<ProgressCallback>>,
-}
-
-#[derive(Clone)]
-struct ProgressCallback(Arc<dyn Fn(Progress) + Send + Sync>);
-
-impl std::fmt::Debug for ProgressCallback {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ProgressCallback")
-    }
-}
-
-/// How far a `COPY` is.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Bytes of the file that are read.
-    pub bytes: u64,
-    /// Bytes of the file.
-    pub bytes_total: u64,
-    /// Rows that are read.
-    pub rows: u64,
-}
-
-impl Progress {
-    pub(crate) fn new(bytes: u64, bytes_total: u64, rows: u64) -> Self {
-        Self { bytes, bytes_total, rows }
-    }
 }
 
 /// What a statement came to.
@@ -212,13 +186,13 @@ impl Session {
 
     /// Calls this, from any thread, a few times a second while a long statement is running.
     pub fn on_progress(&self, callback: impl Fn(Progress) + Send + Sync + 'static) {
-        *lock(&self.0.progress) = Some(ProgressCallback(Arc::new(callback)));
+        *lock(&self.0.progress) = Some(ProgressCallback::new(callback));
     }
 
     pub(crate) fn report_progress(&self, progress: Progress) {
         let callback = lock(&self.0.progress).clone();
         if let Some(callback) = callback {
-            (callback.0)(progress);
+            callback.report(progress);
         }
     }
 

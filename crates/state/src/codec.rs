@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, DictionaryArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
-    StringArray, UInt32Array, new_null_array,
+    StringArray, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::{cast, take};
+use arrow::compute::{CastOptions, cast, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, UInt32Type};
 use arrow::row::{RowConverter, SortField};
 use refrain_types::physical::{is_coded, physical_schema};
@@ -170,18 +170,17 @@ fn encode(dictionary: &Dictionary, logical: &ArrayRef) -> Vec<u32> {
 /// Each value of the array's dictionary is looked up once, if it is used at all.
 fn encode_dictionary_array(dictionary: &Dictionary, logical: &ArrayRef, codes: &mut Vec<u32>) {
     let array = logical.as_any_dictionary();
-    if array.values().is_empty() {
-        codes.resize(logical.len(), 0);
-        return;
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let keys = cast_with_options(array.keys(), &DataType::UInt32, &strict).expect("a dictionary has at most 2^32 values");
+    let keys = keys.as_primitive::<UInt32Type>();
+    let mut by_value = vec![0; array.values().len()];
+    // 1 marks what is used. What stands under a NULL may be any number.
+    match keys.nulls() {
+        None => keys.values().iter().for_each(|key| by_value[*key as usize] = 1),
+        Some(_) => keys.iter().flatten().for_each(|key| by_value[key as usize] = 1),
     }
-    let keys = array.normalized_keys();
-    let mut used = vec![false; array.values().len()];
-    for (row, key) in keys.iter().enumerate() {
-        used[*key] |= array.keys().is_valid(row);
-    }
-    let used_values = (0..used.len()).filter(|value| used[*value]).map(|value| value as u64).collect::<Vec<_>>();
-    let values =
-        take(array.values(), &arrow::array::UInt64Array::from(used_values.clone()), None).expect("indices are within the values");
+    let used = (0..by_value.len() as u64).filter(|value| by_value[*value as usize] == 1).collect::<Vec<_>>();
+    let values = take(array.values(), &UInt64Array::from(used.clone()), None).expect("indices are within the values");
     // Values of a fixed width are coded too when they stand in a dictionary: the type of the column is a coded one.
     let values = match values.data_type() {
         other if is_coded(other) => encode(dictionary, &values),
@@ -191,11 +190,13 @@ fn encode_dictionary_array(dictionary: &Dictionary, logical: &ArrayRef, codes: &
             codes
         }
     };
-    let mut by_value = vec![0; used.len()];
-    for (value, code) in used_values.into_iter().zip(values) {
+    for (value, code) in used.into_iter().zip(values) {
         by_value[value as usize] = code;
     }
-    codes.extend(keys.into_iter().enumerate().map(|(row, key)| if array.keys().is_valid(row) { by_value[key] } else { 0 }));
+    match keys.nulls() {
+        None => codes.extend(keys.values().iter().map(|key| by_value[*key as usize])),
+        Some(_) => codes.extend(keys.iter().map(|key| key.map_or(0, |key| by_value[key as usize]))),
+    }
 }
 
 fn encode_rows(dictionary: &Dictionary, logical: &ArrayRef, data_type: &DataType, codes: &mut Vec<u32>) {

@@ -2,10 +2,10 @@
 //! and the views equal a recomputation from the tables.
 
 mod model;
-mod process;
 
 use model::{Model, Random};
-use process::Process;
+
+use crate::process::Process;
 
 const KILLS: usize = 50;
 const SEED: u64 = 7;

@@ -3,6 +3,8 @@
 mod examples;
 mod idle;
 mod kill;
+mod process;
+mod s3;
 mod scripts;
 mod slt;
 mod stores;

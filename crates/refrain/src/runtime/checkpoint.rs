@@ -218,6 +218,15 @@ impl Runtime {
         }
         schedule.checkpointer.wake.notify_one();
     }
+
+    /// There is no turn any more: what was appended will never be visible.
+    fn note_that_tables_are_out_of_reach(&self, attempt: &Weak<Attempt>, error: &Error) {
+        let mut schedule = self.schedule();
+        let is_its = |run: &&mut Run| std::ptr::eq(Arc::as_ptr(&run.attempt), attempt.as_ptr());
+        let Some(run) = schedule.checkpointer.run.as_mut().filter(is_its) else { return };
+        run.facts.uploads.failed = Some(error.to_string());
+        schedule.checkpointer.wake.notify_one();
+    }
 }
 
 /// One decision carried out. Returns whether to go on.
@@ -349,8 +358,9 @@ fn begin_capture_of_tables(shared: &Arc<Shared>) {
     let (attempt, engine) = (Arc::downgrade(&run.attempt), Arc::downgrade(shared));
     tokio::spawn(async move {
         let Some(shared) = engine.upgrade() else { return };
-        if let Ok(turn) = shared.exclusive_turn_of_any_age().await {
-            capture_tables(&shared, turn, &attempt);
+        match shared.exclusive_turn_of_any_age().await {
+            Ok(turn) => capture_tables(&shared, turn, &attempt),
+            Err(error) => shared.runtime.note_that_tables_are_out_of_reach(&attempt, &error),
         }
     });
 }

@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use refrain_checkpoint::{DataflowEntry, Manifest, RelationEntry, SegmentRef, Store};
+use futures::future::try_join_all;
+use futures::try_join;
+use refrain_checkpoint::{Contents, DataflowEntry, Manifest, RelationEntry, SegmentRef};
 use refrain_dataflow::{Part, Restored};
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
 use refrain_types::{Delta, Epoch};
 
-use super::segments;
+use super::segments::Reading;
 use super::views::View;
 use crate::database::{Database, PlannedView};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::progress::ProgressCallback;
 use crate::relation::{Change, Relation};
 
 /// Restores the engine from a manifest. Returns the epoch up to which it holds everything.
-pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<Epoch> {
+pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: Option<ProgressCallback>) -> Result<Epoch> {
     let contents = &manifest.contents;
     if contents.catalog.is_null() {
         // A fence over an empty store; the input log has it all.
@@ -29,13 +32,9 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
     let (database, views) = Database::of_catalog(catalog, shared.database().rules.clone(), &shared.visible)?;
     // The read point of tables first: views are settled at or before it.
     shared.visible.advance(contents.epoch);
-    for relation in database.relations.values() {
-        if let Some(entry) = contents.relations.iter().find(|e| e.id == relation.id) {
-            restore_relation(shared, relation, entry, &manifest).await?;
-        } else if !views.iter().any(|v| v.view.id == relation.id) {
-            return Err(Error::io(format!("checkpoint {} does not hold table \"{}\"", manifest.id, relation.name)));
-        }
-    }
+    let reading = Reading::of_checkpoint(&shared.store, &shared.dictionary, contents, progress);
+    let relations = restore_relations(&reading, &database, &views, &manifest);
+    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents))?;
     let committed = super::capture::Committed {
         relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
         dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -45,18 +44,16 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
     let database = shared.database();
     let runtime = &shared.runtime;
     let mut all = Vec::new();
-    for PlannedView { view, plan } in views {
+    for (PlannedView { view, plan }, read) in views.into_iter().zip(dataflows) {
         let sources = database.sources(&plan)?;
         let id = Database::dataflow(view.id);
-        all.push(match contents.dataflows.iter().find(|d| d.id == id) {
-            // One that was captured before its first tick has read nothing: it begins anew.
-            Some(entry) if entry.tick.0 > 0 => {
-                let restored = restore_dataflow(shared, entry, contents.epoch, &plan).await?;
+        all.push(match read {
+            Some((entry, restored)) => {
                 let view = View::restored(runtime, view, id, plan, sources, restored);
                 view.show_iterations(&entry.loops);
                 view
             }
-            _ => View::new(runtime, view, id, plan, sources, contents.epoch),
+            None => View::new(runtime, view, id, plan, sources, contents.epoch),
         });
     }
     // Only now: a view that goes on lets go of what it has read, and the others must have said before what they still need.
@@ -66,24 +63,49 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest) -> Result<
     Ok(contents.epoch)
 }
 
-async fn restore_relation(shared: &Shared, relation: &Arc<Relation>, entry: &RelationEntry, manifest: &Manifest) -> Result<()> {
-    let used_by = entry.used_by();
-    let store = &shared.store;
-    let read = |segments: Vec<SegmentRef>, errors: Vec<SegmentRef>| {
-        let used_by = used_by.clone();
-        async move { read_both(store, shared, relation, &segments, &errors, &used_by).await }
-    };
-    let result = read(entry.result.clone(), entry.result_errors.clone()).await?;
+async fn restore_relations(reading: &Reading<'_>, database: &Database, views: &[PlannedView], manifest: &Manifest) -> Result<()> {
+    let all = database.relations.values().map(|relation| async move {
+        match manifest.contents.relations.iter().find(|e| e.id == relation.id) {
+            Some(entry) => restore_relation(reading, relation, entry, manifest).await,
+            None if views.iter().any(|v| v.view.id == relation.id) => Ok(()),
+            None => Err(Error::io(format!("checkpoint {} does not hold table \"{}\"", manifest.id, relation.name))),
+        }
+    });
+    try_join_all(all).await.map(drop)
+}
+
+/// The state of the dataflow of each view, where a checkpoint has it.
+async fn read_dataflows<'a>(
+    reading: &Reading<'_>,
+    views: &[PlannedView],
+    contents: &'a Contents,
+) -> Result<Vec<Option<(&'a DataflowEntry, (Restored, Epoch))>>> {
+    let all = views.iter().map(|PlannedView { view, plan }| async move {
+        let id = Database::dataflow(view.id);
+        match contents.dataflows.iter().find(|d| d.id == id) {
+            // One that was captured before its first tick has read nothing: it begins anew.
+            Some(entry) if entry.tick.0 > 0 => Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan).await?))),
+            _ => Ok(None),
+        }
+    });
+    try_join_all(all).await
+}
+
+async fn restore_relation(reading: &Reading<'_>, relation: &Relation, entry: &RelationEntry, manifest: &Manifest) -> Result<()> {
+    let (result, log, unsettled) = try_join!(
+        read_both(reading, relation, entry, &entry.result, &entry.result_errors),
+        read_both(reading, relation, entry, &entry.log, &entry.log_errors),
+        read_both(reading, relation, entry, &entry.unsettled, &entry.unsettled_errors),
+    )?;
     let result = result.into_iter().map(|(_, delta)| delta).collect();
-    let mut log: BTreeMap<Epoch, Vec<Arc<Delta>>> = BTreeMap::new();
-    for (epoch, delta) in read(entry.log.clone(), entry.log_errors.clone()).await? {
-        log.entry(epoch).or_default().push(delta);
+    let mut by_epoch: BTreeMap<Epoch, Vec<Arc<Delta>>> = BTreeMap::new();
+    for (epoch, delta) in log {
+        by_epoch.entry(epoch).or_default().push(delta);
     }
     // Readers were captured before: the log holds what the slowest of them has not consumed.
     let consumed = manifest.contents.dataflows.iter().filter_map(|d| d.consumed.get(&relation.id));
     let log_after = consumed.min().copied().unwrap_or(entry.epoch).min(entry.epoch);
-    relation.restore(entry.epoch, result, log_after, log.into_iter().collect::<Vec<Change>>());
-    let unsettled = read(entry.unsettled.clone(), entry.unsettled_errors.clone()).await?;
+    relation.restore(entry.epoch, result, log_after, by_epoch.into_iter().collect::<Vec<Change>>());
     if !unsettled.is_empty() {
         relation.set_unsettled(unsettled.into_iter().map(|(_, delta)| delta).collect());
     }
@@ -91,26 +113,25 @@ async fn restore_relation(shared: &Shared, relation: &Arc<Relation>, entry: &Rel
 }
 
 async fn read_both(
-    store: &Store,
-    shared: &Shared,
+    reading: &Reading<'_>,
     relation: &Relation,
+    entry: &RelationEntry,
     rows: &[SegmentRef],
     errors: &[SegmentRef],
-    used_by: &str,
 ) -> Result<Vec<(Epoch, Arc<Delta>)>> {
-    let mut deltas = segments::read(store, &shared.dictionary, &relation.schema, rows, used_by).await?;
+    let used_by = entry.used_by();
+    let (mut deltas, errors) = try_join!(reading.rows(&relation.schema, rows, &used_by), reading.errors(errors, &used_by))?;
     for (_, delta) in &mut deltas {
         // Rows of relations have no iterations.
         *delta = Arc::new(Delta { iterations: None, ..Delta::clone(delta) });
     }
-    for (epoch, errors) in segments::read_errors(store, errors, used_by).await? {
-        deltas.push((epoch, Arc::new(Delta::of_errors(Arc::clone(&relation.physical), errors))));
-    }
+    let errors = errors.into_iter().map(|(epoch, errors)| (epoch, Delta::of_errors(Arc::clone(&relation.physical), errors)));
+    deltas.extend(errors.map(|(epoch, delta)| (epoch, Arc::new(delta))));
     Ok(deltas)
 }
 
-async fn restore_dataflow(
-    shared: &Shared,
+async fn read_dataflow(
+    reading: &Reading<'_>,
     entry: &DataflowEntry,
     epoch: Epoch,
     plan: &Arc<StreamPlan>,
@@ -119,23 +140,26 @@ async fn restore_dataflow(
         let message = format!("materialized view \"{}\" cannot be restored: its plan has changed since the checkpoint", entry.name);
         return Err(Error::io(message).with_hint("Open the store with the version that wrote it, or drop the view there."));
     }
-    let mut restored = Restored { tick: entry.tick, parts: BTreeMap::new() };
+    let mut parts = Vec::new();
     for operator in &entry.operators {
         let used_by = entry.used_by_operator(operator);
         let part =
             Part::of_name(&operator.part).ok_or_else(|| Error::io(format!("{used_by}: there is no part \"{}\"", operator.part)))?;
         let schema = refrain_dataflow::part::schema(plan, operator.operator, part)
             .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such state")))?;
-        let deltas = segments::read(&shared.store, &shared.dictionary, &schema, &operator.segments, &used_by).await?;
-        restored.parts.insert((operator.operator, part), deltas.into_iter().map(|(_, d)| d).collect());
+        parts.push(((operator.operator, part), schema, &operator.segments, used_by));
     }
     for log in &entry.loops {
         let used_by = entry.used_by_loop(log);
         let schema = refrain_dataflow::part::schema(plan, log.operator, Part::Log)
             .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such loop")))?;
-        let deltas = segments::read(&shared.store, &shared.dictionary, &schema, &log.log, &used_by).await?;
-        restored.parts.insert((log.operator, Part::Log), deltas.into_iter().map(|(_, d)| d).collect());
+        parts.push(((log.operator, Part::Log), schema, &log.log, used_by));
     }
+    let parts = try_join_all(parts.into_iter().map(|(of, schema, segments, used_by)| async move {
+        let deltas = reading.rows(&schema, segments, &used_by).await?;
+        Ok::<_, Error>((of, deltas.into_iter().map(|(_, delta)| delta).collect()))
+    }));
+    let restored = Restored { tick: entry.tick, parts: parts.await?.into_iter().collect() };
     // A view that reads nothing has taken in everything there was.
     let admitted = entry.consumed.values().min().copied().unwrap_or(epoch);
     Ok((restored, admitted))

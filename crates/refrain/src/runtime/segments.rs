@@ -1,19 +1,23 @@
 //! Physical deltas as segments of a store, and back. On disk text is text; hidden columns behind those of the rows carry weights,
 //! iterations and epochs. They are as narrow as their values, and left out where all weights are 1, all iterations or epochs 0.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use futures::future::try_join_all;
+use futures::try_join;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
-use refrain_checkpoint::{Attempt, SegmentKind, SegmentRef, Store};
+use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_state::Dictionary;
 use refrain_state::codec::{decode_batch_for_disk, encode_batch};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
+use crate::progress::{Progress, ProgressCallback};
 use crate::relation::consolidate_by_iteration;
 
 /// Physical rows that are to be written as one segment, each delta with the epoch of its changes where that counts.
@@ -78,8 +82,9 @@ impl Writing<'_> {
         let (merged, merged_errors) = (old.split_off(first), old_errors.split_off(first_errors));
         if !merged.is_empty() || !merged_errors.is_empty() {
             let (store, physical) = (self.attempt.store(), refrain_types::physical::physical_schema(self.schema));
-            let read = read(store, self.dictionary, self.schema, &merged, self.used_by).await?;
-            let errors = read_errors(store, &merged_errors, self.used_by).await?;
+            let reading = Reading::of(store, self.dictionary);
+            let (read, errors) =
+                try_join!(reading.rows(self.schema, &merged, self.used_by), reading.errors(&merged_errors, self.used_by))?;
             rows = aside(move || {
                 let errors = errors.into_iter().map(|(_, errors)| Arc::new(Delta::of_errors(Arc::clone(&physical), errors)));
                 let all = read.into_iter().map(|(_, delta)| delta).chain(errors).chain(rows.into_iter().map(|(_, delta)| delta));
@@ -201,25 +206,77 @@ fn assemble(fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>, count: usize) -> Re
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|e| Error::engine(e.to_string()))
 }
 
-/// Reads rows back: physical deltas with the epochs under which they were written.
-pub(super) async fn read(
-    store: &Store,
-    dictionary: &Arc<Dictionary>,
-    schema: &SchemaRef,
-    segments: &[SegmentRef],
-    used_by: &str,
-) -> Result<Vec<(Epoch, Arc<Delta>)>> {
-    let mut deltas = Vec::new();
-    for segment in segments {
-        let batches = store.read_segment(segment, used_by).await?;
-        let (dictionary, schema) = (Arc::clone(dictionary), Arc::clone(schema));
-        let whose = format!("segment \"{}\" of {used_by}", segment.name);
-        deltas.extend(
-            aside(move || batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose)).collect::<Result<Vec<_>>>())
-                .await?,
-        );
+/// So many segments are read and decoded at once: reading waits for the store, decoding takes a processor.
+const SEGMENTS_AT_ONCE: usize = 8;
+
+/// Reads segments of a store back, several at once.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    store: &'a Store,
+    dictionary: &'a Arc<Dictionary>,
+    at_once: Semaphore,
+    progress: Option<ProgressCallback>,
+    /// Bytes and rows that are read, and the bytes of all that is to be read.
+    read: Mutex<(u64, u64)>,
+    total: u64,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads without saying so.
+    pub fn of(store: &'a Store, dictionary: &'a Arc<Dictionary>) -> Self {
+        Self { store, dictionary, at_once: Semaphore::new(SEGMENTS_AT_ONCE), progress: None, read: Mutex::default(), total: 0 }
     }
-    Ok(deltas)
+
+    /// Reads all that a checkpoint has, and says how far it is.
+    pub fn of_checkpoint(
+        store: &'a Store,
+        dictionary: &'a Arc<Dictionary>,
+        all: &Contents,
+        progress: Option<ProgressCallback>,
+    ) -> Self {
+        let total = all.segments().iter().map(|segment_use| segment_use.segment.bytes).sum();
+        Self { progress, total, ..Self::of(store, dictionary) }
+    }
+
+    /// Physical deltas in the order in which they were written, with their epochs.
+    pub async fn rows(&self, schema: &SchemaRef, segments: &[SegmentRef], used_by: &str) -> Result<Vec<(Epoch, Arc<Delta>)>> {
+        self.all(segments, used_by, |batches, whose| {
+            let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(schema));
+            move || batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose)).collect()
+        })
+        .await
+    }
+
+    /// Errors in the order in which they were written, with their epochs.
+    pub async fn errors(&self, segments: &[SegmentRef], used_by: &str) -> Result<Vec<(Epoch, Errors)>> {
+        self.all(segments, used_by, |batches, whose| move || batches.iter().map(|batch| errors_of_disk(batch, &whose)).collect())
+            .await
+    }
+
+    /// What `decode` makes of the batches of each segment.
+    async fn all<T: Send + 'static, D: FnOnce() -> Result<Vec<T>> + Send + 'static>(
+        &self,
+        segments: &[SegmentRef],
+        used_by: &str,
+        decode: impl Fn(Vec<RecordBatch>, String) -> D,
+    ) -> Result<Vec<T>> {
+        let decode = &decode;
+        let all = segments.iter().map(|segment| async move {
+            let _turn = self.at_once.acquire().await;
+            let batches = self.store.read_segment(segment, used_by).await?;
+            let decoded = aside(decode(batches, format!("segment \"{}\" of {used_by}", segment.name))).await?;
+            self.report(segment);
+            Ok::<_, Error>(decoded)
+        });
+        Ok(try_join_all(all).await?.into_iter().flatten().collect())
+    }
+
+    fn report(&self, segment: &SegmentRef) {
+        let Some(progress) = &self.progress else { return };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        *read = (read.0 + segment.bytes, read.1 + segment.rows);
+        progress.report(Progress::new(read.0, self.total, read.1));
+    }
 }
 
 fn of_disk(dictionary: &Dictionary, schema: &SchemaRef, batch: &RecordBatch, whose: &str) -> Result<(Epoch, Arc<Delta>)> {
@@ -251,29 +308,22 @@ fn of_disk(dictionary: &Dictionary, schema: &SchemaRef, batch: &RecordBatch, who
     Ok((Epoch(epoch), Arc::new(delta)))
 }
 
-/// Reads errors back.
-pub(super) async fn read_errors(store: &Store, segments: &[SegmentRef], used_by: &str) -> Result<Vec<(Epoch, Errors)>> {
-    let mut all = Vec::new();
-    for segment in segments {
-        for batch in store.read_segment(segment, used_by).await? {
-            let damaged = || Error::io(format!("segment \"{}\" of {used_by} does not hold errors", segment.name));
-            let [operator, code, message, weight, epoch] = batch.columns() else { return Err(damaged()) };
-            let operators = operator.as_primitive_opt::<UInt32Type>().ok_or_else(damaged)?;
-            let codes = code.as_string_opt::<i32>().ok_or_else(damaged)?;
-            let messages = message.as_string_opt::<i32>().ok_or_else(damaged)?;
-            let weights = weight.as_primitive_opt::<Int64Type>().ok_or_else(damaged)?;
-            let epochs = epoch.as_primitive_opt::<UInt64Type>().ok_or_else(damaged)?;
-            let mut errors = Errors::new();
-            for i in 0..batch.num_rows() {
-                let error = ErrorRow {
-                    operator: OperatorId(operators.value(i)),
-                    code: SqlState::parse(codes.value(i)).ok_or_else(damaged)?,
-                    message: messages.value(i).to_owned(),
-                };
-                errors.push((error, weights.value(i)));
-            }
-            all.push((Epoch(epochs.values().first().copied().unwrap_or(0)), errors));
-        }
+fn errors_of_disk(batch: &RecordBatch, whose: &str) -> Result<(Epoch, Errors)> {
+    let damaged = || Error::io(format!("{whose} does not hold errors"));
+    let [operator, code, message, weight, epoch] = batch.columns() else { return Err(damaged()) };
+    let operators = operator.as_primitive_opt::<UInt32Type>().ok_or_else(damaged)?;
+    let codes = code.as_string_opt::<i32>().ok_or_else(damaged)?;
+    let messages = message.as_string_opt::<i32>().ok_or_else(damaged)?;
+    let weights = weight.as_primitive_opt::<Int64Type>().ok_or_else(damaged)?;
+    let epochs = epoch.as_primitive_opt::<UInt64Type>().ok_or_else(damaged)?;
+    let mut errors = Errors::new();
+    for i in 0..batch.num_rows() {
+        let error = ErrorRow {
+            operator: OperatorId(operators.value(i)),
+            code: SqlState::parse(codes.value(i)).ok_or_else(damaged)?,
+            message: messages.value(i).to_owned(),
+        };
+        errors.push((error, weights.value(i)));
     }
-    Ok(all)
+    Ok((Epoch(epochs.values().first().copied().unwrap_or(0)), errors))
 }

@@ -16,7 +16,8 @@ use refrain_sql::statement::{Copy, CopyFormat};
 
 use super::dml::Changing;
 use crate::error::{Error, Result};
-use crate::session::{Outcome, Progress, Session};
+use crate::progress::Progress;
+use crate::session::{Outcome, Session};
 
 /// Rows that are read before they are turned into columns.
 const BATCH_ROWS: usize = 64 * 1024;

@@ -1,5 +1,7 @@
 //! Engines that are opened again.
 
+use std::time::Duration;
+
 use refrain::{Engine, ErrorKind, Session};
 
 use crate::rows::{error, rows, run};
@@ -57,6 +59,9 @@ async fn the_engine_that_was_taken_over_writes_no_more() {
     let (_second, s) = open(&folder).await;
     run(&s, "INSERT INTO t VALUES (1)").await;
     assert_eq!(error(&zombie, "INSERT INTO t VALUES (2)").await.kind(), ErrorKind::Fenced);
+    let given_up =
+        tokio::time::timeout(Duration::from_secs(20), error(&zombie, "CHECKPOINT")).await.expect("it is given up at once");
+    assert!(given_up.message().contains("taken over"), "{given_up}");
     assert_eq!(rows(&s, "SELECT * FROM t").await, ["1"]);
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows of two integers, sorted.
-pub(super) type Pairs = Vec<(i64, i64)>;
+use crate::process::Pairs;
 
 const NODES: usize = 30;
 const EDGES_MAX: usize = 60;

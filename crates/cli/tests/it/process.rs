@@ -4,22 +4,27 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::model::Pairs;
+/// Rows of two integers, sorted.
+pub(crate) type Pairs = Vec<(i64, i64)>;
 
 /// What the shell prints after a statement that it has acknowledged.
 const MARK: &str = "-- acknowledged --";
 
 /// The process; killed when it is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Process {
-    pub(super) fn start(store: &Path, workers: usize) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_refrain"));
-        command.arg("--store").arg(store).args(["--workers", &workers.to_string(), "--format", "csv"]);
+    pub(crate) fn start(store: &Path, workers: usize) -> Self {
+        Self::with(Command::new(env!("CARGO_BIN_EXE_refrain")).arg("--store").arg(store), workers)
+    }
+
+    /// The command of a `refrain`, with this many workers.
+    pub(crate) fn with(command: &mut Command, workers: usize) -> Self {
+        command.args(["--workers", &workers.to_string(), "--format", "csv"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary starts");
         let input = child.stdin.take().expect("it is piped");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -47,13 +52,13 @@ impl Process {
     }
 
     /// Runs statements and waits until they are acknowledged.
-    pub(super) fn run(&mut self, sql: &str) -> Vec<String> {
+    pub(crate) fn run(&mut self, sql: &str) -> Vec<String> {
         self.send(sql);
         self.receive().unwrap_or_else(|| panic!("the process has ended on: {sql}"))
     }
 
     /// The rows of a query of two integers, sorted.
-    pub(super) fn pairs(&mut self, query: &str) -> Pairs {
+    pub(crate) fn pairs(&mut self, query: &str) -> Pairs {
         let lines = self.run(query);
         let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{text} is not a number in {query}"));
         let pairs = lines[1..].iter().map(|line| line.split_once(',').expect("there are two columns"));
@@ -63,7 +68,7 @@ impl Process {
     }
 
     /// Sends a statement and kills the process a moment later; whether the statement was acknowledged.
-    pub(super) fn kill_during(&mut self, sql: &str, spins: usize) -> bool {
+    pub(crate) fn kill_during(&mut self, sql: &str, spins: usize) -> bool {
         self.send(sql);
         for _ in 0..spins {
             std::hint::spin_loop();

@@ -56,6 +56,8 @@ const STEPS: [(Operation, &str, Moment); 20] = [
 
 /// Each step this often, unless `REFRAIN_CRASH_CYCLES` says otherwise.
 const ROUNDS: usize = 3;
+/// With so many rounds each step is sure to have killed a process; some, as reading the log of a loop back, are not met each time.
+const ROUNDS_SURE: usize = 50;
 /// A process is killed at the first of such steps, or at a later one.
 const NTH_MAX: usize = 6;
 /// Statements of each session in a process that is not killed.
@@ -220,16 +222,20 @@ async fn a_process_that_is_killed_at_any_step_loses_nothing() {
     let (mut model, mut struck) = (Model::default(), [0; STEPS.len()]);
     for cycle in 0..cycles {
         let random = model::mix(seed, cycle);
-        let (nth, workers) = (1 + random % NTH_MAX, 1 + random / NTH_MAX % 3);
-        let orders = Orders { step: cycle % STEPS.len(), nth, workers, done: model.done() };
+        let (step, workers) = (cycle % STEPS.len(), 1 + random / NTH_MAX % 3);
+        // Little is read back.
+        let nth = if STEPS[step].0 == Operation::Get { 1 } else { 1 + random % NTH_MAX };
+        let orders = Orders { step, nth, workers, done: model.done() };
         let (acknowledged, killed) = run_process(folder.path(), &orders);
         struck[orders.step] += usize::from(killed);
         let (engine, session) = open(folder.path(), 1 + cycle % 2).await;
         check(&session, &mut model, &acknowledged, &orders).await;
         engine.close().await.expect("nothing is lost");
     }
-    println!("{cycles} processes, {} of them killed, by step: {struck:?}", struck.iter().sum::<usize>());
+    let killed = struck.iter().sum::<usize>();
+    println!("{cycles} processes, {killed} of them killed, by step: {struck:?}");
+    assert!(2 * killed >= cycles, "most processes are killed");
     for (step, struck) in STEPS.iter().zip(struck) {
-        assert!(struck > 0 || cycles < ROUNDS * STEPS.len(), "no process was killed at {step:?}");
+        assert!(struck > 0 || cycles < ROUNDS_SURE * STEPS.len(), "no process was killed at {step:?}");
     }
 }

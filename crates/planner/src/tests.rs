@@ -220,6 +220,14 @@ Map #3: project a
     then project src as a, b
     goes round to workers by (a)",
         );
+        // Which columns are read changes nothing in that.
+        for columns in ["a", "b", "count(*)", "a + b"] {
+            for condition in ["a = 7", "b = 7"] {
+                let plan = explain(&plan(&format!("{closure} SELECT {columns} FROM r WHERE {condition}")));
+                let column = if condition == "a = 7" { "src" } else { "dst" };
+                assert!(plan.contains(&format!("Map #1: filter {column} = 7 → ")), "{columns}, {condition}:\n{plan}");
+            }
+        }
         // Whoever reads all of it computes it once for all.
         let shared = plan(&format!("{closure} SELECT x.a FROM r x JOIN r y ON x.b = y.b WHERE x.a = 7"));
         assert_eq!(shared.loop_heads().count(), 1, "{closure}");

@@ -68,6 +68,11 @@ async fn the_work_is_what_can_be_reached() {
     assert_eq!(went_round(&s, "SELECT * FROM reach").await, 200 * 201 / 2);
     assert_eq!(went_round(&s, "SELECT * FROM reach WHERE a = 190").await, 10);
     assert_eq!(went_round(&s, "SELECT * FROM reach WHERE b = 20").await, 20);
+    for columns in ["a", "b", "count(*)", "count(b)", "b % 2, count(a)"] {
+        let group = if columns.contains('%') { "GROUP BY b % 2" } else { "" };
+        assert_eq!(went_round(&s, &format!("SELECT {columns} FROM reach WHERE a = 190 {group}")).await, 10, "{columns}");
+        assert_eq!(went_round(&s, &format!("SELECT {columns} FROM reach WHERE b = 20 {group}")).await, 20, "{columns}");
+    }
     assert_eq!(went_round(&s, "SELECT * FROM reach WHERE a IN (180, 190) AND b % 2 = 0").await, 30);
 }
 

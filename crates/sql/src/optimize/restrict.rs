@@ -16,7 +16,7 @@ use std::sync::Arc;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, NullEquality, Result as DataFusionResult};
 use datafusion_expr::utils::{conjunction, split_conjunction};
-use datafusion_expr::{Distinct, Expr, Extension, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, TableScan};
+use datafusion_expr::{Distinct, Expr, Extension, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, TableScan};
 use refrain_types::RelationId;
 
 use crate::recursion::{MutualNode, RecursionNode};
@@ -36,15 +36,19 @@ pub(super) fn restrict(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPla
     let mut next_id = readers.free_id;
     let mut ids = HashMap::new();
     let moved = plan.clone().transform_down_with_subqueries(|node| {
-        let Some(Divided { recursion, moving, staying }) = divided(&node)?.filter(|d| conditional.contains(&d.recursion.id)) else {
+        let Some(divided) = divided(&node)?.filter(|divided| conditional.contains(&divided.recursion.id)) else {
             return Ok(Transformed::no(node));
         };
+        let Divided { recursion, columns, moving, staying } = divided;
         let key = (recursion.id, moving.clone());
         let id = *ids.entry(key).or_insert_with(|| {
             next_id += 1;
             next_id - 1
         });
-        let restricted = LogicalPlan::Extension(Extension { node: Arc::new(recursion.restricted(id, moving)?) });
+        let mut restricted = LogicalPlan::Extension(Extension { node: Arc::new(recursion.restricted(id, moving)?) });
+        if let Some(Projection { expr, schema, .. }) = columns {
+            restricted = LogicalPlan::Projection(Projection::try_new_with_schema(expr, Arc::new(restricted), schema)?);
+        }
         Ok(Transformed::yes(match conjunction(staying) {
             None => restricted,
             Some(condition) => LogicalPlan::Filter(Filter::try_new(condition, Arc::new(restricted))?),
@@ -85,39 +89,61 @@ impl Readers {
     }
 }
 
-/// A filter right above a recursion.
+/// A filter above a recursion.
 struct Divided {
     /// Turned round if need be.
     recursion: RecursionNode,
-    /// The conditions on columns that it takes over, at least one.
+    /// The columns of the recursion that the filter sees, if not all.
+    columns: Option<Projection>,
+    /// The conditions on columns that the recursion takes over, at least one. Its columns are meant.
     moving: Vec<Expr>,
-    /// The others.
+    /// The others, as they stand.
     staying: Vec<Expr>,
 }
 
-/// A filter right above a recursion, if a condition of it can move.
+/// A filter above a recursion, or above columns of it, if a condition of the filter can move.
 fn divided(node: &LogicalPlan) -> DataFusionResult<Option<Divided>> {
     let LogicalPlan::Filter(filter) = node else { return Ok(None) };
-    let Some(recursion) = RecursionNode::of(&filter.input) else { return Ok(None) };
-    let schema = filter.input.schema();
+    let columns = match filter.input.as_ref() {
+        LogicalPlan::Projection(projection) => Some(projection),
+        _ => None,
+    };
+    let input = columns.map_or(&filter.input, |projection| &projection.input);
+    let Some(recursion) = RecursionNode::of(input) else { return Ok(None) };
+    let of_recursion = |column: &Column| {
+        let index = filter.input.schema().maybe_index_of_column(column)?;
+        columns.map_or(Some(index), |projection| column_of(&projection.expr[index], input))
+    };
     let divide = |kept: &BTreeSet<usize>| {
-        let moves = |condition: &Expr| {
+        let moves = |condition: &&Expr| {
             let columns = condition.column_refs();
-            let on_kept = columns.iter().all(|column| schema.maybe_index_of_column(column).is_some_and(|i| kept.contains(&i)));
+            let on_kept = columns.iter().all(|column| of_recursion(column).is_some_and(|i| kept.contains(&i)));
             !columns.is_empty() && on_kept && !asks_for_value(condition) && !condition.is_volatile() && !holds_subquery(condition)
         };
-        split_conjunction(&filter.predicate).into_iter().cloned().partition::<Vec<_>, _>(|condition| moves(condition))
+        split_conjunction(&filter.predicate).into_iter().partition::<Vec<_>, _>(moves)
     };
-    let (moving, staying) = divide(&recursion.kept_columns());
-    if !moving.is_empty() {
-        return Ok(Some(Divided { recursion: recursion.clone(), moving, staying }));
-    }
-    let Some(closure) = Closure::of(recursion) else { return Ok(None) };
-    let (moving, staying) = divide(&closure.derived.iter().copied().collect());
+    let (mut moving, mut staying) = divide(&recursion.kept_columns());
+    let mut turned_round = None;
     if moving.is_empty() {
-        return Ok(None);
+        let Some(closure) = Closure::of(recursion) else { return Ok(None) };
+        (moving, staying) = divide(&closure.derived.iter().copied().collect());
+        if moving.is_empty() {
+            return Ok(None);
+        }
+        turned_round = Some(closure.turned_round()?);
     }
-    Ok(Some(Divided { recursion: closure.turned_round()?, moving, staying }))
+    let translated = |condition: Expr| {
+        condition.transform(|e| match &e {
+            Expr::Column(column) => {
+                let index = of_recursion(column).expect("only conditions on its columns move");
+                Ok(Transformed::yes(Expr::from(input.schema().qualified_field(index))))
+            }
+            _ => Ok(Transformed::no(e)),
+        })
+    };
+    let moving = moving.into_iter().map(|c| translated(c.clone()).map(|t| t.data)).collect::<DataFusionResult<Vec<_>>>()?;
+    let recursion = turned_round.unwrap_or_else(|| recursion.clone());
+    Ok(Some(Divided { recursion, columns: columns.cloned(), moving, staying: staying.into_iter().cloned().collect() }))
 }
 
 /// The optimizer asks this of the keys of every join, and would ask it again each time that it is moved. It keeps most rows.

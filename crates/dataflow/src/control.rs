@@ -16,6 +16,7 @@ use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
 use refrain_types::{DataflowId, Delta, Environment, Iteration, Tick};
 
+use crate::loop_log::{LogMemory, LoopLog};
 use crate::part::{Captured, Restored};
 
 /// Shared by the workers of an engine and by the engine itself; one per dataflow.
@@ -26,8 +27,12 @@ pub struct Control {
     pub plan: Arc<StreamPlan>,
     /// The engine's dictionary.
     pub dictionary: Arc<Dictionary>,
-    /// State to start from, and the tick that it was captured at the end of.
-    pub restored: Option<Restored>,
+    /// Where loop heads log.
+    pub(crate) log_memory: Arc<LogMemory>,
+    /// The tick at whose end the state was captured that it starts from, if it starts from some.
+    pub(crate) restored_tick: Option<Tick>,
+    /// That state, and how many workers have yet to take their share of it.
+    restored: Mutex<(Option<Arc<Restored>>, usize)>,
     /// Changes are noted from the start on.
     pub(crate) notes_everything: bool,
     /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
@@ -190,11 +195,9 @@ impl Histogram {
 
 impl LoopGauge {
     /// Corrects what one operator has contributed, which is `reported`: it has so many rows to release, and this loop log.
-    pub(crate) fn report(&self, reported: &mut [i64; 4], waiting: usize, log: &[Delta], is_held: bool) {
-        let log_rows = log.iter().map(Delta::num_rows).sum::<usize>();
-        let log_bytes = log.iter().map(Delta::size_bytes).sum::<usize>();
-        let held = if is_held { waiting + log_rows } else { 0 };
-        let now = [waiting, held, log_rows, log_bytes].map(|n| i64::try_from(n).expect("fits memory"));
+    pub(crate) fn report(&self, reported: &mut [i64; 4], waiting: usize, log: &LoopLog, is_held: bool) {
+        let held = if is_held { waiting + log.num_rows() } else { 0 };
+        let now = [waiting, held, log.num_rows(), log.bytes_in_memory()].map(|n| i64::try_from(n).expect("fits memory"));
         let counters = [&self.frontier_rows, &self.held_rows, &self.log_rows, &self.log_bytes];
         for ((counter, before), now) in counters.into_iter().zip(std::mem::replace(reported, now)).zip(now) {
             if now != before {
@@ -205,26 +208,29 @@ impl LoopGauge {
 }
 
 impl Control {
-    /// A dataflow for this many workers, whose operators are timed by the environment's clock.
+    /// A dataflow for this many workers, whose operators are timed by the environment's clock, and whose loops log into this memory.
     #[must_use]
     pub fn new(
         id: DataflowId,
         plan: Arc<StreamPlan>,
         dictionary: Arc<Dictionary>,
         (workers, environment): (usize, Arc<dyn Environment>),
+        log_memory: Arc<LogMemory>,
         events: Arc<dyn Events>,
         beginning: Beginning,
     ) -> Arc<Self> {
         let loops = plan.loops().iter().map(|_| LoopGauge::default()).collect();
         let nodes = plan.nodes.iter().map(|_| NodeGauge::default()).collect();
         let notes_everything = matches!(beginning, Beginning::Noted);
-        let restored = if let Beginning::Restored(restored) = beginning { Some(restored) } else { None };
-        let before = restored.as_ref().map_or(0, |r| r.tick.0);
+        let restored = if let Beginning::Restored(restored) = beginning { Some(Arc::new(restored)) } else { None };
+        let restored_tick = restored.as_ref().map(|r| r.tick);
         Arc::new(Self {
             id,
             plan,
             dictionary,
-            restored,
+            log_memory,
+            restored_tick,
+            restored: Mutex::new((restored, workers)),
             notes_everything,
             loops,
             nodes,
@@ -232,11 +238,25 @@ impl Control {
             workers,
             events,
             sequence: AtomicU64::new(0),
-            tick: AtomicU64::new(before),
+            tick: AtomicU64::new(restored_tick.unwrap_or_default().0),
             hold: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             state: Mutex::default(),
         })
+    }
+
+    /// State to start from, while there are workers that have not taken their share.
+    pub(crate) fn restored(&self) -> Option<Arc<Restored>> {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// A worker has taken its share of the state that there was. The last one lets it go.
+    pub(crate) fn note_restored(&self) {
+        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        restored.1 -= 1;
+        if restored.1 == 0 {
+            restored.0 = None;
+        }
     }
 
     /// Counts rows that a node gave out.
@@ -268,7 +288,7 @@ impl Control {
     /// The first tick.
     #[must_use]
     pub fn first_tick(&self) -> Tick {
-        self.restored.as_ref().map_or(Tick(0), |r| r.tick).next()
+        self.restored_tick.unwrap_or_default().next()
     }
 
     /// Gives an order to an idle dataflow.

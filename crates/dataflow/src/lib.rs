@@ -8,6 +8,7 @@
 
 pub mod control;
 pub mod expression;
+pub mod loop_log;
 mod operators;
 pub mod parcel;
 pub mod part;
@@ -17,5 +18,6 @@ pub mod time;
 pub mod worker;
 
 pub use control::{Beginning, Control, Events, LoopGauge, NodeGauge, Order, TickEnd, TickInput};
+pub use loop_log::LogMemory;
 pub use part::{Captured, Part, Restored};
 pub use worker::{Command, CommandLog, Seat, Worker, seats};

@@ -166,24 +166,7 @@ struct Beside {
 
 impl ContainerBytes for Parcel {
     fn from_bytes(bytes: timely::bytes::arc::Bytes) -> Self {
-        let length = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize;
-        let (beside_bytes, arrow_bytes) = (length(0), length(8));
-        if arrow_bytes == 0 {
-            return Self::default();
-        }
-        let (beside, arrow) = bytes[16..16 + beside_bytes + arrow_bytes].split_at(beside_bytes);
-        let beside: Beside = serde_json::from_slice(beside).expect("a peer of this version wrote it");
-        let mut reader = arrow::ipc::reader::StreamReader::try_new(arrow, None).expect("a peer of this version wrote it");
-        let batch = reader.next().expect("one batch").expect("a peer of this version wrote it");
-        let width = batch.num_columns() - usize::from(beside.weights) - usize::from(beside.iterations);
-        let weights = beside.weights.then(|| column::<Int64Array>(&batch, width).values().clone());
-        let iterations = beside.iterations.then(|| column::<UInt32Array>(&batch, batch.num_columns() - 1).values().clone());
-        let rows = batch.project(&(0..width).collect::<Vec<_>>()).expect("the columns exist");
-        let error = |(operator, code, message, weight)| {
-            (ErrorRow { operator: OperatorId(operator), code: SqlState(code), message }, weight)
-        };
-        let delta = Delta { rows, weights, iterations, errors: beside.errors.into_iter().map(error).collect() };
-        Self { delta: Some(delta), target: beside.target }
+        decoded(&bytes).expect("a peer of this version wrote it")
     }
 
     fn length_in_bytes(&self) -> usize {
@@ -203,6 +186,47 @@ impl ContainerBytes for Parcel {
         };
         write(writer).expect("timely hands out a buffer of the length that was asked for");
     }
+}
+
+fn decoded(bytes: &[u8]) -> Result<Parcel, Box<dyn std::error::Error + Send + Sync>> {
+    let mut rest = bytes;
+    let mut take = |length: usize| {
+        let (taken, after) = rest.split_at_checked(length).ok_or("it ends too early")?;
+        rest = after;
+        Ok::<_, &str>(taken)
+    };
+    let [beside_bytes, arrow_bytes] =
+        [take(8)?, take(8)?].map(|of| u64::from_le_bytes(of.try_into().expect("eight bytes")) as usize);
+    if arrow_bytes == 0 {
+        return Ok(Parcel::default());
+    }
+    let beside: Beside = serde_json::from_slice(take(beside_bytes)?)?;
+    let mut reader = arrow::ipc::reader::StreamReader::try_new(take(arrow_bytes)?, None)?;
+    let batch = reader.next().ok_or("it has no batch")??;
+    let width = batch.num_columns() - usize::from(beside.weights) - usize::from(beside.iterations);
+    let weights = beside.weights.then(|| column::<Int64Array>(&batch, width).values().clone());
+    let iterations = beside.iterations.then(|| column::<UInt32Array>(&batch, batch.num_columns() - 1).values().clone());
+    let rows = batch.project(&(0..width).collect::<Vec<_>>())?;
+    let error =
+        |(operator, code, message, weight)| (ErrorRow { operator: OperatorId(operator), code: SqlState(code), message }, weight);
+    let delta = Delta { rows, weights, iterations, errors: beside.errors.into_iter().map(error).collect() };
+    Ok(Parcel { delta: Some(delta), target: beside.target })
+}
+
+/// A delta as bytes, as it goes to another process.
+pub(crate) fn encode(delta: Delta) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Parcel::from(delta).into_bytes(&mut bytes);
+    bytes
+}
+
+/// The delta that was encoded.
+///
+/// # Errors
+/// When these are other bytes.
+pub(crate) fn decode(bytes: &[u8]) -> std::io::Result<Delta> {
+    let parcel = decoded(bytes).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidData, e))?;
+    parcel.delta.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
 }
 
 fn column<A: Clone + 'static>(batch: &RecordBatch, index: usize) -> A {

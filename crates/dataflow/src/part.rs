@@ -11,9 +11,10 @@ use refrain_plan::{Operator, StreamPlan};
 use refrain_state::RowLayout;
 use refrain_types::{Delta, OperatorId, Tick};
 
+use crate::loop_log::Piece;
 use crate::operators::aggregate::sums_schema;
 
-/// Rows of a part at one worker. Which ones they are is found out by [`Captured::into_deltas`], off the worker's thread.
+/// Rows of a part at one worker. Which ones they are is found out by [`Captured::into_pieces`], off the worker's thread.
 #[derive(Debug)]
 pub struct Captured {
     /// The operator.
@@ -30,7 +31,7 @@ pub struct Captured {
 #[derive(Debug)]
 enum Rows {
     Packed(RowLayout, refrain_state::Capture),
-    Deltas(Vec<Delta>),
+    Pieces(Vec<Piece>),
 }
 
 /// A part of an operator's state.
@@ -100,23 +101,23 @@ impl Captured {
         Self { operator, part, full: rows.full, schema: Arc::clone(schema), rows: Rows::Packed(layout.clone(), rows) }
     }
 
-    /// Deltas of a part; `full`: everything there is.
+    /// Pieces of a part; `full`: everything there is.
     #[must_use]
-    pub(crate) fn deltas(operator: OperatorId, part: Part, full: bool, schema: &SchemaRef, deltas: Vec<Delta>) -> Self {
-        Self { operator, part, full, schema: Arc::clone(schema), rows: Rows::Deltas(deltas) }
+    pub(crate) fn pieces(operator: OperatorId, part: Part, full: bool, schema: &SchemaRef, pieces: Vec<Piece>) -> Self {
+        Self { operator, part, full, schema: Arc::clone(schema), rows: Rows::Pieces(pieces) }
     }
 
-    /// The rows, physical, with weights and iterations. It takes as long as there are many.
+    /// The rows, physical, with weights and iterations. It takes as long as there are many; what was spilled stays where it is.
     #[must_use]
-    pub fn into_deltas(self) -> Vec<Delta> {
+    pub fn into_pieces(self) -> Vec<Piece> {
         match self.rows {
-            Rows::Deltas(deltas) => deltas,
+            Rows::Pieces(pieces) => pieces,
             Rows::Packed(layout, rows) => {
                 let rows = rows.into_rows();
                 let physical = refrain_types::physical::physical_schema(&self.schema);
                 let mut delta = Delta::weighted(layout.unpack(&rows.rows, &physical), rows.weights);
                 delta.iterations = (!rows.iterations.is_empty()).then(|| rows.iterations.into());
-                vec![delta]
+                vec![Arc::new(delta).into()]
             }
         }
     }
@@ -128,14 +129,7 @@ pub struct Restored {
     /// The tick at whose end it was captured.
     pub tick: Tick,
     /// The rows of each part, physical, in the order in which they were captured, from all workers of then.
-    pub parts: BTreeMap<(OperatorId, Part), Vec<Arc<Delta>>>,
-}
-
-impl Restored {
-    /// The rows of a part.
-    pub fn part(&self, operator: OperatorId, part: Part) -> impl Iterator<Item = &Delta> + '_ {
-        self.parts.get(&(operator, part)).into_iter().flatten().map(|delta| &**delta)
-    }
+    pub parts: BTreeMap<(OperatorId, Part), Vec<Piece>>,
 }
 
 /// Logical schema of the rows of a part, `None` where the plan has no such state.

@@ -18,9 +18,9 @@ pub(crate) fn overflow(operator: OperatorId, weight: Weight) -> (ErrorRow, Weigh
 /// Calls `take` with the rows of a restored part that belong to this worker: those that its input's exchange would bring here. Rows
 /// that stay where they are are dealt out in slices.
 pub(crate) fn restore_part(context: &Context, part: Part, exchange: &Exchange, schema: &SchemaRef, mut take: impl FnMut(Delta)) {
-    let Some(restored) = &context.control.restored else { return };
-    for delta in restored.part(context.operator, part) {
-        let mine = rows_of_worker(delta, exchange, schema, context.worker, context.peers);
+    let Some(restored) = context.control.restored() else { return };
+    for piece in restored.parts.get(&(context.operator, part)).into_iter().flatten() {
+        let mine = rows_of_worker(&piece.must_read(), exchange, schema, context.worker, context.peers);
         if mine.num_rows() > 0 {
             take(mine);
         }

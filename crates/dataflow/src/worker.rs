@@ -183,6 +183,7 @@ impl Worker {
         control.enlist();
         let number = self.timely.next_dataflow_index();
         let rendered = self.timely.dataflow::<Time, _, _>(|scope| render(scope, &control));
+        control.note_restored();
         let id = control.id;
         let reported_bytes = vec![0; rendered.registry.borrow().stateful.len()];
         let dataflow = Dataflow { control, number, rendered, last_order: 0, running: None, held: None, reported_bytes };

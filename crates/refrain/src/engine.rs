@@ -1,5 +1,6 @@
 //! The engine: what all sessions share, how it is opened and closed.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -52,6 +53,7 @@ pub struct EngineBuilder {
     environment: Option<Arc<dyn Environment>>,
     rules: Rules,
     progress: Option<ProgressCallback>,
+    temporary_folder: Option<PathBuf>,
 }
 
 /// Where an engine keeps its data.
@@ -91,7 +93,15 @@ impl Engine {
     #[must_use]
     pub fn builder() -> EngineBuilder {
         let store = Place::Url("memory://".to_owned());
-        EngineBuilder { store, checkpoint: None, workers: 1, environment: None, rules: Rules::default(), progress: None }
+        EngineBuilder {
+            store,
+            checkpoint: None,
+            workers: 1,
+            environment: None,
+            rules: Rules::default(),
+            progress: None,
+            temporary_folder: None,
+        }
     }
 
     /// A session of its own.
@@ -163,6 +173,14 @@ impl EngineBuilder {
         self
     }
 
+    /// A folder for temporary files: for what is held of recursions and has no room in memory (settings `loop_memory_limit`,
+    /// `temp_file_limit`). The system's, unless told otherwise.
+    #[must_use]
+    pub fn temporary_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.temporary_folder = Some(folder.into());
+        self
+    }
+
     /// Calls this, from any thread, as what is in the store is read back.
     #[must_use]
     pub fn on_recovery(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -200,8 +218,9 @@ impl EngineBuilder {
             Place::Url(url) => Location::parse(&url, mode == Mode::Write)?,
             Place::Objects(objects) => Location::of_objects(objects),
         };
+        let temporary_folder = self.temporary_folder.unwrap_or_else(std::env::temp_dir);
         let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
-        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress).await?;
+        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress, temporary_folder).await?;
         Ok(Engine(shared))
     }
 }
@@ -218,9 +237,12 @@ impl Shared {
         environment: Arc<dyn Environment>,
         opened: Opened,
         progress: Option<ProgressCallback>,
+        temporary_folder: PathBuf,
     ) -> Result<Arc<Self>> {
         let dictionary = Dictionary::new();
-        let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment))?;
+        let values = Values::default();
+        let spilling = (EngineSettings::of(&values), temporary_folder);
+        let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment), spilling)?;
         let Opened { store, manifest, input_log, next_epoch, .. } = opened;
         let writes = input_log.is_some();
         let shared = Arc::new(Self {
@@ -233,7 +255,7 @@ impl Shared {
             ingest: Ingest::new(input_log),
             row_indexes: RowIndexes::default(),
             database: RwLock::new(Arc::new(Database::empty(rules))),
-            values: Mutex::default(),
+            values: Mutex::new(values),
             closed: AtomicBool::new(false),
             temporary: AtomicU64::new(0),
         });

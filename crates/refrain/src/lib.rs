@@ -42,6 +42,7 @@ mod row_index;
 mod runtime;
 mod session;
 mod settings;
+mod spill;
 mod statements;
 mod subscribe;
 mod system_tables;

@@ -17,9 +17,10 @@ mod threads;
 mod views;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use refrain_dataflow::{Command, CommandLog, Control};
+use refrain_dataflow::{Beginning, Command, CommandLog, Control, Events, LogMemory};
 use refrain_plan::StreamPlan;
 use refrain_state::Dictionary;
 use refrain_types::{DataflowId, Environment, Epoch, RelationId};
@@ -27,6 +28,7 @@ use refrain_types::{DataflowId, Environment, Epoch, RelationId};
 use crate::error::{Error, Result};
 use crate::relation::Relation;
 use crate::settings::EngineSettings;
+use crate::spill::TemporaryFiles;
 use checkpoint::Checkpointer;
 pub(crate) use restore::restore;
 use threads::Threads;
@@ -40,6 +42,9 @@ pub(crate) struct Runtime {
     workers: usize,
     dictionary: Arc<Dictionary>,
     environment: Arc<dyn Environment>,
+    /// Where loops log while they are held, and where the rest of it goes.
+    log_memory: Arc<LogMemory>,
+    temporary_files: Arc<TemporaryFiles>,
     schedule: Mutex<Schedule>,
     me: Weak<Self>,
     /// Uploads run here.
@@ -83,13 +88,29 @@ pub(crate) struct OperatorStatus {
 
 impl Runtime {
     /// Starts the workers.
-    pub fn start(workers: usize, dictionary: Arc<Dictionary>, environment: Arc<dyn Environment>) -> Result<Arc<Self>> {
+    pub fn start(
+        workers: usize,
+        dictionary: Arc<Dictionary>,
+        environment: Arc<dyn Environment>,
+        (settings, temporary_folder): (EngineSettings, PathBuf),
+    ) -> Result<Arc<Self>> {
         let commands = CommandLog::new(workers);
         let threads = Threads::start(workers, &commands)?;
         let schedule = Schedule { admit_after_ms: 100, once: u64::MAX, ..Schedule::default() };
-        let (schedule, io) = (Mutex::new(schedule), tokio::runtime::Handle::current());
-        let runtime =
-            Arc::new_cyclic(|me| Self { commands, threads, workers, dictionary, environment, schedule, me: Weak::clone(me), io });
+        let temporary_files = Arc::new(TemporaryFiles::new(temporary_folder, settings.temporary_files));
+        let log_memory = LogMemory::limited(settings.loop_memory, Arc::clone(&temporary_files) as _);
+        let runtime = Arc::new_cyclic(|me| Self {
+            commands,
+            threads,
+            workers,
+            dictionary,
+            environment,
+            log_memory,
+            temporary_files,
+            schedule: Mutex::new(schedule),
+            me: Weak::clone(me),
+            io: tokio::runtime::Handle::current(),
+        });
         runtime.threads.watch(&runtime);
         Ok(runtime)
     }
@@ -98,9 +119,11 @@ impl Runtime {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many workers a dataflow has, and whose clock they are timed by.
-    fn timed_workers(&self) -> (usize, Arc<dyn Environment>) {
-        (self.workers, Arc::clone(&self.environment))
+    /// What the workers share of a dataflow.
+    fn new_control(&self, id: DataflowId, plan: &Arc<StreamPlan>, events: Arc<dyn Events>, beginning: Beginning) -> Arc<Control> {
+        let (plan, dictionary) = (Arc::clone(plan), Arc::clone(&self.dictionary));
+        let timed_workers = (self.workers, Arc::clone(&self.environment));
+        Control::new(id, plan, dictionary, timed_workers, Arc::clone(&self.log_memory), events, beginning)
     }
 
     /// Starts to keep a view, from its sources at `at` or later. Returns at once.
@@ -173,6 +196,8 @@ impl Runtime {
 
     /// The settings of the engine have changed.
     pub fn settings_changed(&self, settings: EngineSettings) {
+        self.log_memory.set_limit(settings.loop_memory);
+        self.temporary_files.set_limit(settings.temporary_files);
         let mut schedule = self.schedule();
         schedule.admit_after_ms = u64::try_from(settings.admit_after.as_millis()).unwrap_or(u64::MAX);
         schedule.checkpointer.set(&settings);

@@ -24,6 +24,8 @@ enum Kind {
     AtLeast(u64),
     /// A whole number of 32 bits.
     Number,
+    /// An amount of memory or disk as PostgreSQL writes it: a number is kilobytes, `64MB`, `2GB`. -1 is no limit.
+    Bytes,
     /// Anything.
     Text,
 }
@@ -88,6 +90,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "The encoding of text; always UTF8.",
     ),
     define(
+        "loop_memory_limit",
+        Scope::Engine,
+        Kind::Bytes,
+        "256MB",
+        "Memory that the logs of held loops may take; beyond it they go to temporary files. -1 is no limit.",
+    ),
+    define(
         "reads",
         Scope::Session,
         Kind::Choice(&["strict", "eager"]),
@@ -109,6 +118,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "30000",
         "How long statements that write wait for a store that does not answer.",
     ),
+    define("temp_file_limit", Scope::Engine, Kind::Bytes, "-1", "How large temporary files may be, all together; -1 is no limit."),
     define("timezone", Scope::Session, Kind::Choice(&["utc", "UTC", "Etc/UTC", "etc/utc"]), "UTC", "The time zone; always UTC."),
 ];
 
@@ -142,6 +152,12 @@ impl Definition {
                     invalid().with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
                 })?;
                 Ok(show_duration(duration))
+            }
+            Kind::Bytes => {
+                let bytes = parse_bytes(value).ok_or_else(|| {
+                    invalid().with_hint("Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".")
+                })?;
+                Ok(bytes.map_or_else(|| "-1".to_owned(), show_bytes))
             }
             Kind::Number => Ok(value.trim().parse::<u32>().map_err(|_| invalid())?.to_string()),
             Kind::AtLeast(min) => {
@@ -194,6 +210,10 @@ impl Values {
         self.named(name).parse().expect("a value is checked when it is set")
     }
 
+    fn bytes(&self, name: &str) -> u64 {
+        parse_bytes(self.named(name)).expect("a value is checked when it is set").unwrap_or(u64::MAX)
+    }
+
     fn milliseconds(&self, name: &str) -> Duration {
         Duration::from_millis(self.number(name))
     }
@@ -240,6 +260,10 @@ pub(crate) struct EngineSettings {
     pub admit_after: Duration,
     /// How long statements wait for a store that does not answer.
     pub store_wait: Duration,
+    /// Bytes of memory for the logs of loops.
+    pub loop_memory: usize,
+    /// Bytes of temporary files.
+    pub temporary_files: u64,
 }
 
 impl EngineSettings {
@@ -253,6 +277,8 @@ impl EngineSettings {
             checkpoint_retain: values.number("checkpoint_retain"),
             admit_after: values.milliseconds("admit_after_ms"),
             store_wait: values.milliseconds("store_wait_ms"),
+            loop_memory: usize::try_from(values.bytes("loop_memory_limit")).unwrap_or(usize::MAX),
+            temporary_files: values.bytes("temp_file_limit"),
         }
     }
 }
@@ -275,6 +301,30 @@ fn show_duration(duration: Duration) -> String {
     let unit = UNITS.iter().find(|(_, length)| micros % length == 0);
     match unit {
         Some((unit, length)) if micros > 0 => format!("{}{unit}", micros / length),
+        _ => "0".to_owned(),
+    }
+}
+
+/// Units with their size in bytes, largest first.
+const BYTE_UNITS: [(&str, u64); 5] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
+
+/// `None` where it is no amount; -1 is none that is a limit.
+fn parse_bytes(text: &str) -> Option<Option<u64>> {
+    let text = text.trim();
+    if text == "-1" {
+        return Some(None);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = if unit.trim().is_empty() { "kB" } else { unit.trim() };
+    let (_, bytes) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Some(number.parse::<u64>().ok()?.checked_mul(*bytes)?))
+}
+
+fn show_bytes(bytes: u64) -> String {
+    let unit = BYTE_UNITS.iter().find(|(_, size)| bytes.is_multiple_of(*size));
+    match unit {
+        Some((unit, size)) if bytes > 0 => format!("{}{unit}", bytes / size),
         _ => "0".to_owned(),
     }
 }

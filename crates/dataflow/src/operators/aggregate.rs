@@ -43,7 +43,7 @@ pub(crate) fn aggregate<'scope>(
     if let Some(sums) = sums_schema(aggregate, schema) {
         restore_part(context, Part::Sums, placement, &sums, |delta| groups.restore_sums(&delta));
     }
-    if context.control.restored.is_some() {
+    if context.control.restored_tick.is_some() {
         groups.restored();
     }
     let groups = Rc::new(RefCell::new(groups));

@@ -99,7 +99,7 @@ pub(crate) fn distinct<'scope>(
     restore_part(context, Part::Left, placement, schema, |delta| {
         state.step(delta);
     });
-    if context.control.restored.is_some() {
+    if context.control.restored_tick.is_some() {
         state.rows.list_changes();
     }
     stateful(context, "Distinct", (input, exchange), schema, state, Distinct::step)

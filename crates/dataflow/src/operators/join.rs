@@ -250,7 +250,7 @@ pub(crate) fn join<'scope>(
     };
     for (part, input, side) in [(Part::Left, &left, &mut state.left), (Part::Right, &right, &mut state.right)] {
         restore_part(context, part, &input.placement, input.schema, |delta| restore_side(side, &delta));
-        if context.control.restored.is_some() {
+        if context.control.restored_tick.is_some() {
             side.rows.list_changes();
         }
     }

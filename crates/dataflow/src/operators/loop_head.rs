@@ -38,6 +38,7 @@ use super::growth::Growth;
 use super::stage::{Packed, Side, Stage};
 use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output};
 use crate::control::LoopGauge;
+use crate::loop_log::LoopLog;
 use crate::parcel::{Parcel, exchange_layout, worker_of};
 use crate::part::{Captured, Part};
 use crate::restore::{overflow, restore_part};
@@ -102,7 +103,7 @@ struct Head {
     ids: Vec<u32>,
     target_key: Vec<u64>,
     errors: Errors,
-    log: Vec<Delta>,
+    log: LoopLog,
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
     reported: [i64; 4],
@@ -151,7 +152,7 @@ impl Head {
             outgoing: (0..context.peers).map(|_| Packed::default()).collect(),
             ids: Vec::new(),
             errors: Vec::new(),
-            log: Vec::new(),
+            log: LoopLog::new(&context.control.log_memory),
             held: None,
             reported: [0; 4],
             schema,
@@ -218,12 +219,17 @@ impl Head {
         arrive_local(&mut self.rows, &mut self.local, self.layout.words(), &self.context, &mut self.errors);
     }
 
-    /// Feeds what was held back in, where it was held.
-    fn replay(&mut self) {
-        self.held = None;
-        for delta in std::mem::take(&mut self.log) {
+    /// Feeds what was held back in, where it was held, within the fuel of one activation. Returns whether rows may be
+    /// released: it has to be all of it.
+    fn replay(&mut self) -> bool {
+        let mut fuel = FUEL;
+        while fuel > 0
+            && let Some(delta) = self.log.pop()
+        {
             self.apply_feedback(&delta);
+            fuel = fuel.saturating_sub(delta.num_rows());
         }
+        self.log.is_empty()
     }
 
     /// One round: releases some rows of the lowest iteration and derives what follows from them. Returns the fuel it took.
@@ -280,7 +286,7 @@ impl Head {
     }
 
     fn held_rows(&self) -> usize {
-        self.rows.frontier_rows() + self.log.iter().map(Delta::num_rows).sum::<usize>()
+        self.rows.frontier_rows() + self.log.num_rows()
     }
 
     /// Shows the gauges what this worker has.
@@ -290,7 +296,7 @@ impl Head {
     }
 
     fn restore(&mut self, other_placement: &Exchange) {
-        let Some(restored) = self.context.control.restored.as_ref().map(|r| r.tick) else { return };
+        let Some(restored) = self.context.control.restored_tick else { return };
         let (context, schema, layout) = (self.context.clone(), Arc::clone(&self.schema), self.layout.clone());
         let placement = Exchange::Hash(self.partition.clone());
         let mut part = |part: Part| {
@@ -320,7 +326,7 @@ impl Stateful for Head {
             .map(|(part, rows)| Captured::packed(operator, part, &self.schema, &self.layout, rows))
             .into_iter()
             .collect::<Vec<_>>();
-        all.push(Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone()));
+        all.push(Captured::pieces(operator, Part::Log, true, &self.schema, self.log.pieces()));
         all.extend(self.other.as_mut().and_then(|other| other.capture(full)));
         all
     }
@@ -345,8 +351,7 @@ impl Stateful for Head {
 
     fn size(&self) -> (OperatorId, usize) {
         let other = self.other.as_ref().map_or(0, Other::size_bytes);
-        let log = self.log.iter().map(Delta::size_bytes).sum::<usize>();
-        (self.context.operator, self.rows.size_bytes() + other + log)
+        (self.context.operator, self.rows.size_bytes() + other + self.log.bytes_in_memory())
     }
 }
 
@@ -513,9 +518,9 @@ fn activate(
 ) -> bool {
     let control = Arc::clone(&head.context.control);
     let open = control.tick();
-    if head.held.is_some_and(|held| open > held) {
-        head.replay();
-    }
+    head.held = head.held.filter(|held| open <= *held);
+    // Before it may be held again, so that each tick gets on.
+    let replayed = head.held.is_some() || head.replay();
     let holding = control.holding() || head.held.is_some();
     let goes_round = ends.round.is_some();
     (ends.base)(&mut |message, delta| {
@@ -534,9 +539,9 @@ fn activate(
             head.take_feedback(delta, holding);
         });
     }
-    let mut again = false;
+    let mut again = !replayed && !holding;
     let mut outlets = Outlets { leave: ends.leave.activate(), round: ends.round.as_mut().map(|round| round.activate()) };
-    if !holding {
+    if replayed && !holding {
         again = release(head, &mut outlets, capabilities, frontiers, depth);
     }
     flush(head, &mut outlets, capabilities, 0);

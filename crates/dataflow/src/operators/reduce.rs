@@ -289,7 +289,7 @@ pub(crate) fn reduce<'scope>(
 ) -> Edge<'scope> {
     let mut state = Reduce::new(context, schema, aggregate, output_schema);
     let has_only_group = aggregate.keys == 0 && context.worker == 0;
-    let restored = context.control.restored.is_some();
+    let restored = context.control.restored_tick.is_some();
     if has_only_group {
         state.touch_only_group();
     }

@@ -256,7 +256,7 @@ pub(crate) fn top_k<'scope>(
     call: &Call,
 ) -> Edge<'scope> {
     let mut state = TopK::new(context, schema, call);
-    if context.control.restored.is_some() {
+    if context.control.restored_tick.is_some() {
         state.restore(context, placement);
     }
     stateful(context, "TopK", (input, exchange), schema, state, TopK::step)

@@ -33,6 +33,7 @@ use super::growth::Growth;
 use super::loop_head::{Capabilities, FeedbackHandle};
 use super::stage::Packed;
 use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
+use crate::loop_log::LoopLog;
 use crate::parcel::Parcel;
 use crate::part::{Captured, Part};
 use crate::restore::{overflow, restore_part};
@@ -56,7 +57,7 @@ struct Head {
     limit: Option<Limit>,
     packed: Packed,
     errors: Errors,
-    log: Vec<Delta>,
+    log: LoopLog,
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
     reported: [i64; 4],
@@ -155,15 +156,20 @@ impl Head {
         self.packed = packed;
     }
 
-    fn replay(&mut self) {
-        self.held = None;
-        for delta in std::mem::take(&mut self.log) {
+    /// Feeds what was held back in, within the fuel of one activation. Returns whether rows may go round. What goes round as it comes is replayed as it goes, and not gathered before.
+    fn replay(&mut self) -> bool {
+        let mut fuel = if let Round::AsItComes(rows) = &self.round { FUEL.saturating_sub(rows.len()) } else { FUEL };
+        while fuel > 0
+            && let Some(delta) = self.log.pop()
+        {
             self.apply(&delta);
+            fuel = fuel.saturating_sub(delta.num_rows());
         }
+        self.log.is_empty() || matches!(self.round, Round::AsItComes(_))
     }
 
     fn held_rows(&self) -> usize {
-        self.round.len() + self.log.iter().map(Delta::num_rows).sum::<usize>()
+        self.round.len() + self.log.num_rows()
     }
 
     /// Shows the gauges what this worker has.
@@ -173,7 +179,7 @@ impl Head {
     }
 
     fn restore(&mut self, placement: &Exchange) {
-        let Some(tick) = self.context.control.restored.as_ref().map(|r| r.tick) else { return };
+        let Some(tick) = self.context.control.restored_tick else { return };
         let (context, schema, layout) = (self.context.clone(), Arc::clone(&self.schema), self.layout.clone());
         if let Round::InOrder(waiting) = &mut self.round {
             restore_part(&context, Part::Frontier, placement, &schema, |delta| {
@@ -212,7 +218,7 @@ impl Stateful for Head {
                 CapturedRows::default()
             }
         };
-        let log = Captured::deltas(operator, Part::Log, true, &self.schema, self.log.clone());
+        let log = Captured::pieces(operator, Part::Log, true, &self.schema, self.log.pieces());
         let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
         let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, Capture::now(true, waiting));
         [waiting, log].into_iter().chain(over).collect()
@@ -231,7 +237,7 @@ impl Stateful for Head {
     fn size(&self) -> (OperatorId, usize) {
         let waiting = self.round.len() * (self.layout.words() + 1) * size_of::<u64>();
         let over = self.limit.as_ref().and_then(|limit| limit.over.as_ref()).map_or(0, Arrangement::size_bytes);
-        (self.context.operator, waiting + over + self.log.iter().map(Delta::size_bytes).sum::<usize>())
+        (self.context.operator, waiting + over + self.log.bytes_in_memory())
     }
 }
 
@@ -269,7 +275,7 @@ pub(crate) fn variable<'scope>(
         layout,
         packed: Packed::default(),
         errors: Vec::new(),
-        log: Vec::new(),
+        log: LoopLog::new(&context.control.log_memory),
         held: None,
         reported: [0; 4],
     };
@@ -318,9 +324,8 @@ fn activate(
 ) -> bool {
     let control = Arc::clone(&head.context.control);
     let open = control.tick();
-    if head.held.is_some_and(|held| open > held) {
-        head.replay();
-    }
+    head.held = head.held.filter(|held| open <= *held);
+    let replayed = head.held.is_some() || head.replay();
     let holding = control.holding() || head.held.is_some();
     (ends.inbox)(&mut |message, delta| {
         capabilities.keep(&message, depth, true);
@@ -331,7 +336,10 @@ fn activate(
         let leave = capabilities.leave.as_ref().expect("errors come with a message, or with rows that wait");
         ends.leave.activate().session_with_builder(leave).give_container(&mut errors.into());
     }
-    let again = !holding && release(head, &mut ends.round, capabilities, frontier, depth);
+    let mut again = !holding && !head.log.is_empty();
+    if replayed && !holding {
+        again |= release(head, &mut ends.round, capabilities, frontier, depth);
+    }
     if head.held_rows() == 0 {
         *capabilities = Capabilities::default();
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int32Type;
+use refrain_dataflow::loop_log::{Spill, Spilled};
 use refrain_dataflow::{
-    Beginning, Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats,
+    Beginning, Captured, Command, CommandLog, Control, Events, LogMemory, Order, Restored, TickEnd, TickInput, Worker, seats,
 };
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::Dictionary;
@@ -34,6 +35,25 @@ impl Events for Teller {
     fn captured(&self, _: DataflowId, parts: Vec<Captured>) -> Option<Order> {
         self.0.lock().expect("nobody panics with the lock").send(Told::Captured(parts)).expect("the test listens");
         None
+    }
+}
+
+/// Takes what memory is said to have no room for.
+#[derive(Debug)]
+struct Elsewhere;
+
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl Spill for Elsewhere {
+    fn put(&self, bytes: &[u8]) -> std::io::Result<Arc<dyn Spilled>> {
+        Ok(Arc::new(Bytes(bytes.to_vec())))
+    }
+}
+
+impl Spilled for Bytes {
+    fn get(&self) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.clone())
     }
 }
 
@@ -76,11 +96,14 @@ impl Harness {
         let tick = if let Beginning::Restored(restored) = &beginning { restored.tick } else { Tick(0) };
         let fresh = !matches!(beginning, Beginning::Restored(_));
         let events = Arc::new(Teller(Mutex::new(teller)));
+        // Some log in memory, some not.
+        let log_memory = if workers == 2 { LogMemory::limited(0, Arc::new(Elsewhere)) } else { LogMemory::unlimited() };
         let control = Control::new(
             DataflowId(1),
             Arc::clone(plan),
             Dictionary::new(),
             (workers, SystemEnvironment::shared()),
+            log_memory,
             events,
             beginning,
         );
@@ -178,7 +201,7 @@ impl Harness {
             if part.full && cleared.insert(key) {
                 into.parts.remove(&key);
             }
-            into.parts.entry(key).or_default().extend(part.into_deltas().into_iter().map(Arc::new));
+            into.parts.entry(key).or_default().extend(part.into_pieces());
         }
     }
 }

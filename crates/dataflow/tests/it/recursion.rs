@@ -1,6 +1,7 @@
 //! Transitive closure under random changes, cut and restored in mid-recursion, equals recomputation.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use refrain_dataflow::Restored;
 use refrain_plan::LoopKind;
@@ -132,4 +133,40 @@ fn a_long_chain_is_cut_in_its_middle() {
         }
         assert_eq!(view.len(), 300 * 301 / 2);
     }
+}
+
+/// A log that is too long for one activation is replayed in several, and can be held and captured in between.
+#[test]
+fn a_long_log_is_replayed_in_parts() {
+    const WIDTH: i32 = 400;
+    const ENDS: std::ops::RangeInclusive<i32> = 2 * WIDTH + 1..=2 * WIDTH + 4;
+    // From 0 to each node of a layer, from each of these to all of the next layer, and from there to some ends.
+    let first = (1..=WIDTH).map(|a| (vec![0, a], 1));
+    let between = (1..=WIDTH).flat_map(|a| (1..=WIDTH).map(move |b| (vec![a, WIDTH + b], 1)));
+    let last = (1..=WIDTH).flat_map(|b| ENDS.map(move |end| (vec![WIDTH + b, end], 1)));
+    let edges = first.chain(between).chain(last).collect::<Vec<_>>();
+    let plan = closure(LoopKind::Set, Shape::Join);
+    let log_rows = |harness: &Harness| harness.control.loops[0].log_rows.load(Ordering::Relaxed);
+    let (mut view, mut restored) = (Rows::new(), Restored::default());
+    let mut harness = Harness::start_in_turns(&plan, 1);
+    let (outputs, _) = harness.tick_cut_after(0, vec![(0, delta(&edges, 2))]);
+    accumulate(&mut view, &outputs);
+    harness.capture(true, &mut restored);
+    let logged = log_rows(&harness);
+    drop(harness);
+    let mut harness = Harness::start(&plan, 1, Some(restored));
+    let mut restored = Restored::default();
+    let (outputs, settled) = harness.tick(vec![], true);
+    accumulate(&mut view, &outputs);
+    let left = log_rows(&harness);
+    assert!(!settled && 0 < left && left < logged, "{left} rows of {logged} are left");
+    harness.capture(true, &mut restored);
+    drop(harness);
+    let mut harness = Harness::start(&plan, 2, Some(restored));
+    let (outputs, settled) = harness.tick(vec![], false);
+    accumulate(&mut view, &outputs);
+    assert!(settled);
+    let derived = (1..=WIDTH).map(|b| vec![0, WIDTH + b]);
+    let derived = derived.chain((0..=WIDTH).flat_map(|a| ENDS.map(move |end| vec![a, end]))).map(|row| (row, 1));
+    assert!(view == edges.iter().cloned().chain(derived).collect::<Rows>());
 }

@@ -184,15 +184,17 @@ impl CapturedDataflow {
             // All workers hand over the same way: everything, or what changed.
             let full = captured.iter().all(|c| c.full);
             let schema = Arc::clone(&captured[0].schema);
-            let rows = || captured.into_iter().flat_map(Captured::into_deltas).map(|d| (None, Arc::new(d))).collect();
+            let pieces = captured.into_iter().flat_map(Captured::into_pieces);
             let used_by = format!("operator {operator} ({name}, {}) of view \"{}\"", part.name(), entry.name);
             let writing = Writing { attempt, dictionary, schema: &schema, used_by: &used_by };
             let segments = if part.is_in_flight() {
-                writing.write(SegmentKind::LoopLog, rows).await?.0.into_iter().collect()
+                writing.write_piecewise(SegmentKind::LoopLog, pieces).await?
             } else {
                 let operators = before.filter(|_| !full).map(|b| b.operators.as_slice()).unwrap_or_default();
                 let same = operators.iter().find(|o| o.operator == operator && o.part == part.name());
                 let before = same.map(|o| o.segments.clone()).unwrap_or_default();
+                let rows =
+                    || pieces.map(|piece| Ok((None, piece.read()?))).collect::<std::io::Result<_>>().expect("state is in memory");
                 writing.extend(Segments { rows: before, errors: Vec::new() }, rows).await?.rows
             };
             if part == Part::Log {

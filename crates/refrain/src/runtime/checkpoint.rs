@@ -181,6 +181,7 @@ impl Runtime {
         };
         let view = schedule.views.get_mut(&dataflow)?;
         view.capturing = false;
+        let refusal = self.log_memory.take_refusal();
         let Checkpointer { run, committed, pins, wake, lost_changes, .. } = &mut schedule.checkpointer;
         let run = run.as_mut()?;
         let settled = view.relation.settled();
@@ -188,6 +189,7 @@ impl Runtime {
         run.pins.insert(view.relation.id, Position::at(&view.relation, settled));
         run.positions.extend(Position::of(view));
         run.facts.uploads.outstanding += 1;
+        run.facts.uploads.failed = run.facts.uploads.failed.take().or(refusal.map(|e| e.to_string()));
         let captured = CapturedDataflow::take(view, parts, relation);
         self.upload(captured, Arc::clone(&run.attempt), committed.clone());
         let phase = run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase);
@@ -271,6 +273,8 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
 fn begin(shared: &Arc<Shared>, now: Duration) {
     let mut schedule = shared.runtime.schedule();
     let schedule = &mut *schedule;
+    // What was refused before is not of this checkpoint.
+    drop(shared.runtime.log_memory.take_refusal());
     let dataflows = schedule.views.values().filter(|v| !v.temporary).map(|view| {
         let reads = |other: &&super::views::View| !other.temporary && other.sources.contains_key(&view.relation.id);
         let readers = schedule.views.values().filter(reads).map(|other| other.control.id).collect();

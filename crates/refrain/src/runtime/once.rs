@@ -65,8 +65,7 @@ impl Runtime {
         let id = self.schedule().id_for_once();
         let (sender, ended) = oneshot::channel();
         let events = Arc::new(OnceEvents(Mutex::new(Some(sender))));
-        let control =
-            Control::new(id, Arc::clone(&plan), Arc::clone(&self.dictionary), self.timed_workers(), events, Beginning::Empty);
+        let control = self.new_control(id, &plan, events, Beginning::Empty);
         let guard = Guard { runtime: self, control };
         let input = |relation| inputs.get(&relation).into_iter().flatten().cloned();
         let feeds = plan.sources().flat_map(|(node, relation)| feed(node, input(relation))).collect();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use futures::try_join;
 use refrain_checkpoint::{Contents, DataflowEntry, Manifest, RelationEntry, SegmentRef};
-use refrain_dataflow::{Part, Restored};
+use refrain_dataflow::loop_log::Piece;
+use refrain_dataflow::{LogMemory, Part, Restored};
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
@@ -34,7 +35,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     shared.visible.advance(contents.epoch);
     let reading = Reading::of_checkpoint(&shared.store, &shared.dictionary, contents, progress);
     let relations = restore_relations(&reading, &database, &views, &manifest);
-    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents))?;
+    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents, &shared.runtime.log_memory))?;
     let committed = super::capture::Committed {
         relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
         dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -79,12 +80,15 @@ async fn read_dataflows<'a>(
     reading: &Reading<'_>,
     views: &[PlannedView],
     contents: &'a Contents,
+    log_memory: &Arc<LogMemory>,
 ) -> Result<Vec<Option<(&'a DataflowEntry, (Restored, Epoch))>>> {
     let all = views.iter().map(|PlannedView { view, plan }| async move {
         let id = Database::dataflow(view.id);
         match contents.dataflows.iter().find(|d| d.id == id) {
             // One that was captured before its first tick has read nothing: it begins anew.
-            Some(entry) if entry.tick.0 > 0 => Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan).await?))),
+            Some(entry) if entry.tick.0 > 0 => {
+                Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan, log_memory).await?)))
+            }
             _ => Ok(None),
         }
     });
@@ -135,6 +139,7 @@ async fn read_dataflow(
     entry: &DataflowEntry,
     epoch: Epoch,
     plan: &Arc<StreamPlan>,
+    log_memory: &Arc<LogMemory>,
 ) -> Result<(Restored, Epoch)> {
     if fingerprint(plan) != entry.fingerprint {
         let message = format!("materialized view \"{}\" cannot be restored: its plan has changed since the checkpoint", entry.name);
@@ -156,8 +161,11 @@ async fn read_dataflow(
         parts.push(((log.operator, Part::Log), schema, &log.log, used_by));
     }
     let parts = try_join_all(parts.into_iter().map(|(of, schema, segments, used_by)| async move {
-        let deltas = reading.rows(&schema, segments, &used_by).await?;
-        Ok::<_, Error>((of, deltas.into_iter().map(|(_, delta)| delta).collect()))
+        let pieces = match of.1 {
+            Part::Log => reading.pieces(&schema, segments, (log_memory, &used_by)).await?,
+            _ => reading.rows(&schema, segments, &used_by).await?.into_iter().map(|(_, delta)| Piece::from(delta)).collect(),
+        };
+        Ok::<_, Error>((of, pieces))
     }));
     let restored = Restored { tick: entry.tick, parts: parts.await?.into_iter().collect() };
     // A view that reads nothing has taken in everything there was.

@@ -10,6 +10,8 @@ use futures::future::try_join_all;
 use futures::try_join;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
+use refrain_dataflow::LogMemory;
+use refrain_dataflow::loop_log::Piece;
 use refrain_state::Dictionary;
 use refrain_state::codec::{decode_batch_for_disk, encode_batch};
 use refrain_types::errors::Errors;
@@ -41,6 +43,9 @@ pub(super) struct Writing<'a> {
     pub used_by: &'a str,
 }
 
+/// Rows of so many bytes, or a few more, are written at once where they are written piecewise.
+const PIECEWISE_BYTES: usize = 1 << 23;
+
 /// So many segments are left as they are: where views come and go, merging them would be for nothing.
 const SEGMENTS_MIN: usize = 8;
 
@@ -69,6 +74,34 @@ impl Writing<'_> {
     ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
         let rows = aside(move || Ok(rows())).await?;
         self.put(kind, (true, true), rows).await
+    }
+
+    /// Writes rows as several segments, so that they are in memory a few at a time, wherever they come from.
+    pub async fn write_piecewise(
+        self,
+        kind: SegmentKind,
+        mut pieces: impl Iterator<Item = Piece> + Send + 'static,
+    ) -> Result<Vec<SegmentRef>> {
+        let mut segments = Vec::new();
+        loop {
+            let (rows, rest) = aside(move || {
+                let (mut rows, mut bytes) = (Rows::new(), 0);
+                while bytes < PIECEWISE_BYTES
+                    && let Some(piece) = pieces.next()
+                {
+                    let delta = piece.read().map_err(|e| Error::io(format!("a temporary file cannot be read: {e}")))?;
+                    bytes += delta.size_bytes();
+                    rows.push((None, delta));
+                }
+                Ok((rows, pieces))
+            })
+            .await?;
+            pieces = rest;
+            if rows.is_empty() {
+                return Ok(segments);
+            }
+            segments.extend(self.put(kind, (true, true), rows).await?.0);
+        }
     }
 
     /// Adds changes to what is in segments already, and merges those that have become many.
@@ -243,6 +276,23 @@ impl<'a> Reading<'a> {
         self.all(segments, used_by, |batches, whose| {
             let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(schema));
             move || batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose)).collect()
+        })
+        .await
+    }
+
+    /// Physical deltas, without their epochs, as far as there is room in memory and else elsewhere.
+    pub async fn pieces(
+        &self,
+        schema: &SchemaRef,
+        segments: &[SegmentRef],
+        (memory, used_by): (&Arc<LogMemory>, &str),
+    ) -> Result<Vec<Piece>> {
+        self.all(segments, used_by, |batches, whose| {
+            let (dictionary, schema, memory) = (Arc::clone(self.dictionary), Arc::clone(schema), Arc::clone(memory));
+            move || {
+                let read = batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose));
+                read.map(|read| Ok(memory.keep(Arc::unwrap_or_clone(read?.1)))).collect()
+            }
         })
         .await
     }

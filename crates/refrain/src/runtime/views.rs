@@ -79,8 +79,7 @@ impl View {
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
         let temporary = crate::engine::is_temporary(dataflow);
         let beginning = if !temporary && runtime.takes_checkpoints() { Beginning::Noted } else { Beginning::Empty };
-        let dictionary = Arc::clone(&runtime.dictionary);
-        let control = Control::new(dataflow, Arc::clone(&plan), dictionary, runtime.timed_workers(), events, beginning);
+        let control = runtime.new_control(dataflow, &plan, events, beginning);
         let mut hydrate_at = at;
         let sources = sources.into_iter().map(|(id, relation)| {
             let (reader, snapshot) = relation.register_reader();
@@ -121,8 +120,7 @@ impl View {
         view.tick = restored.tick;
         view.admitted = Some(admitted);
         let events = Arc::new(ViewEvents(Arc::downgrade(runtime)));
-        let (plan, dictionary) = (Arc::clone(&view.plan), Arc::clone(&runtime.dictionary));
-        view.control = Control::new(dataflow, plan, dictionary, runtime.timed_workers(), events, Beginning::Restored(restored));
+        view.control = runtime.new_control(dataflow, &view.plan, events, Beginning::Restored(restored));
         view
     }
 

@@ -16,6 +16,22 @@ fn durations_are_shown_as_postgresql_shows_them() {
 }
 
 #[test]
+fn amounts_are_shown_as_postgresql_shows_them() {
+    for (value, shown) in
+        [("65536", "64MB"), ("64MB", "64MB"), ("1500 kB", "1500kB"), ("0", "0"), ("3GB", "3GB"), ("100B", "100B"), ("-1", "-1")]
+    {
+        assert_eq!(set("temp_file_limit", value).unwrap(), shown);
+    }
+    for value in ["-2", "64mb", "1.5GB", "99999999TB", "much"] {
+        assert_eq!(set("loop_memory_limit", value).unwrap_err().code(), "22023", "{value}");
+    }
+    let mut values = Values::default();
+    assert_eq!((EngineSettings::of(&values).loop_memory, EngineSettings::of(&values).temporary_files), (256 << 20, u64::MAX));
+    values.set(Definition::find("temp_file_limit").unwrap(), Some("7")).unwrap();
+    assert_eq!(EngineSettings::of(&values).temporary_files, 7 << 10);
+}
+
+#[test]
 fn values_are_checked() {
     assert_eq!(set("reads", "EAGER").unwrap(), "eager");
     let error = set("reads", "maybe").unwrap_err();

@@ -13,5 +13,6 @@ mod outage;
 mod query;
 mod recovery;
 mod rows;
+mod spilling;
 mod subscribe;
 mod why;

@@ -329,7 +329,7 @@ impl Stateful for Groups {
                 let schema = Arc::clone(&kept.schema);
                 let is_full = before.is_none();
                 let delta = self.sums_delta(&schema, before);
-                vec![Captured::deltas(operator, Part::Sums, is_full, &schema, vec![delta])]
+                vec![Captured::pieces(operator, Part::Sums, is_full, &schema, vec![Arc::new(delta).into()])]
             }
         }
     }

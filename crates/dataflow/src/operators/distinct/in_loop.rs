@@ -90,7 +90,7 @@ pub(crate) fn distinct<'scope>(
         arriving: Packed::default(),
         said: Packed::default(),
     };
-    if context.control.restored.is_some() {
+    if context.control.restored_tick.is_some() {
         state.restore(context, placement);
     }
     stateful(context, "Distinct", (input, exchange), schema, state, Distinct::step)

@@ -82,10 +82,21 @@ pub struct Facts {
     pub settings: Settings,
     /// Somebody has asked for a checkpoint since the last one began.
     pub requested: bool,
-    /// When the last checkpoint ended, or when the engine was opened.
-    pub last_ended: Duration,
+    /// The checkpoint before; before the first one, all of it was when the engine was opened.
+    pub last: Last,
     /// The checkpoint in flight.
     pub running: Option<Running>,
+}
+
+/// A checkpoint that is over, however it ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Last {
+    /// When it began.
+    pub began: Duration,
+    /// When it ended.
+    pub ended: Duration,
+    /// How long it stopped a loop at most.
+    pub pause: Duration,
 }
 
 /// The checkpoint in flight.
@@ -245,7 +256,11 @@ pub fn decide(facts: &Facts) -> Decision {
 }
 
 fn decide_idle(facts: &Facts) -> Decision {
-    let due = facts.settings.interval_ms.map(|ms| facts.last_ended + Duration::from_millis(ms));
+    let due = facts.settings.interval_ms.map(|ms| {
+        let (interval, last) = (Duration::from_millis(ms), facts.last);
+        // Checkpoints that take longer than the interval still leave loops as much time as they took from them.
+        (last.began + interval).max(last.ended + interval.min(last.pause))
+    });
     if facts.requested || due.is_some_and(|due| facts.now >= due) { Decision::Begin } else { Decision::Wait(due) }
 }
 

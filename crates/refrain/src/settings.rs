@@ -65,7 +65,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         Scope::Engine,
         Kind::AtLeast(0),
         "0",
-        "Time between checkpoints; 0 takes none but explicit ones.",
+        "Time from the beginning of a checkpoint to that of the next; 0 takes none but explicit ones.",
     ),
     define(
         "checkpoint_replay",

@@ -8,7 +8,7 @@ fn ms(ms: u64) -> Duration {
 
 fn facts(dataflows: Vec<DataflowFacts>) -> Facts {
     let running = Some(Running::starting(ms(0), dataflows));
-    Facts { now: ms(0), settings: Settings::default(), requested: false, last_ended: ms(0), running }
+    Facts { now: ms(0), settings: Settings::default(), requested: false, last: Last::default(), running }
 }
 
 /// View 2 reads view 1; both have loops.
@@ -35,8 +35,24 @@ fn a_checkpoint_begins_on_request_and_when_it_is_due() {
     assert_eq!(decide(&idle), Decision::Wait(Some(ms(100))));
     idle.now = ms(100);
     assert_eq!(decide(&idle), Decision::Begin);
-    let asked = Facts { requested: true, now: ms(0), ..idle };
+    let asked = Facts { requested: true, now: ms(0), ..idle.clone() };
     assert_eq!(decide(&asked), Decision::Begin);
+}
+
+/// The interval is from beginning to beginning, unless loops would get no time between one checkpoint and the next.
+#[test]
+fn checkpoints_are_an_interval_apart() {
+    let due = |began, ended, pause| {
+        let mut idle = Facts { running: None, now: ms(ended), ..chain() };
+        idle.settings.interval_ms = Some(100);
+        idle.last = Last { began: ms(began), ended: ms(ended), pause: ms(pause) };
+        decide(&idle)
+    };
+    assert_eq!(due(1_000, 1_010, 2), Decision::Wait(Some(ms(1_100))));
+    assert_eq!(due(1_000, 1_099, 7), Decision::Wait(Some(ms(1_106))));
+    assert_eq!(due(1_000, 1_500, 7), Decision::Wait(Some(ms(1_507))));
+    assert_eq!(due(1_000, 1_500, 400), Decision::Wait(Some(ms(1_600))));
+    assert_eq!(due(1_000, 1_500, 0), Decision::Begin);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use refrain_checkpoint::protocol::{
-    CommitFacts, DataflowFacts, Decision, Facts, Phase, Replay, Running, Settings, Uploads, decide,
+    CommitFacts, DataflowFacts, Decision, Facts, Last, Phase, Replay, Running, Settings, Uploads, decide,
 };
 use refrain_types::DataflowId;
 
@@ -183,7 +183,6 @@ struct State {
     requests: u8,
     crashes: u8,
     requested: bool,
-    last_ended: u8,
     table: u8,
     looping: Loop,
     reader: Reader,
@@ -319,7 +318,7 @@ impl State {
             read_back_after_ms: READ_BACK.into(),
             replay: model.replay,
         };
-        Facts { now: ms(self.clock), settings, requested: self.requested, last_ended: ms(self.last_ended), running }
+        Facts { now: ms(self.clock), settings, requested: self.requested, last: Last::default(), running }
     }
 
     fn run(&mut self) -> &mut Run {
@@ -394,7 +393,6 @@ impl State {
             Decision::Abort(_) => self.run().aborted = true,
             Decision::Finish => {
                 let run = self.run.take().expect("a checkpoint is in flight");
-                self.last_ended = self.clock;
                 let is_committed = run.commit == Commit::Ours && !run.aborted;
                 if is_committed {
                     self.committed = run.contents.looping.set;
@@ -501,7 +499,6 @@ impl Protocol {
             requests: 0,
             crashes: 0,
             requested: false,
-            last_ended: 0,
             table: 0,
             looping: Loop::default(),
             reader: Reader::default(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, Phase, Replay, Running, Settings, decide};
+use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, Last, Phase, Replay, Running, Settings, decide};
 use refrain_checkpoint::{Attempt, CommitOutcome, Contents, DataflowEntry, RelationEntry};
 use refrain_dataflow::{Captured, Order};
 use refrain_types::{DataflowId, Epoch, RelationId};
@@ -31,7 +31,7 @@ const HISTORY_MAX: usize = 1000;
 pub(super) struct Checkpointer {
     settings: Settings,
     requests: Vec<oneshot::Sender<Result<CheckpointInfo>>>,
-    last_ended: Duration,
+    last: Last,
     run: Option<Run>,
     committed: Committed,
     pins: ResultPins,
@@ -82,7 +82,7 @@ impl Checkpointer {
 
     fn facts(&self, now: Duration) -> Facts {
         let running = self.run.as_ref().map(|r| r.facts.clone());
-        Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), last_ended: self.last_ended, running }
+        Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), last: self.last, running }
     }
 }
 
@@ -449,8 +449,8 @@ fn put(shared: &Arc<Shared>, again: bool) {
 fn finish(shared: &Arc<Shared>, now: Duration) {
     let mut schedule = shared.runtime.schedule();
     let checkpointer = &mut schedule.checkpointer;
-    checkpointer.last_ended = now;
     let Some(run) = checkpointer.run.take() else { return };
+    checkpointer.last = Last { began: run.facts.started, ended: now, pause: run.pause };
     let result = match (run.outcome, run.facts.aborted.clone()) {
         (Some((id, contents)), None) => {
             let info = info(id, &contents, &checkpointer.committed, (&run.facts, run.started_unix_ms, run.pause), now);

@@ -3,9 +3,13 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
+use refrain::{Engine, Session, display};
+use refrain_checkpoint::faults::{Effect, FaultyStore, Operation};
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -84,12 +88,23 @@ impl Server {
         }
     }
 
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The bucket, for an engine in this process.
+    fn objects(&self) -> AmazonS3 {
+        let at = AmazonS3Builder::new().with_endpoint(self.endpoint()).with_allow_http(true).with_region("us-east-1");
+        let with_keys = at.with_access_key_id(ACCESS_KEY).with_secret_access_key(SECRET_KEY).with_bucket_name(BUCKET);
+        with_keys.build().expect("that is all that it needs")
+    }
+
     /// A process on the store in this server, which goes on after an error.
     fn open(&self, workers: usize) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_refrain"));
         command.args(["--store", &format!("s3://{BUCKET}/some/where"), "--keep-going"]);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY).env("AWS_REGION", "us-east-1");
-        command.env("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port)).env("AWS_ALLOW_HTTP", "true");
+        command.env("AWS_ENDPOINT", self.endpoint()).env("AWS_ALLOW_HTTP", "true");
         command.env("NO_PROXY", "127.0.0.1").stderr(Stdio::null());
         Process::with(&mut command, workers)
     }
@@ -133,12 +148,13 @@ fn a_server_that_is_gone_for_a_while_stops_no_query_and_loses_nothing() {
 
     server.kill();
     let seconds = std::env::var("REFRAIN_S3_OUTAGE_SECONDS").ok();
-    let seconds = seconds.map_or(OUTAGE_SECONDS, |text| text.parse().expect("REFRAIN_S3_OUTAGE_SECONDS is a number"));
+    let seconds = seconds.map_or(OUTAGE_SECONDS, |text| text.parse::<u64>().expect("REFRAIN_S3_OUTAGE_SECONDS is a number"));
     let mut reached = process.pairs(REACHED)[0].0;
     // What it means, and that it takes effect once the store answers, the error says.
     process.run("INSERT INTO t VALUES (10)");
     assert_eq!(process.pairs("SELECT n, s FROM total"), [(1, 1)]);
-    for _ in 0..seconds * 100 {
+    let mut outage = Command::new("sleep").arg(seconds.to_string()).spawn().expect("a machine can sleep");
+    while outage.try_wait().expect("its end can be asked for").is_none() {
         std::thread::park_timeout(PAUSE);
         reached = grows(&mut process, REACHED, reached);
         assert_eq!(process.pairs("SELECT n, s FROM total"), [(1, 1)]);
@@ -179,4 +195,65 @@ fn who_has_lost_the_store_writes_nothing_more() {
     second.kill_during("SELECT 1", 0);
     let mut third = server.open(2);
     assert_eq!(third.pairs("SELECT a, 0 FROM t"), [(1, 0), (2, 0)]);
+}
+
+/// The network takes its time, and each kind of object fails once before it is put and once after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_network_with_faults_loses_nothing_and_doubles_nothing() {
+    let server = Server::start();
+    let pause = Duration::from_millis(3);
+    let slow = ThrottleConfig {
+        wait_delete_per_call: pause,
+        wait_get_per_call: pause,
+        wait_list_per_call: pause,
+        wait_put_per_call: pause,
+        ..ThrottleConfig::default()
+    };
+    let store = FaultyStore::new(Arc::new(ThrottledStore::new(server.objects(), slow)));
+    let open = async |workers| Engine::builder().object_store(Arc::new(store.clone())).workers(workers).open().await;
+    let engine = open(2).await.expect("the store opens");
+    let session = engine.session();
+    let execute = async |session: &Session, sql: &str| {
+        session.execute_script(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    };
+    execute(&session, "CREATE TABLE t (a int); CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n, sum(a) AS s FROM t").await;
+    execute(&session, NUMBERS).await;
+    execute(&session, "SET reads = 'eager'").await;
+    let mut rows = 0;
+    for name in ["input/", "segment/", "loop/", "manifest/"] {
+        for effect in [Effect::FailBefore, Effect::FailAfter] {
+            store.inject(Operation::Put, name, effect);
+            for _ in 0..TRIES {
+                rows += 1;
+                execute(&session, &format!("INSERT INTO t VALUES ({rows})")).await;
+                // It may be given up for the fault.
+                let _ = session.execute("CHECKPOINT").await;
+                if store.pending() == 0 {
+                    break;
+                }
+            }
+            assert_eq!(store.pending(), 0, "a put of {name} is met");
+        }
+    }
+    execute(&session, "CHECKPOINT").await;
+    engine.close().await.expect("nothing is lost");
+    drop((engine, session));
+
+    for (name, effect) in
+        [("segment/", Effect::ShortRead(100)), ("segment/", Effect::BitFlip(999)), ("manifest/", Effect::BitFlip(99))]
+    {
+        store.inject(Operation::Get, name, effect.clone());
+        let error = open(1).await.expect_err("what is read is not what was written").to_string();
+        assert!(error.contains(name), "{name}, {effect:?}: {error}");
+    }
+    let engine = open(3).await.expect("what is in the store is as it was");
+    let session = engine.session();
+    execute(&session, "SET reads = 'eager'").await;
+    let pair = async |sql: &str| {
+        let batches = session.query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        batches.iter().flat_map(display::rows).flatten().flatten().collect::<Vec<_>>()
+    };
+    assert_eq!(pair("SELECT n, s FROM total").await, [rows.to_string(), (rows * (rows + 1) / 2).to_string()]);
+    assert_eq!(pair("SELECT count(*), count(DISTINCT a) FROM t").await, [rows.to_string(), rows.to_string()]);
+    assert_eq!(pair(NUMBERS_THERE).await[1], "0", "no number comes twice");
 }

@@ -62,6 +62,8 @@ const ROUNDS_SURE: usize = 50;
 const NTH_MAX: usize = 6;
 /// Statements of each session in a process that is not killed.
 const STATEMENTS: usize = 8;
+/// After so many it is shown how far it is.
+const CYCLES_SHOWN: usize = 100;
 /// A process that takes longer hangs.
 const PROCESS_MAX: Duration = Duration::from_secs(120);
 
@@ -231,9 +233,11 @@ async fn a_process_that_is_killed_at_any_step_loses_nothing() {
         let (engine, session) = open(folder.path(), 1 + cycle % 2).await;
         check(&session, &mut model, &acknowledged, &orders).await;
         engine.close().await.expect("nothing is lost");
+        if (cycle + 1).is_multiple_of(CYCLES_SHOWN) || cycle + 1 == cycles {
+            println!("{} processes, {} of them killed, by step: {struck:?}", cycle + 1, struck.iter().sum::<usize>());
+        }
     }
     let killed = struck.iter().sum::<usize>();
-    println!("{cycles} processes, {killed} of them killed, by step: {struck:?}");
     assert!(2 * killed >= cycles, "most processes are killed");
     for (step, struck) in STEPS.iter().zip(struck) {
         assert!(struck > 0 || cycles < ROUNDS_SURE * STEPS.len(), "no process was killed at {step:?}");

@@ -66,6 +66,8 @@ pub(crate) enum Scenario {
     PauseByDepth,
     /// Bytes of checkpoints when nothing, or a thousandth, has changed.
     Bytes,
+    /// Peak memory when a loop is held in the middle of a lap that derives some 250 million rows, which are logged.
+    LoopLog,
     /// Opening a store with the closure of a random graph, beside computing it.
     RecoverIntegers,
     /// Opening a store with the closure of the Debian graph, beside computing it.
@@ -126,6 +128,8 @@ pub(crate) struct Measurement {
     pub work: i64,
     /// Checkpoints that committed meanwhile.
     pub checkpoints: Vec<Taken>,
+    /// The largest resident set, where the scenario is about memory.
+    pub peak_bytes: u64,
 }
 
 /// A checkpoint that committed.
@@ -144,6 +148,7 @@ impl Arguments {
         for scenario in scenarios {
             let modes = match scenario {
                 Scenario::Closures | Scenario::Endless => Mode::value_variants(),
+                Scenario::LoopLog => &[Mode::Off, Mode::Commit1s, Mode::Capture1s],
                 Scenario::PauseByState | Scenario::PauseByDepth => &[Mode::Capture100ms, Mode::Commit100ms],
                 Scenario::Bytes | Scenario::RecoverIntegers | Scenario::RecoverText => &[Mode::Off],
             };

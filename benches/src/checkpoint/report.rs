@@ -24,6 +24,7 @@ pub(super) fn markdown(outcomes: &[(Case, Vec<Measurement>)], runs: usize) -> St
                 Scenario::Closures | Scenario::Endless => throughput(&of),
                 Scenario::PauseByState | Scenario::PauseByDepth => pauses(&of),
                 Scenario::Bytes => bytes(&of),
+                Scenario::LoopLog => loop_logs(&of),
                 Scenario::RecoverIntegers | Scenario::RecoverText => recovery(&of),
             };
         }
@@ -109,6 +110,28 @@ fn bytes(outcomes: &Outcomes) -> String {
                 changed.bytes as f64 / base.bytes as f64 * 100.0,
             );
         }
+    }
+    text
+}
+
+/// Each measurement beside the one without a checkpoint of its round.
+fn loop_logs(outcomes: &Outcomes) -> String {
+    let mut text = table(&["workers", "loop goes on after", "rows logged", "peak MB", "more than without", "seconds"]);
+    for (case, measurements) in outcomes {
+        let without = outcomes.iter().find(|(other, _)| other.workers == case.workers && other.mode == Mode::Off);
+        let more = without.map(|(_, off)| {
+            measurements.iter().zip(off).map(|(m, off)| m.peak_bytes as f64 - off.peak_bytes as f64).collect::<Vec<_>>()
+        });
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {:.1} |",
+            case.workers,
+            word::<Mode>(&case.mode),
+            measurements.iter().flat_map(|m| &m.checkpoints).map(|c| c.loop_log_rows).max().unwrap_or(0),
+            megabytes(measurements.iter().map(|m| m.peak_bytes as f64).collect()),
+            more.map_or_else(String::new, megabytes),
+            median(measurements.iter().map(|m| m.seconds).collect()).unwrap_or(0.0),
+        );
     }
     text
 }

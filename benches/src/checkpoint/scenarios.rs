@@ -13,6 +13,7 @@ use crate::Failure;
 use crate::arguments::Size;
 use crate::clock::Stopwatch;
 use crate::data::{self, Input};
+use crate::memory;
 use crate::sql::{self, CLOSURE};
 
 /// Where the rows begin that go round: those below stay.
@@ -55,6 +56,7 @@ pub(super) fn measure(case: Case, arguments: &Arguments) -> Result<Measurement, 
             Scenario::PauseByState => pause_by_state(case, &place, scaled(PAUSES)).await,
             Scenario::PauseByDepth => pause_by_depth(case, &place, scaled(PAUSES)).await,
             Scenario::Bytes => bytes(case, &place, i64::try_from(scaled(10_000_000))?).await,
+            Scenario::LoopLog => loop_log(case, &place, i64::try_from(scaled(1_000))?).await,
             Scenario::RecoverIntegers => {
                 let edges = data::random_edges(scaled(4_000), scaled(8_000));
                 recover(case, &place, "INT", sql::pairs(["source", "target"], &edges)).await
@@ -70,16 +72,20 @@ pub(super) fn measure(case: Case, arguments: &Arguments) -> Result<Measurement, 
 
 /// Begins to take checkpoints.
 async fn begin(session: &Session, mode: Mode) -> Result<(), Failure> {
-    let (replay, interval) = match mode {
-        Mode::Off => return Ok(()),
-        Mode::Commit1s => ("commit", 1_000),
-        Mode::Capture1s => ("capture", 1_000),
-        Mode::Commit100ms => ("commit", 100),
-        Mode::Capture100ms => ("capture", 100),
-    };
+    let Some((replay, interval)) = replay_and_interval(mode) else { return Ok(()) };
     session.execute(&format!("SET checkpoint_replay = '{replay}'")).await?;
     session.execute(&format!("SET checkpoint_interval_ms = {interval}")).await?;
     Ok(())
+}
+
+fn replay_and_interval(mode: Mode) -> Option<(&'static str, u64)> {
+    match mode {
+        Mode::Off => None,
+        Mode::Commit1s => Some(("commit", 1_000)),
+        Mode::Capture1s => Some(("capture", 1_000)),
+        Mode::Commit100ms => Some(("commit", 100)),
+        Mode::Capture100ms => Some(("capture", 100)),
+    }
 }
 
 async fn number(session: &Session, query: &str) -> Result<i64, Failure> {
@@ -123,7 +129,7 @@ async fn closures(case: Case, place: &Place, times: usize) -> Result<Measurement
         work += once().await?;
     }
     let seconds = clock.elapsed().as_secs_f64();
-    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await? })
+    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes: 0 })
 }
 
 /// A loop with one row in each iteration.
@@ -139,7 +145,7 @@ async fn endless(case: Case, place: &Place, time: Duration) -> Result<Measuremen
     tokio::time::sleep(time).await;
     let work = number(&session, "SELECT max(iteration) FROM refrain.loops").await? - before;
     let seconds = clock.elapsed().as_secs_f64();
-    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await? })
+    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes: 0 })
 }
 
 async fn fill(session: &Session, rows: i64, moving: i64) -> Result<(), Failure> {
@@ -177,7 +183,7 @@ async fn pause_by_state(case: Case, place: &Place, checkpoints: usize) -> Result
     }
     let work = number(&session, "SELECT max(iteration) FROM refrain.loops").await?;
     let seconds = clock.elapsed().as_secs_f64();
-    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await? })
+    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes: 0 })
 }
 
 /// A million rows, so many iterations deep, over and over.
@@ -209,7 +215,7 @@ async fn pause_by_depth(case: Case, place: &Place, checkpoints: usize) -> Result
         let checkpoints_taken = stopped(taken(&session).await?);
         if checkpoints_taken.len() >= checkpoints || clock.elapsed() > Duration::from_secs(120) {
             let seconds = clock.elapsed().as_secs_f64();
-            return Ok(Measurement { seconds, other_seconds: None, work: depth, checkpoints: checkpoints_taken });
+            return Ok(Measurement { seconds, other_seconds: None, work: depth, checkpoints: checkpoints_taken, peak_bytes: 0 });
         }
     }
 }
@@ -235,7 +241,39 @@ async fn bytes(case: Case, place: &Place, rows: i64) -> Result<Measurement, Fail
     session.query("SELECT count(*) FROM answer").await?;
     session.execute("CHECKPOINT").await?;
     let seconds = clock.elapsed().as_secs_f64();
-    Ok(Measurement { seconds, other_seconds: None, work: rows, checkpoints: taken(&session).await? })
+    Ok(Measurement { seconds, other_seconds: None, work: rows, checkpoints: taken(&session).await?, peak_bytes: 0 })
+}
+
+/// A loop with one long lap, in the middle of which there is one checkpoint or none: each of its rows derives `fan` rows, by a join that is not
+/// the loop head's, so that all are under way when the loop is held.
+async fn loop_log(case: Case, place: &Place, fan: i64) -> Result<Measurement, Failure> {
+    const ROWS: i64 = 250_000;
+    let session = place.open(case.workers).await?;
+    fill(&session, ROWS, 0).await?;
+    session.execute("CREATE TABLE first (k INT NOT NULL, j INT NOT NULL)").await?;
+    session.execute("CREATE TABLE second (j INT NOT NULL, n BIGINT NOT NULL)").await?;
+    session.execute("INSERT INTO first VALUES (0, 0)").await?;
+    let seconds = (0..fan).map(|n| format!("(0, {n})")).collect::<Vec<_>>();
+    session.execute(&format!("INSERT INTO second VALUES {}", seconds.join(", "))).await?;
+    memory::forget_peak();
+    let clock = Stopwatch::start();
+    let query = "WITH RECURSIVE t(n, k) AS (SELECT n, 0 FROM base UNION SELECT s.n, 1 FROM t JOIN first f ON f.k = t.k \
+                 JOIN second s ON s.j = f.j) SELECT n, k FROM t";
+    session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
+    if let Some((replay, _)) = replay_and_interval(case.mode) {
+        session.execute(&format!("SET checkpoint_replay = '{replay}'")).await?;
+        while number(&session, "SELECT coalesce(max(rows), 0) FROM refrain.operators WHERE kind = 'Loop'").await? == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        session.execute("CHECKPOINT").await?;
+    }
+    let work = number(&session, "SELECT count(*) FROM answer").await?;
+    let seconds = clock.elapsed().as_secs_f64();
+    if work != ROWS + fan {
+        return Err(format!("{work} rows instead of {}", ROWS + fan).into());
+    }
+    let peak_bytes = memory::peak_bytes();
+    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes })
 }
 
 /// A closure from its checkpoint, and computed anew from the same tables.
@@ -257,5 +295,5 @@ async fn recover(case: Case, place: &Place, r#type: &str, edges: RecordBatch) ->
     if again != work {
         return Err(format!("{again} rows were recovered of {work}").into());
     }
-    Ok(Measurement { seconds, other_seconds: Some(anew), work, checkpoints })
+    Ok(Measurement { seconds, other_seconds: Some(anew), work, checkpoints, peak_bytes: 0 })
 }

@@ -84,7 +84,8 @@ pub(crate) enum Mode {
     Capture100ms,
 }
 
-/// One measurement: `scenario:workers:mode:size`, where the size is rows of state or how deep a loop goes.
+/// One measurement: `scenario:workers:mode:size`, where the size is rows of state, how deep a loop goes, or
+/// megabytes that loop logs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
     pub scenario: Scenario,
@@ -155,6 +156,7 @@ impl Arguments {
             let sizes = match scenario {
                 Scenario::PauseByState => self.rows.clone(),
                 Scenario::PauseByDepth => vec![10, 100, 10_000, usize::MAX],
+                Scenario::LoopLog => vec![256, 64],
                 _ => vec![0],
             };
             for &workers in &self.workers {

@@ -116,16 +116,19 @@ fn bytes(outcomes: &Outcomes) -> String {
 
 /// Each measurement beside the one without a checkpoint of its round.
 fn loop_logs(outcomes: &Outcomes) -> String {
-    let mut text = table(&["workers", "loop goes on after", "rows logged", "peak MB", "more than without", "seconds"]);
+    let mut text =
+        table(&["workers", "MB for logs", "loop goes on after", "rows logged", "peak MB", "more than without", "seconds"]);
     for (case, measurements) in outcomes {
-        let without = outcomes.iter().find(|(other, _)| other.workers == case.workers && other.mode == Mode::Off);
+        let is_beside = |other: &Case| (other.workers, other.size, other.mode) == (case.workers, case.size, Mode::Off);
+        let without = outcomes.iter().find(|(other, _)| is_beside(other));
         let more = without.map(|(_, off)| {
             measurements.iter().zip(off).map(|(m, off)| m.peak_bytes as f64 - off.peak_bytes as f64).collect::<Vec<_>>()
         });
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {:.1} |",
+            "| {} | {} | {} | {} | {} | {} | {:.1} |",
             case.workers,
+            case.size,
             word::<Mode>(&case.mode),
             measurements.iter().flat_map(|m| &m.checkpoints).map(|c| c.loop_log_rows).max().unwrap_or(0),
             megabytes(measurements.iter().map(|m| m.peak_bytes as f64).collect()),

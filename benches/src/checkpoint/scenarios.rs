@@ -253,6 +253,8 @@ async fn loop_log(case: Case, place: &Place, fan: i64) -> Result<Measurement, Fa
     session.execute("CREATE TABLE first (k INT NOT NULL, j INT NOT NULL)").await?;
     session.execute("CREATE TABLE second (j INT NOT NULL, n BIGINT NOT NULL)").await?;
     session.execute("INSERT INTO first VALUES (0, 0)").await?;
+    // Changes of state are noted with and without a checkpoint.
+    session.execute_script(&format!("SET loop_memory_limit = '{}MB'; SET checkpoint_interval_ms = 3600000", case.size)).await?;
     let seconds = (0..fan).map(|n| format!("(0, {n})")).collect::<Vec<_>>();
     session.execute(&format!("INSERT INTO second VALUES {}", seconds.join(", "))).await?;
     memory::forget_peak();

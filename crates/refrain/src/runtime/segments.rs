@@ -44,7 +44,7 @@ pub(super) struct Writing<'a> {
 }
 
 /// Rows of so many bytes, or a few more, are written at once where they are written piecewise.
-const PIECEWISE_BYTES: usize = 1 << 23;
+const PIECEWISE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 23 };
 
 /// So many segments are left as they are: where views come and go, merging them would be for nothing.
 const SEGMENTS_MIN: usize = 8;
@@ -377,3 +377,6 @@ fn errors_of_disk(batch: &RecordBatch, whose: &str) -> Result<(Epoch, Errors)> {
     }
     Ok((Epoch(epochs.values().first().copied().unwrap_or(0)), errors))
 }
+
+#[cfg(test)]
+mod tests;

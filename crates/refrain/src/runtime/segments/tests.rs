@@ -1,0 +1,27 @@
+use refrain_checkpoint::Mode;
+use refrain_types::environment::SystemEnvironment;
+
+use super::*;
+
+#[tokio::test]
+async fn many_pieces_become_several_segments_and_come_back() {
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+    let piece = |from: i64| {
+        let column = Arc::new(Int64Array::from_iter_values(from..from + 50)) as ArrayRef;
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
+        Piece::from(Arc::new(Delta::insertions(rows)))
+    };
+    let opened = Store::open("memory://", SystemEnvironment::shared(), Mode::Write).await.unwrap();
+    let (attempt, dictionary) = (opened.store.begin(), Dictionary::new());
+    let writing = Writing { attempt: &attempt, dictionary: &dictionary, schema: &schema, used_by: "the test" };
+    let pieces = (0..10).map(|i| piece(i * 50)).collect::<Vec<_>>();
+    let segments = writing.write_piecewise(SegmentKind::LoopLog, pieces.into_iter()).await.unwrap();
+    // Three pieces are more than a kilobyte.
+    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [150, 150, 150, 50]);
+    let reading = Reading::of(&opened.store, &dictionary);
+    let memory = LogMemory::unlimited();
+    let back = reading.pieces(&schema, &segments, (&memory, "the test")).await.unwrap();
+    let values = back.iter().flat_map(|piece| piece.read().unwrap().rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+    assert_eq!(values.collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
+    assert!(writing.write_piecewise(SegmentKind::LoopLog, std::iter::empty()).await.unwrap().is_empty());
+}

@@ -8,6 +8,8 @@ use refrain_types::{Iteration, Weight};
 
 use crate::rows::SharedRows;
 
+mod by_id;
+
 /// Notes in one list at most.
 const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 13 };
 /// From so many notes on, and so many for each row, they are added up, when they have doubled since: a row that flips for ever does not grow
@@ -49,19 +51,22 @@ impl Notes {
 
     /// Calls `each` with what the notes of each row and iteration add up to, if it is anything, by id.
     fn add_up(self, mut each: impl FnMut(u32, Iteration, Weight)) {
-        let id_and_iteration = |word: &u64| ((word >> 32) as u32, (word >> 8) as Iteration & 0xff_ffff);
-        let weight = |word: &u64| i128::from((*word as u8).cast_signed());
-        let mut words = self.last;
-        self.full.iter().for_each(|list| words.extend_from_slice(list));
+        let id_and_iteration = |word: &u64| (by_id::id(*word), (word >> 8) as Iteration & 0xff_ffff);
+        let weight = |word: &u64| (*word as u8).cast_signed();
         if self.wide.is_empty() {
-            words.sort_unstable();
-            for same in words.chunk_by(|a, b| a >> 8 == b >> 8) {
-                let (id, iteration) = id_and_iteration(&same[0]);
-                pieces(same.iter().map(weight).sum(), |weight| each(id, iteration, weight));
-            }
+            by_id::sorted(self.full.iter().chain([&self.last]).map(Vec::as_slice), |words| {
+                for same in words.chunk_by(|a, b| a >> 8 == b >> 8) {
+                    let (id, iteration) = id_and_iteration(&same[0]);
+                    let sum = same.iter().map(|word| Weight::from(weight(word))).sum::<Weight>();
+                    if sum != 0 {
+                        each(id, iteration, sum);
+                    }
+                }
+            });
             return;
         }
-        let narrow = words.iter().map(|word| (id_and_iteration(word), weight(word)));
+        let words = self.full.iter().flatten().chain(&self.last);
+        let narrow = words.map(|word| (id_and_iteration(word), i128::from(weight(word))));
         let wide = self.wide.iter().map(|(id, iteration, weight)| ((*id, *iteration), i128::from(*weight)));
         let mut notes = narrow.chain(wide).collect::<Vec<_>>();
         notes.sort_unstable();

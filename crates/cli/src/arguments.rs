@@ -24,6 +24,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     pub(crate) workers: usize,
 
+    /// A setting of the engine, from the start; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+
     /// How results are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
@@ -130,6 +134,11 @@ impl Arguments {
         sources.sort_by_key(|(place, _)| *place);
         (arguments, sources.into_iter().map(|(_, source)| source).collect())
     }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "not NAME=VALUE".to_owned())?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn positive(text: &str) -> Result<usize, String> {

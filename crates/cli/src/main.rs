@@ -72,6 +72,9 @@ async fn run(arguments: &Arguments, sources: Vec<Source>) -> Result<(), Failure>
     if let Some(number) = arguments.at_checkpoint {
         builder = builder.at_checkpoint(number);
     }
+    for (name, value) in &arguments.settings {
+        builder = builder.setting(name, value);
+    }
     let (bar, builder) = Bar::of_recovery(builder);
     let start = Instant::now();
     let opened = builder.open().await;

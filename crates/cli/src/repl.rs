@@ -72,7 +72,8 @@ async fn step(shell: &mut Shell, input: Input, last: &mut Option<String>, names:
 
 /// Reads the names of tables and views again. Completion is a convenience: without an answer it keeps what it has.
 async fn refresh(shell: &Shell, names: &Names) {
-    let mut found = vec!["refrain.checkpoints".to_owned(), "refrain.loops".to_owned(), "refrain.operators".to_owned()];
+    let system = ["checkpoints", "loops", "memory", "operators"];
+    let mut found = system.map(|name| format!("refrain.{name}")).to_vec();
     for list in ["SHOW TABLES", "SHOW VIEWS"] {
         let Ok(rows) = shell.texts(list).await else { return };
         found.extend(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()));

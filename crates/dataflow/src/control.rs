@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
 use refrain_plan::{NodeId, StreamPlan};
-use refrain_state::Dictionary;
+use refrain_state::{Dictionary, Memory};
 use refrain_types::{DataflowId, Delta, Environment, Iteration, Tick};
 
-use crate::loop_log::{LogMemory, LoopLog};
+use crate::loop_log::LoopLog;
 use crate::part::{Captured, Restored};
 
 /// Shared by the workers of an engine and by the engine itself; one per dataflow.
@@ -27,8 +27,8 @@ pub struct Control {
     pub plan: Arc<StreamPlan>,
     /// The engine's dictionary.
     pub dictionary: Arc<Dictionary>,
-    /// Where loop heads log.
-    pub(crate) log_memory: Arc<LogMemory>,
+    /// Where operators remember rows and loop heads log.
+    pub(crate) memory: Arc<Memory>,
     /// The tick at whose end the state was captured that it starts from, if it starts from some.
     pub(crate) restored_tick: Option<Tick>,
     /// That state, and how many workers have yet to take their share of it.
@@ -208,14 +208,14 @@ impl LoopGauge {
 }
 
 impl Control {
-    /// A dataflow for this many workers, whose operators are timed by the environment's clock, and whose loops log into this memory.
+    /// A dataflow for this many workers, whose operators are timed by the environment's clock, and whose rows and loop logs are in this memory.
     #[must_use]
     pub fn new(
         id: DataflowId,
         plan: Arc<StreamPlan>,
         dictionary: Arc<Dictionary>,
         (workers, environment): (usize, Arc<dyn Environment>),
-        log_memory: Arc<LogMemory>,
+        memory: Arc<Memory>,
         events: Arc<dyn Events>,
         beginning: Beginning,
     ) -> Arc<Self> {
@@ -228,7 +228,7 @@ impl Control {
             id,
             plan,
             dictionary,
-            log_memory,
+            memory,
             restored_tick,
             restored: Mutex::new((restored, workers)),
             notes_everything,

@@ -18,6 +18,5 @@ pub mod time;
 pub mod worker;
 
 pub use control::{Beginning, Control, Events, LoopGauge, NodeGauge, Order, TickEnd, TickInput};
-pub use loop_log::LogMemory;
 pub use part::{Captured, Part, Restored};
 pub use worker::{Command, CommandLog, Seat, Worker, seats};

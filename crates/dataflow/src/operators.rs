@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use refrain_state::Dictionary;
+use refrain_state::{Dictionary, Memory};
 use refrain_types::{Delta, OperatorId};
 use timely::communication::Pull;
 use timely::dataflow::Stream;
@@ -109,6 +109,11 @@ impl Outstanding {
 impl Context {
     pub fn dictionary(&self) -> &Arc<Dictionary> {
         &self.control.dictionary
+    }
+
+    /// Where the rows of operators are.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.control.memory
     }
 
     /// The right to send in the first tick, of those that an operator has when it is built. Rows that were sent before it would go round

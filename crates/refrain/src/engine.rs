@@ -22,7 +22,7 @@ use crate::relation::EpochClock;
 use crate::row_index::RowIndexes;
 use crate::runtime::Runtime;
 use crate::session::Session;
-use crate::settings::{EngineSettings, Values};
+use crate::settings::{Definition, EngineSettings, Values};
 
 /// Dataflows of one statement have ids from here on; those of views are the views' own ids.
 const TEMPORARY_IDS: u64 = 1 << 63;
@@ -54,6 +54,7 @@ pub struct EngineBuilder {
     rules: Rules,
     progress: Option<ProgressCallback>,
     temporary_folder: Option<PathBuf>,
+    settings: Vec<(String, String)>,
 }
 
 /// Where an engine keeps its data.
@@ -101,6 +102,7 @@ impl Engine {
             rules: Rules::default(),
             progress: None,
             temporary_folder: None,
+            settings: Vec::new(),
         }
     }
 
@@ -173,8 +175,16 @@ impl EngineBuilder {
         self
     }
 
-    /// A folder for temporary files: for what is held of recursions and has no room in memory (settings `loop_memory_limit`,
-    /// `temp_file_limit`). The system's, unless told otherwise.
+    /// One of the engine's settings, as `SET` would set it, but from the start: what is recovered keeps to a `memory_limit`. A name that
+    /// is unknown or each session's own, or a value that is none, is an error when the engine is opened.
+    #[must_use]
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// A folder for temporary files: for what has no room in memory (settings `memory_limit`, `loop_memory_limit`, `temp_file_limit`). The
+    /// system's, unless told otherwise.
     #[must_use]
     pub fn temporary_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.temporary_folder = Some(folder.into());
@@ -218,9 +228,13 @@ impl EngineBuilder {
             Place::Url(url) => Location::parse(&url, mode == Mode::Write)?,
             Place::Objects(objects) => Location::of_objects(objects),
         };
+        let mut values = Values::default();
+        for (name, value) in &self.settings {
+            values.set(Definition::of_engine(name)?, Some(value))?;
+        }
         let temporary_folder = self.temporary_folder.unwrap_or_else(std::env::temp_dir);
         let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
-        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress, temporary_folder).await?;
+        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress, (values, temporary_folder)).await?;
         Ok(Engine(shared))
     }
 }
@@ -237,12 +251,11 @@ impl Shared {
         environment: Arc<dyn Environment>,
         opened: Opened,
         progress: Option<ProgressCallback>,
-        temporary_folder: PathBuf,
+        (values, temporary_folder): (Values, PathBuf),
     ) -> Result<Arc<Self>> {
         let dictionary = Dictionary::new();
-        let values = Values::default();
-        let spilling = (EngineSettings::of(&values), temporary_folder);
-        let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment), spilling)?;
+        let settings = EngineSettings::of(&values);
+        let runtime = Runtime::start(workers, Arc::clone(&dictionary), Arc::clone(&environment), (&settings, temporary_folder))?;
         let Opened { store, manifest, input_log, next_epoch, .. } = opened;
         let writes = input_log.is_some();
         let shared = Arc::new(Self {

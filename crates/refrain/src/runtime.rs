@@ -20,9 +20,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use refrain_dataflow::{Beginning, Command, CommandLog, Control, Events, LogMemory};
+use refrain_dataflow::{Beginning, Command, CommandLog, Control, Events};
 use refrain_plan::StreamPlan;
-use refrain_state::Dictionary;
+use refrain_state::memory::Use;
+use refrain_state::{Dictionary, Memory};
 use refrain_types::{DataflowId, Environment, Epoch, RelationId};
 
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ pub(crate) struct Runtime {
     dictionary: Arc<Dictionary>,
     environment: Arc<dyn Environment>,
     /// Where loops log while they are held, and where the rest of it goes.
-    log_memory: Arc<LogMemory>,
+    memory: Arc<Memory>,
     temporary_files: Arc<TemporaryFiles>,
     schedule: Mutex<Schedule>,
     me: Weak<Self>,
@@ -92,26 +93,27 @@ impl Runtime {
         workers: usize,
         dictionary: Arc<Dictionary>,
         environment: Arc<dyn Environment>,
-        (settings, temporary_folder): (EngineSettings, PathBuf),
+        (settings, temporary_folder): (&EngineSettings, PathBuf),
     ) -> Result<Arc<Self>> {
         let commands = CommandLog::new(workers);
         let threads = Threads::start(workers, &commands)?;
-        let schedule = Schedule { admit_after_ms: 100, once: u64::MAX, ..Schedule::default() };
+        let schedule = Schedule { once: u64::MAX, ..Schedule::default() };
         let temporary_files = Arc::new(TemporaryFiles::new(temporary_folder, settings.temporary_files));
-        let log_memory = LogMemory::limited(settings.loop_memory, Arc::clone(&temporary_files) as _);
+        let memory = Memory::limited(settings.memory, settings.loop_memory, Arc::clone(&temporary_files) as _);
         let runtime = Arc::new_cyclic(|me| Self {
             commands,
             threads,
             workers,
             dictionary,
             environment,
-            log_memory,
+            memory,
             temporary_files,
             schedule: Mutex::new(schedule),
             me: Weak::clone(me),
             io: tokio::runtime::Handle::current(),
         });
         runtime.threads.watch(&runtime);
+        runtime.settings_changed(settings);
         Ok(runtime)
     }
 
@@ -123,7 +125,7 @@ impl Runtime {
     fn new_control(&self, id: DataflowId, plan: &Arc<StreamPlan>, events: Arc<dyn Events>, beginning: Beginning) -> Arc<Control> {
         let (plan, dictionary) = (Arc::clone(plan), Arc::clone(&self.dictionary));
         let timed_workers = (self.workers, Arc::clone(&self.environment));
-        Control::new(id, plan, dictionary, timed_workers, Arc::clone(&self.log_memory), events, beginning)
+        Control::new(id, plan, dictionary, timed_workers, Arc::clone(&self.memory), events, beginning)
     }
 
     /// Starts to keep a view, from its sources at `at` or later. Returns at once.
@@ -194,13 +196,23 @@ impl Runtime {
         self.schedule().views.values().flat_map(View::operators).collect()
     }
 
+    /// What the memory that is limited is taken for, and how much of it: name, bytes taken, limit, why something found no room last.
+    pub fn memory(&self) -> [(&'static str, u64, u64, Option<String>); 3] {
+        let of = |name, used_for| {
+            let (used, limit) = (self.memory.used(used_for) as u64, self.memory.limit(used_for));
+            (name, used, if limit == usize::MAX { u64::MAX } else { limit as u64 }, self.memory.refusal(used_for))
+        };
+        let files = ("temporary files", self.temporary_files.used(), self.temporary_files.limit(), None);
+        [of("rows", Use::Rows), of("loop logs", Use::LoopLogs), files]
+    }
+
     /// The settings of the engine have changed.
-    pub fn settings_changed(&self, settings: EngineSettings) {
-        self.log_memory.set_limit(settings.loop_memory);
+    pub fn settings_changed(&self, settings: &EngineSettings) {
+        self.memory.set_limits(settings.memory, settings.loop_memory);
         self.temporary_files.set_limit(settings.temporary_files);
         let mut schedule = self.schedule();
         schedule.admit_after_ms = u64::try_from(settings.admit_after.as_millis()).unwrap_or(u64::MAX);
-        schedule.checkpointer.set(&settings);
+        schedule.checkpointer.set(settings);
     }
 
     /// Why the engine cannot go on, if a worker panicked.

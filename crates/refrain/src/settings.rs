@@ -97,6 +97,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "Memory that the logs of held loops may take; beyond it they go to temporary files. -1 is no limit.",
     ),
     define(
+        "memory_limit",
+        Scope::Engine,
+        Kind::Bytes,
+        "-1",
+        "Memory that rows of operators and the logs of held loops may take; beyond it they go to temporary files. -1 is no limit.",
+    ),
+    define(
         "reads",
         Scope::Session,
         Kind::Choice(&["strict", "eager"]),
@@ -133,6 +140,16 @@ impl Definition {
             .iter()
             .find(|d| d.name == name)
             .ok_or_else(|| Error::statement("42704", format!("unrecognized configuration parameter \"{name}\"")))
+    }
+
+    /// The setting of this name, which the engine has one value of.
+    pub fn of_engine(name: &str) -> Result<&'static Self> {
+        let definition = Self::find(name)?;
+        if definition.scope == Scope::Session {
+            let message = format!("parameter \"{name}\" is set by each session");
+            return Err(Error::statement("55P02", message));
+        }
+        Ok(definition)
     }
 
     /// The value in its canonical form, if it is one.
@@ -260,7 +277,9 @@ pub(crate) struct EngineSettings {
     pub admit_after: Duration,
     /// How long statements wait for a store that does not answer.
     pub store_wait: Duration,
-    /// Bytes of memory for the logs of loops.
+    /// Bytes of memory for rows of operators and the logs of loops.
+    pub memory: usize,
+    /// Bytes of it for the logs of loops.
     pub loop_memory: usize,
     /// Bytes of temporary files.
     pub temporary_files: u64,
@@ -277,6 +296,7 @@ impl EngineSettings {
             checkpoint_retain: values.number("checkpoint_retain"),
             admit_after: values.milliseconds("admit_after_ms"),
             store_wait: values.milliseconds("store_wait_ms"),
+            memory: usize::try_from(values.bytes("memory_limit")).unwrap_or(usize::MAX),
             loop_memory: usize::try_from(values.bytes("loop_memory_limit")).unwrap_or(usize::MAX),
             temporary_files: values.bytes("temp_file_limit"),
         }

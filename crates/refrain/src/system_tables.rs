@@ -1,4 +1,5 @@
-//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators` and `refrain.checkpoints`.
+//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators`, `refrain.memory` and
+//! `refrain.checkpoints`.
 
 use std::sync::Arc;
 
@@ -16,12 +17,14 @@ use crate::runtime::LoopStatus;
 
 const LOOPS: &str = "loops";
 const OPERATORS: &str = "operators";
+const MEMORY: &str = "memory";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// Makes the system tables known to a catalog.
 pub(crate) fn define(catalog: &mut Catalog) {
     catalog.define_system_table(LOOPS, &loops_schema());
     catalog.define_system_table(OPERATORS, &operators_schema());
+    catalog.define_system_table(MEMORY, &memory_schema());
     catalog.define_system_table(CHECKPOINTS, &checkpoints_schema());
 }
 
@@ -30,6 +33,7 @@ pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
     let batch = match name.strip_prefix(SYSTEM_SCHEMA).and_then(|n| n.strip_prefix('.')) {
         Some(LOOPS) => loops(shared),
         Some(OPERATORS) => operators(shared),
+        Some(MEMORY) => memory(shared),
         _ => checkpoints(shared),
     };
     Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("the batch has its own schema"))
@@ -91,6 +95,27 @@ fn operators(shared: &Shared) -> RecordBatch {
         integers(operators.iter().map(|o| o.state_bytes)),
     ];
     RecordBatch::try_new(operators_schema(), columns).expect("the columns are the schema's")
+}
+
+fn memory_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("used_for", DataType::Utf8, false),
+        Field::new("used_bytes", DataType::Int64, false),
+        Field::new("limit_bytes", DataType::Int64, true),
+        Field::new("error", DataType::Utf8, true),
+    ]))
+}
+
+fn memory(shared: &Shared) -> RecordBatch {
+    let memory = shared.runtime.memory();
+    let limits = memory.iter().map(|(_, _, limit, _)| (*limit != u64::MAX).then_some(integer(*limit)));
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(memory.iter().map(|(name, ..)| name))) as ArrayRef,
+        integers(memory.iter().map(|(_, used, ..)| *used)),
+        Arc::new(Int64Array::from_iter(limits)),
+        Arc::new(StringArray::from_iter(memory.iter().map(|(.., error)| error.as_ref()))),
+    ];
+    RecordBatch::try_new(memory_schema(), columns).expect("the columns are the schema's")
 }
 
 fn checkpoints_schema() -> SchemaRef {

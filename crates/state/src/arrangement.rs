@@ -8,6 +8,7 @@
 //! valid until then.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use refrain_types::Weight;
 
@@ -16,6 +17,7 @@ use crate::chain::KeyChain;
 use crate::hash::hash_words;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::memory::Memory;
 use crate::rows::{Rows, RowsById};
 
 mod weights;
@@ -97,6 +99,13 @@ impl Arrangement {
             key: key.map(KeyChain::new),
             changes: None,
         }
+    }
+
+    /// Its rows in this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.rows = self.rows.within(Some(memory));
+        self
     }
 
     /// Number of entries, dead ones too.
@@ -224,7 +233,8 @@ impl Arrangement {
     #[cold]
     fn index_rows(&mut self) {
         let mut index = HashIndex::new(self.words == 1);
-        let (rows, words) = (std::mem::replace(&mut self.rows, Rows::new(self.words)), self.words);
+        let none = self.rows.none_yet();
+        let (rows, words) = (std::mem::replace(&mut self.rows, none), self.words);
         let mut ids = 0..;
         for block in rows.slices_from(0).flat_map(|slice| slice.chunks(BLOCK * words)) {
             index.reserve(BLOCK);
@@ -296,6 +306,7 @@ impl Arrangement {
         }
         let entries = if self.by_row.index().is_some() { Entries::OfRows } else { Entries::OfChanges };
         let mut fresh = Self::new(self.words, entries, self.key.take().map(|chain| chain.of().clone()));
+        fresh.rows = self.rows.none_yet();
         for (_, row, weight) in self.iter() {
             fresh.add(row, weight).expect("the weight was there before");
         }

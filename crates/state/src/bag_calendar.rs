@@ -8,6 +8,8 @@
 //!
 //! Layout: the iteration is one more word behind the packed row.
 
+use std::sync::Arc;
+
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
@@ -16,6 +18,7 @@ use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::memory::Memory;
 use crate::rows::Rows;
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,13 @@ impl BagCalendar {
             changes: None,
             scratch: Vec::new(),
         }
+    }
+
+    /// Its rows in this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.rows = self.rows.within(Some(memory));
+        self
     }
 
     /// Number of rows that are still to be released.
@@ -203,6 +213,7 @@ impl BagCalendar {
             return;
         }
         let mut fresh = Self::new(self.words - 1, None);
+        fresh.rows = self.rows.none_yet();
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();

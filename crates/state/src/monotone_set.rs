@@ -3,11 +3,14 @@
 //! Rows stand in the order in which they arrived, so what is still to be released are simply the last ones, and what changed since the
 //! last capture too.
 
+use std::sync::Arc;
+
 use crate::arrangement::row_key;
 use crate::capture::{Capture, Captured};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::memory::Memory;
 use crate::rows::Rows;
 
 const BLOCK: usize = 32;
@@ -29,6 +32,13 @@ impl MonotoneSet {
     pub fn new(words: usize, key: Option<KeyOf>) -> Self {
         let index = HashIndex::new(words == 1);
         Self { words, rows: Rows::new(words), index, chain: key.map(KeyChain::new), released: 0, captured: None }
+    }
+
+    /// Its rows in this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.rows = self.rows.within(Some(memory));
+        self
     }
 
     /// Words of one row.

@@ -7,6 +7,7 @@
 //! What is said of a row follows from its derivations, so only they are captured.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use refrain_types::{Iteration, Weight};
 
@@ -14,6 +15,7 @@ use crate::arrangement::{BLOCK, WeightOverflow, row_key};
 use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
+use crate::memory::Memory;
 use crate::rows::Rows;
 use crate::set_history::NEVER;
 
@@ -58,6 +60,13 @@ impl PresenceHistory {
             derived: None,
             alive_for: 0,
         }
+    }
+
+    /// Its rows in this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.rows = self.rows.within(Some(memory));
+        self
     }
 
     /// Bytes of memory.
@@ -185,6 +194,7 @@ impl PresenceHistory {
             return;
         }
         let mut fresh = Self::new(self.words);
+        fresh.rows = self.rows.none_yet();
         for id in live {
             fresh.index.reserve(1);
             let copy = fresh.intern(self.row(id));

@@ -1,11 +1,15 @@
 //! Packed rows of one width by id, in the order in which they came.
 //!
 //! Layout: chunks. A full chunk is sealed and never changes again, so whoever captures the rows shares it, and a store that grows moves
-//! no row twice.
+//! no row twice. Where it finds no room in memory it is put elsewhere, and read from there.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::buffer::{Buffer, ScalarBuffer};
+use bytes::Bytes;
+
+use crate::memory::{Memory, Room, Use};
 use crate::prefetch;
 
 /// Words of a chunk at most: it is copied once, when it is sealed, and the last one again at each capture.
@@ -17,8 +21,24 @@ pub struct Rows {
     words: usize,
     /// Rows of a chunk, as a power of 2.
     chunk_rows_log2: u32,
-    sealed: Vec<Arc<[u64]>>,
+    sealed: Vec<ScalarBuffer<u64>>,
     open: Vec<u64>,
+    /// Where sealed chunks count; `None` is without a limit.
+    memory: Option<Arc<Memory>>,
+    /// Bytes of sealed chunks that are in memory.
+    sealed_bytes: usize,
+}
+
+/// A chunk in memory that counts.
+struct Counted {
+    words: Buffer,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.words
+    }
 }
 
 /// Rows found by id, whoever has them.
@@ -35,7 +55,20 @@ impl Rows {
     #[must_use]
     pub fn new(words: usize) -> Self {
         let chunk_rows_log2 = (CHUNK_WORDS_MAX / words.max(1)).max(1).ilog2();
-        Self { words, chunk_rows_log2, sealed: Vec::new(), open: Vec::new() }
+        Self { words, chunk_rows_log2, sealed: Vec::new(), open: Vec::new(), memory: None, sealed_bytes: 0 }
+    }
+
+    /// In this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: Option<&Arc<Memory>>) -> Self {
+        self.memory = memory.cloned();
+        self
+    }
+
+    /// None yet, as wide as these and in the same memory.
+    #[must_use]
+    pub fn none_yet(&self) -> Self {
+        Self::new(self.words).within(self.memory.as_ref())
     }
 
     /// Words of one row.
@@ -48,7 +81,7 @@ impl Rows {
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        (self.sealed.len() * self.chunk_words() + self.open.capacity()) * size_of::<u64>()
+        self.sealed_bytes + self.open.capacity() * size_of::<u64>()
     }
 
     fn chunk_words(&self) -> usize {
@@ -67,7 +100,19 @@ impl Rows {
 
     #[cold]
     fn seal(&mut self) {
-        self.sealed.push(Arc::from(self.open.as_slice()));
+        let bytes = self.open.len() * size_of::<u64>();
+        let placed = self.memory.as_ref().map(|memory| memory.place(Use::Rows, bytes, |elsewhere| elsewhere.map(&self.open)));
+        let chunk = if let Some(Ok(elsewhere)) = placed {
+            elsewhere
+        } else {
+            self.sealed_bytes += bytes;
+            let words = Buffer::from_slice_ref(&self.open);
+            match placed {
+                Some(Err(room)) => Buffer::from(Bytes::from_owner(Counted { words, _room: room })).into(),
+                _ => words.into(),
+            }
+        };
+        self.sealed.push(chunk);
         self.open.clear();
     }
 
@@ -103,13 +148,14 @@ impl Rows {
     /// Forgets the rows.
     pub fn clear(&mut self) {
         self.sealed.clear();
+        self.sealed_bytes = 0;
         self.open.clear();
     }
 
     /// The rows as they are now.
     #[must_use]
     pub fn share(&self) -> SharedRows {
-        let open = (!self.open.is_empty()).then(|| Arc::from(self.open.as_slice()));
+        let open = (!self.open.is_empty()).then(|| ScalarBuffer::from(self.open.clone()));
         let chunks = self.sealed.iter().cloned().chain(open).collect();
         SharedRows { words: self.words, chunk_rows_log2: self.chunk_rows_log2, chunks }
     }
@@ -147,7 +193,7 @@ impl RowsById for (&[u64], usize) {
 pub struct SharedRows {
     words: usize,
     chunk_rows_log2: u32,
-    chunks: Vec<Arc<[u64]>>,
+    chunks: Vec<ScalarBuffer<u64>>,
 }
 
 impl SharedRows {

@@ -11,6 +11,8 @@
 //! Invariant: where first deriving and emitted iteration of a row differ, the calendar holds the row at the earlier of the two or
 //! before. So the calendar need not be stored: [`SetHistory::restore`] finds it again.
 
+use std::sync::Arc;
+
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
@@ -20,6 +22,7 @@ use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::memory::Memory;
 use crate::rows::Rows;
 
 /// No iteration.
@@ -85,6 +88,13 @@ impl SetHistory {
             derived: None,
             emissions: None,
         }
+    }
+
+    /// Its rows in this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.rows = self.rows.within(Some(memory));
+        self
     }
 
     /// Number of rows that are emitted.
@@ -255,6 +265,7 @@ impl SetHistory {
             return;
         }
         let mut fresh = Self::new(self.words, None);
+        fresh.rows = self.rows.none_yet();
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();

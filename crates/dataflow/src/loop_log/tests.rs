@@ -1,6 +1,10 @@
 //! What is logged comes back, from memory and from elsewhere, and memory is free again when it is gone.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::buffer::ScalarBuffer;
+use refrain_state::memory::Spill;
 
 use super::*;
 
@@ -16,6 +20,10 @@ impl Spill for Elsewhere {
         let left = self.0.load(Ordering::Relaxed).checked_sub(bytes.len()).ok_or_else(|| io::Error::other("it is full"))?;
         self.0.store(left, Ordering::Relaxed);
         Ok(Arc::new(Bytes(bytes.to_vec())))
+    }
+
+    fn map(&self, _words: &[u64]) -> io::Result<ScalarBuffer<u64>> {
+        unreachable!("a loop log is put, not mapped")
     }
 }
 
@@ -39,7 +47,7 @@ fn popped(log: &mut LoopLog) -> Vec<usize> {
 
 #[test]
 fn what_memory_has_no_room_for_is_put_elsewhere() {
-    let memory = LogMemory::limited(delta(10).size_bytes(), Arc::new(Elsewhere(AtomicUsize::new(usize::MAX))));
+    let memory = Memory::limited(usize::MAX, delta(10).size_bytes(), Arc::new(Elsewhere(AtomicUsize::new(usize::MAX))));
     let (mut log, mut other) = (LoopLog::new(&memory), LoopLog::new(&memory));
     for rows in [6, 5, 4] {
         log.push(delta(rows));
@@ -60,19 +68,19 @@ fn what_memory_has_no_room_for_is_put_elsewhere() {
     drop(captured);
     other.push(delta(10));
     assert_eq!(other.bytes_in_memory(), delta(10).size_bytes());
-    assert!(memory.take_refusal().is_none());
+    assert!(memory.take_refusal(Use::LoopLogs).is_none());
 }
 
 #[test]
 fn what_finds_no_room_anywhere_stays_in_memory_and_is_told() {
-    let memory = LogMemory::limited(0, Arc::new(Elsewhere(AtomicUsize::new(encode(delta(3)).len()))));
+    let memory = Memory::limited(usize::MAX, 0, Arc::new(Elsewhere(AtomicUsize::new(encode(delta(3)).len()))));
     let mut log = LoopLog::new(&memory);
     log.push(delta(3));
-    assert!(memory.take_refusal().is_none());
+    assert!(memory.take_refusal(Use::LoopLogs).is_none());
     log.push(delta(4));
     assert_eq!(log.bytes_in_memory(), delta(4).size_bytes());
-    assert_eq!(memory.take_refusal().unwrap().to_string(), "it is full");
-    assert!(memory.take_refusal().is_none());
+    assert_eq!(memory.take_refusal(Use::LoopLogs).unwrap().to_string(), "it is full");
+    assert!(memory.take_refusal(Use::LoopLogs).is_none());
     assert_eq!(popped(&mut log), [3, 4]);
 }
 

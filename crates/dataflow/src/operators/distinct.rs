@@ -91,7 +91,7 @@ pub(crate) fn distinct<'scope>(
         operator: context.operator,
         schema: schema.clone(),
         physical: physical_schema(schema),
-        rows: Arrangement::new(layout.words(), Entries::OfRows, None),
+        rows: Arrangement::new(layout.words(), Entries::OfRows, None).within(context.memory()),
         append_only,
         layout,
         packed: Vec::new(),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use refrain_plan::{Exchange, Join};
-use refrain_state::{Arrangement, Entries, KeyOf, NullTest, RowLayout};
+use refrain_state::{Arrangement, Entries, KeyOf, Memory, NullTest, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Iteration, OperatorId};
 use timely::dataflow::operators::Capability;
@@ -65,7 +65,7 @@ struct Side {
 }
 
 impl Side {
-    fn new(input: &Input, keys: &[usize], key_layout: &RowLayout, nulls_meet: bool, in_loop: bool) -> Self {
+    fn new(input: &Input, keys: &[usize], key_layout: &RowLayout, nulls_meet: bool, in_loop: bool, memory: &Arc<Memory>) -> Self {
         let mut types = input.schema.fields().iter().map(|f| (f.data_type().clone(), f.is_nullable())).collect::<Vec<_>>();
         if in_loop {
             types.push((DataType::UInt32, false));
@@ -78,7 +78,7 @@ impl Side {
         let entries = if input.append_only { Entries::OfChanges } else { Entries::OfChangesUntilTakenBack };
         Self {
             schema: input.schema.clone(),
-            rows: Arrangement::new(layout.words(), entries, Some(key.clone())),
+            rows: Arrangement::new(layout.words(), entries, Some(key.clone())).within(memory),
             layout,
             key,
             key_is_null,
@@ -236,10 +236,10 @@ pub(crate) fn join<'scope>(
     let key_layout = RowLayout::of_types(&key_types);
     let mut state = State {
         operator: context.operator,
-        left: Side::new(&left, &join.left_keys, &key_layout, join.nulls_meet, in_loop),
-        right: Side::new(&right, &join.right_keys, &key_layout, join.nulls_meet, in_loop),
+        left: Side::new(&left, &join.left_keys, &key_layout, join.nulls_meet, in_loop, context.memory()),
+        right: Side::new(&right, &join.right_keys, &key_layout, join.nulls_meet, in_loop, context.memory()),
         stage: {
-            let of = |input: &Input, keys: &[usize]| Side::new(input, keys, &key_layout, join.nulls_meet, in_loop).layout;
+            let of = |input: &Input, keys: &[usize]| Side::new(input, keys, &key_layout, join.nulls_meet, in_loop, context.memory()).layout;
             let (left_layout, right_layout) = (of(&left, &join.left_keys), of(&right, &join.right_keys));
             let right_side = StageSide { schema: right.schema, layout: &right_layout };
             let left_side = StageSide { schema: left.schema, layout: &left_layout };

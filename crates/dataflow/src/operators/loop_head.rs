@@ -123,7 +123,7 @@ impl Head {
         let other = head.join.as_ref().map(|join| {
             let (other_schema, exchange) = other.expect("a head with a join has a second input");
             let is_copy = *exchange == Exchange::Broadcast && context.worker > 0;
-            Other::new(context.operator, join, (&schema, &layout), other_schema, is_copy)
+            Other::new(context.operator, join, (&schema, &layout), other_schema, is_copy, context.memory())
         });
         let variable = Side { schema: &schema, layout: &layout };
         let right = other.as_ref().map(|o| Side { schema: other_schema.expect("see above"), layout: &o.layout });
@@ -137,7 +137,7 @@ impl Head {
             body: Outstanding::of(&context.control, None, Some(index), 1),
             physical: physical_schema(&schema),
             partition: head.partition.clone(),
-            rows: LoopRows::new(&head.kind, &schema, other.as_ref().map(|o| o.variable_key().clone()), &context.control.dictionary),
+            rows: LoopRows::new(&head.kind, &schema, other.as_ref().map(|o| o.variable_key().clone()), context),
             other,
             stage,
             stage_physical: physical_schema(stage_schema),
@@ -152,7 +152,7 @@ impl Head {
             outgoing: (0..context.peers).map(|_| Packed::default()).collect(),
             ids: Vec::new(),
             errors: Vec::new(),
-            log: LoopLog::new(&context.control.log_memory),
+            log: LoopLog::new(context.memory()),
             held: None,
             reported: [0; 4],
             schema,

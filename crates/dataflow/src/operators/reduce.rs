@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Aggregate, Exchange};
 use refrain_state::index::HashIndex;
-use refrain_state::{Arrangement, Entries, KeyOf, RowLayout, row_key};
+use refrain_state::{Arrangement, Entries, KeyOf, Memory, RowLayout, row_key};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, Iteration, OperatorId};
@@ -41,10 +41,11 @@ struct Side {
 }
 
 impl Side {
-    fn new(schema: &SchemaRef, key_columns: &[usize], key_layout: &RowLayout) -> Self {
+    fn new(schema: &SchemaRef, key_columns: &[usize], key_layout: &RowLayout, memory: &Arc<Memory>) -> Self {
         let layout = RowLayout::of_schema(&with_iteration(schema));
         let key = KeyOf::new(&layout, key_columns, key_layout);
-        Self { rows: Arrangement::new(layout.words(), Entries::OfRows, Some(key.clone())), layout, key }
+        let rows = Arrangement::new(layout.words(), Entries::OfRows, Some(key.clone())).within(memory);
+        Self { rows, layout, key }
     }
 }
 
@@ -105,7 +106,7 @@ impl Reduce {
         let columns = (0..keys).collect::<Vec<_>>();
         let types = schema.fields()[..keys].iter().map(|f| (f.data_type().clone(), f.is_nullable())).collect::<Vec<_>>();
         let key_layout = RowLayout::of_types(&types);
-        let (input_side, output_side) = (Side::new(schema, &columns, &key_layout), Side::new(output, &columns, &key_layout));
+        let [input_side, output_side] = [schema, output].map(|rows| Side::new(rows, &columns, &key_layout, context.memory()));
         let output_layout = RowLayout::of_schema(output);
         let all = (0..output.fields().len()).collect::<Vec<_>>();
         Self {

@@ -68,7 +68,7 @@ impl TopK {
             physical: physical_schema(schema),
             offset: call.offset,
             limit: call.limit.unwrap_or(u64::MAX),
-            rows: Arrangement::new(layout.words(), Entries::OfRows, None),
+            rows: Arrangement::new(layout.words(), Entries::OfRows, None).within(context.memory()),
             key: KeyOf::new(&layout, &call.keys, &key_layout),
             drop_iteration: KeyOf::new(&layout, &all, &output_layout),
             order: RowOrder::new(&full, &by.chain(others).collect::<Vec<_>>(), context.dictionary()),

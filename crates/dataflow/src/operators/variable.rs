@@ -268,14 +268,14 @@ pub(crate) fn variable<'scope>(
         schema: Arc::clone(schema),
         physical: physical_schema(schema),
         round: match node.keeps_iterations() {
-            true => Round::InOrder(Box::new(Waiting::new(layout.words(), distinct))),
+            true => Round::InOrder(Box::new(Waiting::new(layout.words(), distinct, context.memory()))),
             false => Round::AsItComes(Packed::default()),
         },
         limit: variable.limit.map(|limit| Limit::new(Growth::new(context, limit, &variable.name, schema), layout.words())),
         layout,
         packed: Packed::default(),
         errors: Vec::new(),
-        log: LoopLog::new(&context.control.log_memory),
+        log: LoopLog::new(context.memory()),
         held: None,
         reported: [0; 4],
     };

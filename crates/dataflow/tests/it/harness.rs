@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::Int32Type;
-use refrain_dataflow::loop_log::{Spill, Spilled};
 use refrain_dataflow::{
-    Beginning, Captured, Command, CommandLog, Control, Events, LogMemory, Order, Restored, TickEnd, TickInput, Worker, seats,
+    Beginning, Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats,
 };
 use refrain_plan::{NodeId, StreamPlan};
-use refrain_state::Dictionary;
+use refrain_state::memory::{Spill, Spilled};
+use refrain_state::{Dictionary, Memory};
 use refrain_types::environment::SystemEnvironment;
 use refrain_types::{DataflowId, Delta, Iteration, Tick};
 
@@ -48,6 +49,10 @@ struct Bytes(Vec<u8>);
 impl Spill for Elsewhere {
     fn put(&self, bytes: &[u8]) -> std::io::Result<Arc<dyn Spilled>> {
         Ok(Arc::new(Bytes(bytes.to_vec())))
+    }
+
+    fn map(&self, words: &[u64]) -> std::io::Result<ScalarBuffer<u64>> {
+        Ok(words.to_vec().into())
     }
 }
 
@@ -97,13 +102,13 @@ impl Harness {
         let fresh = !matches!(beginning, Beginning::Restored(_));
         let events = Arc::new(Teller(Mutex::new(teller)));
         // Some log in memory, some not.
-        let log_memory = if workers == 2 { LogMemory::limited(0, Arc::new(Elsewhere)) } else { LogMemory::unlimited() };
+        let memory = if workers == 2 { Memory::limited(0, 0, Arc::new(Elsewhere)) } else { Memory::unlimited() };
         let control = Control::new(
             DataflowId(1),
             Arc::clone(plan),
             Dictionary::new(),
             (workers, SystemEnvironment::shared()),
-            log_memory,
+            memory,
             events,
             beginning,
         );

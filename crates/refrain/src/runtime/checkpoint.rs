@@ -10,6 +10,7 @@ use std::time::Duration;
 use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, Last, Phase, Replay, Running, Settings, decide};
 use refrain_checkpoint::{Attempt, CommitOutcome, Contents, DataflowEntry, RelationEntry};
 use refrain_dataflow::{Captured, Order};
+use refrain_state::memory::Use;
 use refrain_types::{DataflowId, Epoch, RelationId};
 use tokio::sync::{Notify, oneshot};
 
@@ -181,7 +182,7 @@ impl Runtime {
         };
         let view = schedule.views.get_mut(&dataflow)?;
         view.capturing = false;
-        let refusal = self.log_memory.take_refusal();
+        let refusal = self.memory.take_refusal(Use::LoopLogs);
         let Checkpointer { run, committed, pins, wake, lost_changes, .. } = &mut schedule.checkpointer;
         let run = run.as_mut()?;
         let settled = view.relation.settled();
@@ -274,7 +275,7 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
     let mut schedule = shared.runtime.schedule();
     let schedule = &mut *schedule;
     // What was refused before is not of this checkpoint.
-    drop(shared.runtime.log_memory.take_refusal());
+    drop(shared.runtime.memory.take_refusal(Use::LoopLogs));
     let dataflows = schedule.views.values().filter(|v| !v.temporary).map(|view| {
         let reads = |other: &&super::views::View| !other.temporary && other.sources.contains_key(&view.relation.id);
         let readers = schedule.views.values().filter(reads).map(|other| other.control.id).collect();

@@ -7,7 +7,8 @@ use futures::future::try_join_all;
 use futures::try_join;
 use refrain_checkpoint::{Contents, DataflowEntry, Manifest, RelationEntry, SegmentRef};
 use refrain_dataflow::loop_log::Piece;
-use refrain_dataflow::{LogMemory, Part, Restored};
+use refrain_dataflow::{Part, Restored};
+use refrain_state::Memory;
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
@@ -35,7 +36,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     shared.visible.advance(contents.epoch);
     let reading = Reading::of_checkpoint(&shared.store, &shared.dictionary, contents, progress);
     let relations = restore_relations(&reading, &database, &views, &manifest);
-    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents, &shared.runtime.log_memory))?;
+    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents, &shared.runtime.memory))?;
     let committed = super::capture::Committed {
         relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
         dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -80,14 +81,14 @@ async fn read_dataflows<'a>(
     reading: &Reading<'_>,
     views: &[PlannedView],
     contents: &'a Contents,
-    log_memory: &Arc<LogMemory>,
+    memory: &Arc<Memory>,
 ) -> Result<Vec<Option<(&'a DataflowEntry, (Restored, Epoch))>>> {
     let all = views.iter().map(|PlannedView { view, plan }| async move {
         let id = Database::dataflow(view.id);
         match contents.dataflows.iter().find(|d| d.id == id) {
             // One that was captured before its first tick has read nothing: it begins anew.
             Some(entry) if entry.tick.0 > 0 => {
-                Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan, log_memory).await?)))
+                Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan, memory).await?)))
             }
             _ => Ok(None),
         }
@@ -139,7 +140,7 @@ async fn read_dataflow(
     entry: &DataflowEntry,
     epoch: Epoch,
     plan: &Arc<StreamPlan>,
-    log_memory: &Arc<LogMemory>,
+    memory: &Arc<Memory>,
 ) -> Result<(Restored, Epoch)> {
     if fingerprint(plan) != entry.fingerprint {
         let message = format!("materialized view \"{}\" cannot be restored: its plan has changed since the checkpoint", entry.name);
@@ -162,7 +163,7 @@ async fn read_dataflow(
     }
     let parts = try_join_all(parts.into_iter().map(|(of, schema, segments, used_by)| async move {
         let pieces = match of.1 {
-            Part::Log => reading.pieces(&schema, segments, (log_memory, &used_by)).await?,
+            Part::Log => reading.pieces(&schema, segments, (memory, &used_by)).await?,
             _ => reading.rows(&schema, segments, &used_by).await?.into_iter().map(|(_, delta)| Piece::from(delta)).collect(),
         };
         Ok::<_, Error>((of, pieces))

@@ -10,9 +10,8 @@ use futures::future::try_join_all;
 use futures::try_join;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
-use refrain_dataflow::LogMemory;
 use refrain_dataflow::loop_log::Piece;
-use refrain_state::Dictionary;
+use refrain_state::{Dictionary, Memory};
 use refrain_state::codec::{decode_batch_for_disk, encode_batch};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
@@ -285,13 +284,13 @@ impl<'a> Reading<'a> {
         &self,
         schema: &SchemaRef,
         segments: &[SegmentRef],
-        (memory, used_by): (&Arc<LogMemory>, &str),
+        (memory, used_by): (&Arc<Memory>, &str),
     ) -> Result<Vec<Piece>> {
         self.all(segments, used_by, |batches, whose| {
             let (dictionary, schema, memory) = (Arc::clone(self.dictionary), Arc::clone(schema), Arc::clone(memory));
             move || {
                 let read = batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose));
-                read.map(|read| Ok(memory.keep(Arc::unwrap_or_clone(read?.1)))).collect()
+                read.map(|read| Ok(Piece::keep(Arc::unwrap_or_clone(read?.1), &memory))).collect()
             }
         })
         .await

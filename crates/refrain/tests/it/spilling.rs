@@ -1,4 +1,5 @@
-//! Loop logs that have no room in memory: they go to temporary files, into checkpoints and back, and nothing is lost where these are full.
+//! Loop logs and rows of operators that have no room in memory: they go to temporary files, into checkpoints and back, and nothing is lost
+//! where these are full.
 
 use std::time::Duration;
 
@@ -24,6 +25,69 @@ async fn open(folder: &std::path::Path, workers: usize) -> (Engine, Session) {
     let session = engine.session();
     run(&session, "SET reads = 'eager'; SET loop_memory_limit = 0").await;
     (engine, session)
+}
+
+/// The state of a closure, a join and a `DISTINCT` does not fit memory; nor does what comes back from a checkpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_go_through_temporary_files() {
+    const NODES: i64 = 500;
+    const CLOSURE: &str = "WITH RECURSIVE c(a, b) AS (SELECT a, b FROM edge UNION SELECT c.a, e.b FROM c JOIN edge e ON e.a = c.b)";
+    const USED: &str = "SELECT used_bytes FROM refrain.memory WHERE used_for = ";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let open = async |workers, files: &str| {
+        let store = folder.path().join("store").display().to_string();
+        let limited = Engine::builder().store(store).workers(workers).setting("memory_limit", "0").setting("temp_file_limit", files);
+        limited.open().await.expect("the store opens").session()
+    };
+    let used = async |session: &Session, what: &str| rows(session, &format!("{USED}'{what}'")).await[0].parse::<i64>().expect("a number");
+    // A chain, cut in two at `cut`.
+    let check = async |session: &Session, cut: i64| {
+        let pairs = |nodes: i64| nodes * (nodes - 1) / 2;
+        let wanted = pairs(cut) + pairs(NODES - cut);
+        let ends = NODES - i64::from(cut > 0) - i64::from(cut < NODES);
+        assert_eq!(rows(session, "SELECT count(*), min(b - a) FROM closure").await, [format!("{wanted}|1")]);
+        assert_eq!(rows(session, "SELECT count(*) FROM ends").await, [ends.to_string()]);
+    };
+    let edges = (1..NODES).map(|a| format!("({a}, {})", a + 1)).collect::<Vec<_>>().join(", ");
+    let mut s = open(1, "-1").await;
+    run(&s, "CREATE TABLE edge (a BIGINT NOT NULL, b BIGINT NOT NULL)").await;
+    run(&s, &format!("INSERT INTO edge VALUES {edges}")).await;
+    run(&s, &format!("CREATE MATERIALIZED VIEW closure AS {CLOSURE} SELECT a, b FROM c")).await;
+    run(&s, "CREATE MATERIALIZED VIEW ends AS SELECT DISTINCT l.b FROM closure l JOIN closure r ON r.b = l.a AND r.a = l.a - 1 UNION SELECT b FROM closure").await;
+    check(&s, NODES).await;
+    assert_eq!(used(&s, "rows").await, 0);
+    assert!(used(&s, "temporary files").await > NODES * NODES / 2 * 16);
+    run(&s, "CHECKPOINT").await;
+    for (workers, cut) in [(2, 100), (1, 499)] {
+        drop(s);
+        s = open(workers, "-1").await;
+        check(&s, NODES).await;
+        run(&s, &format!("DELETE FROM edge WHERE a = {cut}")).await;
+        check(&s, cut).await;
+        run(&s, &format!("INSERT INTO edge VALUES ({cut}, {})", cut + 1)).await;
+        check(&s, NODES).await;
+        assert_eq!(used(&s, "rows").await, 0);
+        run(&s, "CHECKPOINT").await;
+    }
+    // Where files are full, rows stay in memory.
+    drop(s);
+    s = open(2, "300kB").await;
+    check(&s, NODES).await;
+    assert!(used(&s, "rows").await > 1 << 20);
+    let error = "SELECT error FROM refrain.memory WHERE used_for = 'rows'";
+    assert_eq!(rows(&s, error).await, ["temporary file size exceeds \"temp_file_limit\" (300kB)"]);
+    run(&s, "DELETE FROM edge WHERE a = 250").await;
+    check(&s, 250).await;
+}
+
+#[tokio::test]
+async fn what_is_set_from_the_start_is_checked() {
+    let refused = async |name: &str, value: &str| Engine::builder().setting(name, value).open().await.err().expect("it is refused");
+    assert_eq!(refused("memory_limt", "1GB").await.code(), "42704");
+    assert_eq!(refused("memory_limit", "much").await.code(), "22023");
+    assert_eq!(refused("reads", "eager").await.message(), "parameter \"reads\" is set by each session");
+    let engine = Engine::builder().setting("memory_limit", "1GB").open().await.expect("it opens");
+    assert_eq!(rows(&engine.session(), "SHOW memory_limit").await, ["1GB"]);
 }
 
 async fn create(session: &Session) {

@@ -1,14 +1,32 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::{Spill, Spilled};
+
+/// Another place, with room for so many words.
+#[derive(Debug)]
+struct Elsewhere(std::sync::Mutex<usize>);
+
+impl Spill for Elsewhere {
+    fn put(&self, _bytes: &[u8]) -> std::io::Result<Arc<dyn Spilled>> {
+        unreachable!("rows are mapped")
+    }
+
+    fn map(&self, words: &[u64]) -> std::io::Result<ScalarBuffer<u64>> {
+        let mut room = self.0.lock().unwrap();
+        *room = room.checked_sub(words.len()).ok_or_else(|| std::io::Error::other("it is full"))?;
+        Ok(words.to_vec().into())
+    }
+}
 
 proptest! {
     /// Whatever is asked, the rows are those of a vector; a capture does not see what comes later.
     #[test]
-    fn are_as_those_of_a_vector(words in 1usize..9, rows in prop::collection::vec(any::<u64>(), 0..2000), shared_at in 0usize..300, first in 0usize..300) {
+    fn are_as_those_of_a_vector(words in 1usize..9, rows in prop::collection::vec(any::<u64>(), 0..2000), shared_at in 0usize..300, first in 0usize..300, limits in prop::option::of((0usize..5000, 0usize..1000))) {
         let all = rows.chunks_exact(words).collect::<Vec<_>>();
         let (shared_at, first) = (shared_at.min(all.len()), first.min(all.len()));
-        let mut store = Rows::new(words);
+        let memory = limits.map(|(limit, elsewhere)| Memory::limited(limit, 0, Arc::new(Elsewhere(elsewhere.into()))));
+        let mut store = Rows::new(words).within(memory.as_ref());
         let mut shared = store.share();
         for (id, row) in all.iter().enumerate() {
             if id == shared_at {
@@ -32,7 +50,14 @@ proptest! {
         prop_assert_eq!(store.slices_from(first).flatten().copied().collect::<Vec<_>>(), expected.clone());
         prop_assert!(expected.starts_with(store.slice_from(first)));
         prop_assert!(expected.is_empty() || !store.slice_from(first).is_empty());
+        if let (Some(memory), Some((limit, elsewhere))) = (&memory, limits) {
+            let used = memory.used(Use::Rows);
+            prop_assert!(used <= store.size_bytes());
+            prop_assert!(used <= limit || used + elsewhere * 8 >= limit && memory.refusal(Use::Rows).is_some());
+        }
         store.clear();
         prop_assert_eq!(store.slices_from(0).count(), 0);
+        drop(shared);
+        prop_assert_eq!(memory.map_or(0, |memory| memory.used(Use::Rows)), 0);
     }
 }

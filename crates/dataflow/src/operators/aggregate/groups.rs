@@ -66,7 +66,7 @@ impl Groups {
         let calls = aggregators(context, aggregate, schema).into_iter().zip(arguments).collect::<Vec<_>>();
         let kept = match sums_schema(aggregate, schema) {
             Some(schema) => Kept::Sums(Sums { schema, since: None }),
-            None => Kept::Inputs(Box::new(Inputs::new(schema))),
+            None => Kept::Inputs(Box::new(Inputs::new(schema, context.memory()))),
         };
         Self {
             operator: context.operator,

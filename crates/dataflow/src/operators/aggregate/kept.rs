@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_plan::{Aggregate, AggregateFunction};
 use refrain_state::aggregate::{Function, sum_words};
-use refrain_state::{Arrangement, Entries, RowLayout};
+use refrain_state::{Arrangement, Entries, Memory, RowLayout};
 use refrain_types::Weight;
 
 /// Words of the number of rows of a group.
@@ -62,11 +62,11 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub fn new(schema: &SchemaRef) -> Self {
+    pub fn new(schema: &SchemaRef, memory: &Arc<Memory>) -> Self {
         let layout = RowLayout::of_schema(schema);
         Self {
             schema: Arc::clone(schema),
-            rows: Arrangement::new(layout.words(), Entries::OfRows, None),
+            rows: Arrangement::new(layout.words(), Entries::OfRows, None).within(memory),
             layout,
             packed: Vec::new(),
         }

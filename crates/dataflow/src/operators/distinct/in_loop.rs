@@ -85,7 +85,7 @@ pub(crate) fn distinct<'scope>(
         operator: context.operator,
         schema: SchemaRef::clone(schema),
         physical: physical_schema(schema),
-        rows: PresenceHistory::new(layout.words()),
+        rows: PresenceHistory::new(layout.words()).within(context.memory()),
         layout,
         arriving: Packed::default(),
         said: Packed::default(),

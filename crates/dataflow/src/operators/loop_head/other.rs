@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, FusedJoin};
-use refrain_state::{Arrangement, Entries, KeyOf, NullTest, RowLayout};
+use refrain_state::{Arrangement, Entries, KeyOf, Memory, NullTest, RowLayout};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Iteration, OperatorId};
 
@@ -43,6 +43,7 @@ impl Other {
         variable: (&SchemaRef, &RowLayout),
         schema: &SchemaRef,
         is_copy: bool,
+        memory: &Arc<Memory>,
     ) -> Self {
         let types =
             join.variable_keys.iter().map(|c| (variable.0.field(*c).data_type().clone(), join.nulls_meet)).collect::<Vec<_>>();
@@ -56,7 +57,7 @@ impl Other {
             operator,
             schema: Arc::clone(schema),
             is_copy,
-            rows: Arrangement::new(layout.words(), entries, Some(key.clone())),
+            rows: Arrangement::new(layout.words(), entries, Some(key.clone())).within(memory),
             key_is_null: test(&layout, &join.other_keys),
             variable_key: KeyOf::new(variable.1, &join.variable_keys, &key_layout),
             variable_key_is_null: test(variable.1, &join.variable_keys),

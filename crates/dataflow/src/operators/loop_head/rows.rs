@@ -11,6 +11,7 @@ use refrain_state::{
 };
 use refrain_types::{Iteration, Weight};
 
+use crate::operators::Context;
 use crate::operators::stage::Packed;
 use crate::part::Part;
 
@@ -43,12 +44,13 @@ impl Released {
 
 impl LoopRows {
     /// Rows of the loop variable; `key` is that of the fused join.
-    pub fn new(kind: &LoopKind, variable: &Schema, key: Option<KeyOf>, dictionary: &Arc<Dictionary>) -> Self {
+    pub fn new(kind: &LoopKind, variable: &Schema, key: Option<KeyOf>, context: &Context) -> Self {
+        let (memory, dictionary) = (context.memory(), context.dictionary());
         let words = RowLayout::of_schema(variable).words();
         match kind {
-            LoopKind::Set => Self::Set(SetHistory::new(words, key)),
-            LoopKind::MonotoneSet => Self::Monotone(MonotoneSet::new(words, key)),
-            LoopKind::Bag => Self::Bag(BagCalendar::new(words, key)),
+            LoopKind::Set => Self::Set(SetHistory::new(words, key).within(memory)),
+            LoopKind::MonotoneSet => Self::Monotone(MonotoneSet::new(words, key).within(memory)),
+            LoopKind::Bag => Self::Bag(BagCalendar::new(words, key).within(memory)),
             LoopKind::Keyed(of) => {
                 let winner = if of.winner == KeyWinner::Latest { Winner::Latest } else { Winner::First };
                 let (of, order) = key_and_order(of, variable, dictionary);

@@ -1,8 +1,9 @@
 //! Rows that wait for their iteration, summed up by row where they may cancel out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use refrain_state::{Arrangement, Captured, Entries, WeightOverflow};
+use refrain_state::{Arrangement, Captured, Entries, Memory, Rows, RowsById, WeightOverflow};
 use refrain_types::{Iteration, Weight};
 
 use crate::operators::stage::Packed;
@@ -12,15 +13,15 @@ pub(super) struct Waiting {
     words: usize,
     /// Whether a row comes to an iteration at most once, until it is taken back.
     distinct: bool,
+    memory: Arc<Memory>,
     iterations: BTreeMap<Iteration, Lap>,
     draining: Option<Draining>,
 }
 
 /// The rows of one iteration.
-#[derive(Default)]
 struct Lap {
-    /// Rows that were not summed up, one after the other.
-    rows: Vec<u64>,
+    /// Rows that were not summed up.
+    rows: Rows,
     weights: Vec<Weight>,
     /// Rows that were, once something was taken back.
     summed: Option<Arrangement>,
@@ -37,18 +38,23 @@ struct Draining {
 }
 
 impl Lap {
-    fn add(&mut self, row: &[u64], weight: Weight, distinct: bool) -> Result<(), WeightOverflow> {
+    fn new(words: usize, memory: &Arc<Memory>) -> Self {
+        Self { rows: Rows::new(words).within(Some(memory)), weights: Vec::new(), summed: None }
+    }
+
+    fn add(&mut self, row: &[u64], weight: Weight, (distinct, memory): (bool, &Arc<Memory>)) -> Result<(), WeightOverflow> {
         if self.summed.is_none() && distinct && weight > 0 {
-            self.rows.extend_from_slice(row);
+            self.rows.push(row);
             self.weights.push(weight);
             return Ok(());
         }
         let summed = self.summed.get_or_insert_with(|| {
-            let mut summed = Arrangement::new(row.len(), Entries::OfRows, None);
-            for (row, weight) in self.rows.chunks_exact(row.len()).zip(&self.weights) {
+            let mut summed = Arrangement::new(row.len(), Entries::OfRows, None).within(memory);
+            let rows = self.rows.slices_from(0).flat_map(|slice| slice.chunks_exact(row.len()));
+            for (row, weight) in rows.zip(&self.weights) {
                 summed.add(row, *weight).expect("no row is there twice");
             }
-            (self.rows, self.weights) = (Vec::new(), Vec::new());
+            (self.rows, self.weights) = (self.rows.none_yet(), Vec::new());
             summed
         });
         summed.add(row, weight).map(|_| ())
@@ -60,27 +66,25 @@ impl Lap {
     }
 
     /// A row by its number, and its weight, which may be 0.
-    fn row(&self, number: usize, words: usize) -> (&[u64], Weight) {
+    fn row(&self, number: usize) -> (&[u64], Weight) {
+        let id = u32::try_from(number).expect("ids fit 32 bits");
         match &self.summed {
-            None => (&self.rows[number * words..(number + 1) * words], self.weights[number]),
-            Some(summed) => {
-                let id = u32::try_from(number).expect("ids fit 32 bits");
-                (summed.row(id), summed.weight(id))
-            }
+            None => (self.rows.get(id), self.weights[number]),
+            Some(summed) => (summed.row(id), summed.weight(id)),
         }
     }
 
     /// The rows from a number on, with weights other than 0.
-    fn from(&self, next: usize, words: usize) -> impl Iterator<Item = (&[u64], Weight)> {
+    fn from(&self, next: usize) -> impl Iterator<Item = (&[u64], Weight)> {
         let end = self.summed.as_ref().map_or(self.weights.len(), Arrangement::len);
-        (next..end).map(move |number| self.row(number, words)).filter(|(_, weight)| *weight != 0)
+        (next..end).map(move |number| self.row(number)).filter(|(_, weight)| *weight != 0)
     }
 }
 
 impl Waiting {
     /// `distinct`: where nothing is taken back, no row comes to an iteration twice.
-    pub fn new(words: usize, distinct: bool) -> Self {
-        Self { words, distinct, iterations: BTreeMap::new(), draining: None }
+    pub fn new(words: usize, distinct: bool, memory: &Arc<Memory>) -> Self {
+        Self { words, distinct, memory: Arc::clone(memory), iterations: BTreeMap::new(), draining: None }
     }
 
     /// How many rows wait, with weights other than 0.
@@ -89,7 +93,8 @@ impl Waiting {
     }
 
     pub fn add(&mut self, row: &[u64], iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        self.iterations.entry(iteration).or_default().add(row, weight, self.distinct)
+        let lap = self.iterations.entry(iteration).or_insert_with(|| Lap::new(self.words, &self.memory));
+        lap.add(row, weight, (self.distinct, &self.memory))
     }
 
     /// The lowest iteration of a row that waits.
@@ -111,7 +116,7 @@ impl Waiting {
 
     fn put_back(&mut self) {
         let Some(Draining { iteration, lap, next, .. }) = self.draining.take() else { return };
-        for (row, weight) in lap.from(next, self.words) {
+        for (row, weight) in lap.from(next) {
             self.add(row, iteration, weight).expect("the weight was there before");
         }
     }
@@ -121,7 +126,7 @@ impl Waiting {
         let Some(iteration) = self.lowest() else { return };
         let draining = self.draining.as_mut().expect("the lowest iteration is being released");
         while draining.left > 0 && out.len() < limit {
-            let (row, weight) = draining.lap.row(draining.next, self.words);
+            let (row, weight) = draining.lap.row(draining.next);
             if weight != 0 {
                 out.push(row, iteration, weight);
                 draining.left -= 1;
@@ -138,7 +143,7 @@ impl Waiting {
         self.put_back();
         let mut captured = Captured::default();
         for (iteration, lap) in &self.iterations {
-            for (row, weight) in lap.from(0, self.words) {
+            for (row, weight) in lap.from(0) {
                 captured.rows.extend_from_slice(row);
                 captured.weights.push(weight);
                 captured.iterations.push(*iteration);

@@ -107,10 +107,14 @@ struct Fault {
     effect: Effect,
 }
 
+/// Says what happens at each operation on an object.
+pub type Decide = dyn Fn(Operation, &str) -> Effect + Send + Sync;
+
 /// An object store that fails on demand.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
+    decide: Option<Arc<Decide>>,
     faults: Arc<Mutex<Vec<Fault>>>,
     is_down: Arc<AtomicBool>,
 }
@@ -119,7 +123,13 @@ impl FaultyStore {
     /// Without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, faults: Arc::default(), is_down: Arc::default() }
+        Self { inner, decide: None, faults: Arc::default(), is_down: Arc::default() }
+    }
+
+    /// With the faults that are decided, operation by operation.
+    #[must_use]
+    pub fn deciding(inner: Arc<dyn ObjectStore>, decide: impl Fn(Operation, &str) -> Effect + Send + Sync + 'static) -> Self {
+        Self { decide: Some(Arc::new(decide)), ..Self::new(inner) }
     }
 
     /// Whether every operation fails until this is called again.
@@ -146,9 +156,18 @@ impl FaultyStore {
         if self.is_down.load(Ordering::Relaxed) {
             return Effect::FailBefore;
         }
+        if let Some(decide) = &self.decide {
+            return decide(operation, name);
+        }
         let mut faults = self.lock();
         let found = faults.iter().position(|f| f.operation == operation && name.contains(&f.name));
         found.map_or(Effect::Nothing, |found| faults.remove(found).effect)
+    }
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

@@ -225,7 +225,7 @@ impl Shared {
             if let Some(result) = self.is_over(result) {
                 return result;
             }
-            tokio::time::sleep(pause).await;
+            self.environment.sleep(pause).await;
             pause = (pause * 2).min(RETRY_AFTER_MAX);
         }
     }

@@ -80,6 +80,12 @@ pub struct Opened {
 }
 
 impl Store {
+    /// The time and the chance that it was opened with.
+    #[must_use]
+    pub fn environment(&self) -> &dyn Environment {
+        &*self.shared.environment
+    }
+
     /// Opens the store at a URL or path ([`Location::parse`]).
     ///
     /// # Errors

@@ -234,7 +234,8 @@ impl EngineBuilder {
         }
         let temporary_folder = self.temporary_folder.unwrap_or_else(std::env::temp_dir);
         let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
-        let shared = Shared::start(self.workers, self.rules, environment, opened, self.progress, (values, temporary_folder)).await?;
+        let shared =
+            Shared::start(self.workers, self.rules, environment, opened, self.progress, (values, temporary_folder)).await?;
         Ok(Engine(shared))
     }
 }

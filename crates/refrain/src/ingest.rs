@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use refrain_checkpoint::{Appended, InputChange, InputLog, InputRecord};
+use refrain_types::environment::timeout;
 use refrain_types::{Delta, Epoch};
 use tokio::sync::OwnedMutexGuard;
 
@@ -164,7 +165,7 @@ impl Shared {
             return Ok(done);
         }
         loop {
-            if let Ok(done) = tokio::time::timeout(LOOK_EVERY, &mut wait).await {
+            if let Some(done) = timeout(&*self.environment, LOOK_EVERY, &mut wait).await {
                 return Ok(done);
             }
             let write = self.ingest.log.as_ref().and_then(InputLog::stuck);

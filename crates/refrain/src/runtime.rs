@@ -96,7 +96,7 @@ impl Runtime {
         (settings, temporary_folder): (&EngineSettings, PathBuf),
     ) -> Result<Arc<Self>> {
         let commands = CommandLog::new(workers);
-        let threads = Threads::start(workers, &commands)?;
+        let threads = Threads::start(workers, &commands, Arc::clone(&environment))?;
         let schedule = Schedule { once: u64::MAX, ..Schedule::default() };
         let temporary_files = Arc::new(TemporaryFiles::new(temporary_folder, settings.temporary_files));
         let memory = Memory::limited(settings.memory, settings.loop_memory, Arc::clone(&temporary_files) as _);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use refrain_sql::Statement;
+use refrain_types::Environment;
 use tokio::sync::watch;
 
 use crate::checkpoints::CheckpointInfo;
@@ -237,14 +238,14 @@ impl Session {
             biased;
             result = statement => result,
             _ = cancelled.changed() => Err(Error::cancelled()),
-            () = expire(timeout) => Err(Error::timed_out()),
+            () = expire(&*self.0.shared.environment, timeout) => Err(Error::timed_out()),
         }
     }
 }
 
-async fn expire(timeout: Option<Duration>) {
+async fn expire(environment: &dyn Environment, timeout: Option<Duration>) {
     match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
+        Some(timeout) => environment.sleep(timeout).await,
         None => std::future::pending().await,
     }
 }

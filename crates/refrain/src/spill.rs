@@ -51,13 +51,7 @@ struct Extent {
 impl TemporaryFiles {
     /// In this folder, of `limit` bytes together at most.
     pub fn new(folder: PathBuf, limit: u64) -> Self {
-        Self {
-            folder,
-            limit: AtomicU64::new(limit),
-            used: Arc::default(),
-            open: Mutex::default(),
-            open_mapped: Mutex::default(),
-        }
+        Self { folder, limit: AtomicU64::new(limit), used: Arc::default(), open: Mutex::default(), open_mapped: Mutex::default() }
     }
 
     /// Bytes that are in files now.

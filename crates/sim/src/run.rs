@@ -4,19 +4,26 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::case::{Case, Shape, Step, apply, present};
+use refrain::ErrorKind;
+
+use crate::case::{Case, Contents, End, Shape, Step, apply};
 use crate::failure::{Failure, Problem};
 use crate::oracle::{Stop, answer};
 use crate::shrink::shrunk;
-use crate::subject::{Bag, Events, Subject};
+use crate::subject::{Bag, Events, Subject, change};
 use crate::value::{Row, Value};
+use crate::world::World;
 
 /// Longest time that a case may take.
 const CASE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Moves after which a world's run has not come to an end.
+const MOVES_MAX: usize = 3_000_000;
 
 /// What came of a case that did not fail.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +99,100 @@ fn bag(rows: &[Row]) -> Bag {
 /// Puts an engine through the steps of a case.
 pub(crate) async fn drive(case: &Case, expected: &[Option<Bag>]) -> Result<Events, Problem> {
     let at = AtomicUsize::new(0);
-    let ended = tokio::time::timeout(CASE_TIMEOUT, caught(steps(case, expected, &at))).await;
+    let case = Arc::new(case.clone());
+    let ended = tokio::time::timeout(CASE_TIMEOUT, caught(steps(&case, expected, None, &at))).await;
     let at = at.load(Ordering::Relaxed);
     match ended {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(Problem::panic(at, panic.as_ref())),
         Err(_) => Err(Problem::stuck(at)),
     }
+}
+
+/// Runs the case of a seed in a world of its own, which the seed decides, too: the order in which threads run, the time, and what the store
+/// does. The text is all that has happened: it is the same whenever the seed is.
+///
+/// # Errors
+/// When the engine shows something else than it has to, or an error that it should not.
+///
+/// # Panics
+/// When no runtime can be made.
+pub fn repeat(seed: u64) -> (Result<Outcome, Box<Failure>>, String) {
+    let mut case = crate::generate::case(seed);
+    let shape = case.shape;
+    let looks = match expectations(&case) {
+        Ok(looks) => looks,
+        Err(stop) => return (Ok(Outcome { shape, ended: Ended::Discarded(stop) }), String::new()),
+    };
+    let world = World::of(seed);
+    if world.decide(|random| random.percent(50)) {
+        case.settings.push("SET checkpoint_interval_ms = 20".to_owned());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+    let at = AtomicUsize::new(0);
+    let case = Arc::new(case);
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ended = caught(steps(&case, &looks, Some(&world), &at)) => Some(ended),
+            stopped = world.drive(MOVES_MAX) => match stopped { Err(()) => None },
+        }
+    });
+    let at = at.load(Ordering::Relaxed);
+    let result = match ended {
+        Some(Ok(Ok(events))) => Ok(Outcome { shape, ended: Ended::Compared { looks: looks.iter().flatten().count(), events } }),
+        Some(Ok(Err(problem))) => Err(problem),
+        Some(Err(panic)) => Err(Problem::panic(at, panic.as_ref())),
+        None => Err(Problem::stuck(at)),
+    };
+    let trace = runtime.block_on(world.into_trace());
+    (result.map_err(|problem| Box::new(Failure { case: Arc::unwrap_or_clone(case), problem })), trace)
+}
+
+/// Whether a step is cut off in its middle: a change whose effect can be seen.
+fn is_cut_off(step: &Step, world: &World) -> bool {
+    !matches!(step, Step::CreateView) && world.decide(|random| random.percent(30))
+}
+
+/// What a task gives before it has been waited for so often; else it is given up.
+async fn within<T>(times: usize, task: tokio::task::JoinHandle<T>) -> Option<T> {
+    for _ in 0..times {
+        if task.is_finished() {
+            return Some(task.await.expect("a change does not panic"));
+        }
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    None
+}
+
+/// Ends the engine in the middle of a change, and makes the change if it was not made: a statement that was not acknowledged has taken
+/// effect wholly or not at all.
+async fn interrupted(
+    subject: &mut Subject,
+    case: &Arc<Case>,
+    number: usize,
+    (contents, world): (&Contents, &World),
+) -> Result<(), Problem> {
+    let failed = |error: refrain::Error| Problem::error(number, &error);
+    let workers = world.decide(|random| *random.pick(&[1, 2, 3]));
+    subject.restart(workers, End::Dropped).await.map_err(failed)?;
+    subject.events.interrupted += 1;
+    let mut after = contents.clone();
+    apply(&mut after, &case.steps[number]);
+    let mut is_made = matches!(case.steps[number], Step::CreateView) && subject.execute("EXPLAIN SELECT * FROM v").await.is_ok();
+    for ((table, before), after) in case.tables.iter().zip(contents).zip(&after) {
+        let found = subject.rows(&format!("SELECT * FROM {}", table.name)).await.map_err(failed)?;
+        if found == bag(after) {
+            is_made |= before != after;
+        } else if found != bag(before) {
+            return Err(Problem::difference(number, &bag(after), &found));
+        }
+    }
+    if is_made {
+        return Ok(());
+    }
+    change(subject.session().clone(), Arc::clone(case), number, contents.clone()).await.map_err(failed)
 }
 
 /// What a future gives, or what it panics with. It is not polled again after that.
@@ -111,9 +205,9 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + S
     poll.await
 }
 
-async fn steps(case: &Case, expected: &[Option<Bag>], at: &AtomicUsize) -> Result<Events, Problem> {
+async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>, at: &AtomicUsize) -> Result<Events, Problem> {
     let failed = |error: refrain::Error| Problem::error(at.load(Ordering::Relaxed), &error);
-    let mut subject = Subject::open(case).await.map_err(failed)?;
+    let mut subject = Subject::open(case, world).await.map_err(failed)?;
     let mut contents = case.contents();
     for (number, (step, expected)) in case.steps.iter().zip(expected).enumerate() {
         at.store(number, Ordering::Relaxed);
@@ -126,18 +220,29 @@ async fn steps(case: &Case, expected: &[Option<Bag>], at: &AtomicUsize) -> Resul
                     return Err(Problem::difference(number, expected, &found));
                 }
             }
-            Step::DeleteRows(table, rows) => {
-                let rows = present(rows, &contents[*table]);
-                if !rows.is_empty() {
-                    subject.delete(&case.tables[*table], &rows).await.map_err(failed)?;
-                }
-            }
-            Step::Insert(table, rows) => subject.insert(&case.tables[*table], rows).await.map_err(failed)?,
             Step::Checkpoint { wait } => subject.checkpoint(*wait).await.map_err(failed)?,
             Step::Restart(workers, end) => subject.restart(*workers, *end).await.map_err(failed)?,
-            Step::CreateView | Step::DeleteWhere(..) | Step::Update(..) => {
-                subject.execute(&case.step_text(step)).await.map_err(failed)?;
+            Step::CreateView | Step::Insert(..) | Step::DeleteRows(..) | Step::DeleteWhere(..) | Step::Update(..) => {
+                let change = || change(subject.session().clone(), Arc::clone(case), number, contents.clone());
+                let Some(world) = world else {
+                    change().await.map_err(failed)?;
+                    apply(&mut contents, step);
+                    continue;
+                };
+                let done = match is_cut_off(step, world) {
+                    false => Some(change().await),
+                    true => within(world.decide(|random| random.below(60)), tokio::spawn(change())).await,
+                };
+                match done {
+                    Some(Ok(())) => {}
+                    // The engine writes no more where it cannot know what it has written.
+                    Some(Err(error)) if error.kind() != ErrorKind::Io || !world.has_faults() => return Err(failed(error)),
+                    _ => interrupted(&mut subject, case, number, (&contents, world)).await?,
+                }
             }
+        }
+        if let Some(world) = world {
+            world.note(format_args!("step {number} is done: {}", case.step_text(step)));
         }
         apply(&mut contents, step);
     }

@@ -1,4 +1,4 @@
-//! The engine of a case: opened, driven through a session, ended and recovered. The only file here that touches it.
+//! The engine of a case: opened, driven through a session, ended and recovered. The only file here that runs statements.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use refrain::{CheckpointInfo, Engine, Error, Outcome, Session, display};
+use refrain::{CheckpointInfo, Engine, Error, ErrorKind, Outcome, Session, display};
 use tokio::task::JoinHandle;
 
-use crate::case::{Case, End, Store};
+use crate::case::{Case, Contents, End, Step, Store, present};
 use crate::query::Table;
 use crate::value::{Row, Type, Value};
+use crate::world::World;
 
 /// Longest time that a statement may take. One that takes longer has failed: no case is that large.
 const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '60s'";
+
+/// An engine is opened so often at most where the store fails now and then.
+const TRIES: usize = 100;
 
 /// Numbers stores in memory, each of which is used once.
 static STORES: AtomicU64 = AtomicU64::new(0);
@@ -29,6 +33,10 @@ pub struct Events {
     pub checkpoints: usize,
     /// Those of them that caught a recursion with rows in flight.
     pub in_flight: usize,
+    /// Checkpoints that were given up, since the store failed.
+    pub aborted: usize,
+    /// Statements in the middle of which it was ended.
+    pub interrupted: usize,
     /// Times that it was ended and opened again.
     pub restarts: usize,
 }
@@ -36,6 +44,7 @@ pub struct Events {
 /// An engine that can be ended and opened again.
 pub(crate) struct Subject {
     location: String,
+    world: Option<World>,
     /// Held for as long as the engine needs it.
     _directory: Option<tempfile::TempDir>,
     settings: Vec<String>,
@@ -46,8 +55,9 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens the engine of a case on an empty store, with the case's tables.
-    pub(crate) async fn open(case: &Case) -> Result<Self, Error> {
-        let directory = (case.store == Store::Directory).then(|| tempfile::tempdir().expect("a temporary directory can be made"));
+    pub(crate) async fn open(case: &Case, world: Option<&World>) -> Result<Self, Error> {
+        let directory = (case.store == Store::Directory && world.is_none())
+            .then(|| tempfile::tempdir().expect("a temporary directory can be made"));
         let location = match (&directory, case.store) {
             (Some(directory), _) => directory.path().to_string_lossy().into_owned(),
             (None, Store::Private) => "memory://".to_owned(),
@@ -55,7 +65,8 @@ impl Subject {
         };
         let settings = std::iter::once(STATEMENT_TIMEOUT.to_owned()).chain(case.settings.iter().cloned()).collect();
         let events = Events::default();
-        let mut subject = Self { location, _directory: directory, settings, engine: None, checkpoint: None, events };
+        let world = world.cloned();
+        let mut subject = Self { location, world, _directory: directory, settings, engine: None, checkpoint: None, events };
         subject.start(case.workers).await?;
         for table in &case.tables {
             subject.execute(&crate::sql::create_table(table)).await?;
@@ -64,7 +75,10 @@ impl Subject {
     }
 
     async fn start(&mut self, workers: usize) -> Result<(), Error> {
-        let engine = Engine::builder().store(self.location.clone()).workers(workers).open().await?;
+        let engine = match &self.world {
+            None => Engine::builder().store(self.location.clone()).workers(workers).open().await?,
+            Some(world) => Self::open_in(world, workers).await?,
+        };
         let session = engine.session();
         for setting in &self.settings {
             session.execute(setting).await?;
@@ -73,23 +87,30 @@ impl Subject {
         Ok(())
     }
 
-    fn session(&self) -> &Session {
-        &self.engine.as_ref().expect("a subject is open between calls").1
+    /// Opens an engine in a world whose store may fail: then it is opened again, as somebody would.
+    async fn open_in(world: &World, workers: usize) -> Result<Engine, Error> {
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let builder = Engine::builder().object_store(world.store()).environment(Arc::new(world.clone()));
+            match builder.workers(workers).open().await {
+                Ok(engine) => return Ok(engine),
+                Err(error) if !world.has_faults() => return Err(error),
+                Err(error) => {
+                    world.note(format_args!("not opened: {}", error.message()));
+                    failed = Some(error);
+                }
+            }
+        }
+        Err(failed.expect("it was tried"))
     }
 
-    /// Inserts rows, as a program does.
-    pub(crate) async fn insert(&self, table: &Table, rows: &[Row]) -> Result<(), Error> {
-        self.session().insert(&table.name, batch(table, rows)).await.map(drop)
+    pub(crate) fn session(&self) -> &Session {
+        &self.engine.as_ref().expect("a subject is open between calls").1
     }
 
     /// Runs a statement.
     pub(crate) async fn execute(&self, sql: &str) -> Result<Outcome, Error> {
         self.session().execute(sql).await
-    }
-
-    /// Deletes one row for each of these.
-    pub(crate) async fn delete(&self, table: &Table, rows: &[Row]) -> Result<(), Error> {
-        self.session().delete(&table.name, batch(table, rows)).await.map(drop)
     }
 
     /// The rows of a query, read when all that it reads is settled.
@@ -112,7 +133,15 @@ impl Subject {
     /// Waits for the checkpoint that runs, if one does.
     async fn finish_checkpoint(&mut self) -> Result<(), Error> {
         if let Some(running) = self.checkpoint.take() {
-            let info = running.await.expect("a checkpoint does not panic")?;
+            let info = match running.await.expect("a checkpoint does not panic") {
+                Ok(info) => info,
+                // What it would have held the next one holds.
+                Err(error) if error.kind() == ErrorKind::Io && self.world.as_ref().is_some_and(World::has_faults) => {
+                    self.events.aborted += 1;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
             self.events.checkpoints += 1;
             self.events.in_flight += usize::from(info.loop_log_rows > 0);
         }
@@ -128,7 +157,10 @@ impl Subject {
             running.abort();
         }
         if end == End::Closed {
-            engine.close().await?;
+            let closed = engine.close().await;
+            if self.world.as_ref().is_none_or(|world| !world.has_faults()) {
+                closed?;
+            }
         }
         drop(engine);
         self.events.restarts += 1;
@@ -139,8 +171,26 @@ impl Subject {
     pub(crate) async fn close(mut self) -> Result<Events, Error> {
         self.finish_checkpoint().await?;
         let (engine, _) = self.engine.take().expect("a subject is open between calls");
-        engine.close().await?;
+        let closed = engine.close().await;
+        if self.world.as_ref().is_none_or(|world| !world.has_faults()) {
+            closed?;
+        }
         Ok(self.events)
+    }
+}
+
+/// A change, as a program makes it.
+pub(crate) async fn change(session: Session, case: Arc<Case>, number: usize, contents: Contents) -> Result<(), Error> {
+    match &case.steps[number] {
+        Step::Insert(table, rows) => {
+            let table = &case.tables[*table];
+            session.insert(&table.name, batch(table, rows)).await.map(drop)
+        }
+        Step::DeleteRows(of, rows) => {
+            let (table, rows) = (&case.tables[*of], present(rows, &contents[*of]));
+            if rows.is_empty() { Ok(()) } else { session.delete(&table.name, batch(table, &rows)).await.map(drop) }
+        }
+        step => session.execute(&case.step_text(step)).await.map(drop),
     }
 }
 

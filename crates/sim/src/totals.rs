@@ -34,8 +34,16 @@ impl Totals {
                 self.events.checkpoints += events.checkpoints;
                 self.events.in_flight += events.in_flight;
                 self.events.restarts += events.restarts;
+                self.events.aborted += events.aborted;
+                self.events.interrupted += events.interrupted;
             }
         }
+    }
+
+    /// What happened to the engines.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.events
     }
 
     /// Cases of this shape that were compared.
@@ -56,11 +64,15 @@ impl fmt::Display for Totals {
             looks += count.looks;
             discarded += dropped;
         }
-        let Events { checkpoints, in_flight, restarts } = self.events;
+        let Events { checkpoints, in_flight, restarts, aborted, interrupted } = self.events;
         write!(
             f,
             "total: {compared} cases compared at {looks} looks, {discarded} discarded; {checkpoints} checkpoints, {in_flight} of them in \
              the middle of a recursion; {restarts} restarts"
-        )
+        )?;
+        if aborted + interrupted > 0 {
+            write!(f, ", {interrupted} of them in the middle of a statement; {aborted} checkpoints given up")?;
+        }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use refrain_checkpoint::{
     Attempt, CommitOutcome, Contents, DataflowEntry, Error, InputChange, InputRecord, Location, LoopEntry, Manifest, Mode, Opened,
     OperatorEntry, RelationEntry, SegmentKind, Store,
 };
+use refrain_types::environment::Sleep;
 use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, OperatorId, RelationId};
 
 /// Ids that count up, and a clock that stands still.
@@ -30,6 +31,10 @@ impl Environment for Counting {
 
     fn unique(&self) -> u128 {
         u128::from(self.0.fetch_add(1, Ordering::Relaxed)) + 1
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
     }
 }
 

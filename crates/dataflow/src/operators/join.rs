@@ -239,7 +239,9 @@ pub(crate) fn join<'scope>(
         left: Side::new(&left, &join.left_keys, &key_layout, join.nulls_meet, in_loop, context.memory()),
         right: Side::new(&right, &join.right_keys, &key_layout, join.nulls_meet, in_loop, context.memory()),
         stage: {
-            let of = |input: &Input, keys: &[usize]| Side::new(input, keys, &key_layout, join.nulls_meet, in_loop, context.memory()).layout;
+            let of = |input: &Input, keys: &[usize]| {
+                Side::new(input, keys, &key_layout, join.nulls_meet, in_loop, context.memory()).layout
+            };
             let (left_layout, right_layout) = (of(&left, &join.left_keys), of(&right, &join.right_keys));
             let right_side = StageSide { schema: right.schema, layout: &right_layout };
             let left_side = StageSide { schema: left.schema, layout: &left_layout };

@@ -45,7 +45,7 @@ pub(crate) async fn read_settled(
         let _pins = relations.values().map(|r| r.pin()).collect::<Vec<_>>();
         let point = shared.visible.read_point();
         for relation in relations.values().filter(|r| r.kind == RelationKind::View) {
-            wait(relation, point.epoch, noticed).await?;
+            wait(shared, relation, point.epoch, noticed).await?;
         }
         if relations.values().all(|r| r.is_exact_at(point.epoch)) {
             let read = relations.iter().map(|(id, r)| (*id, (Arc::clone(r), r.snapshot_at(point.epoch))));
@@ -54,7 +54,7 @@ pub(crate) async fn read_settled(
     }
 }
 
-async fn wait(view: &Relation, epoch: Epoch, noticed: &dyn Noticed) -> Result<()> {
+async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, noticed: &dyn Noticed) -> Result<()> {
     if view.settled() >= epoch {
         return Ok(());
     }
@@ -63,7 +63,7 @@ async fn wait(view: &Relation, epoch: Epoch, noticed: &dyn Noticed) -> Result<()
     tokio::select! {
         biased;
         result = &mut settled => return result.map(drop),
-        () = tokio::time::sleep(NOTICE_AFTER) => {}
+        () = shared.environment.sleep(NOTICE_AFTER) => {}
     }
     let notice = Notice::new(format!("waiting for \"{}\" to settle", view.name));
     noticed.notice(notice.with_hint("SET reads = 'eager' reads what is there without waiting."));

@@ -11,6 +11,7 @@ use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, 
 use refrain_checkpoint::{Attempt, CommitOutcome, Contents, DataflowEntry, RelationEntry};
 use refrain_dataflow::{Captured, Order};
 use refrain_state::memory::Use;
+use refrain_types::environment::timeout;
 use refrain_types::{DataflowId, Epoch, RelationId};
 use tokio::sync::{Notify, oneshot};
 
@@ -243,20 +244,21 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
     let decision = decide(&runtime.schedule().checkpointer.facts(now));
     match decision {
         Decision::Wait(until) => {
+            let environment = Arc::clone(&shared.environment);
             drop((shared, runtime));
             let pause = until.map_or(Duration::from_secs(3600), |until| until.saturating_sub(now));
-            let _ = tokio::time::timeout(pause.max(Duration::from_millis(1)), wake.notified()).await;
+            let _ = timeout(&*environment, pause.max(Duration::from_millis(1)), wake.notified()).await;
         }
         Decision::Begin => begin(&shared, now),
         Decision::Hold(ids) => runtime.hold_for_checkpoint(&ids, now),
         Decision::Capture(id) => {
             runtime.capture(id);
             // The workers note it.
-            let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
+            let _ = timeout(&*shared.environment, Duration::from_millis(5), wake.notified()).await;
         }
         Decision::CaptureTables => {
             begin_capture_of_tables(&shared);
-            let _ = tokio::time::timeout(Duration::from_millis(5), wake.notified()).await;
+            let _ = timeout(&*shared.environment, Duration::from_millis(5), wake.notified()).await;
         }
         Decision::Commit => put(&shared, false),
         Decision::ReadBack => put(&shared, true),

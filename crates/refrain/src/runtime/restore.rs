@@ -8,10 +8,10 @@ use futures::try_join;
 use refrain_checkpoint::{Contents, DataflowEntry, Manifest, RelationEntry, SegmentRef};
 use refrain_dataflow::loop_log::Piece;
 use refrain_dataflow::{Part, Restored};
-use refrain_state::Memory;
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
+use refrain_state::Memory;
 use refrain_types::{Delta, Epoch};
 
 use super::segments::Reading;

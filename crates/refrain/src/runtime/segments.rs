@@ -11,8 +11,8 @@ use futures::try_join;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_dataflow::loop_log::Piece;
-use refrain_state::{Dictionary, Memory};
 use refrain_state::codec::{decode_batch_for_disk, encode_batch};
+use refrain_state::{Dictionary, Memory};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
 use tokio::sync::Semaphore;
@@ -71,7 +71,7 @@ impl Writing<'_> {
         kind: SegmentKind,
         rows: impl FnOnce() -> Rows + Send + 'static,
     ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-        let rows = aside(move || Ok(rows())).await?;
+        let rows = aside(self.attempt.store(), move || Ok(rows())).await?;
         self.put(kind, (true, true), rows).await
     }
 
@@ -83,7 +83,7 @@ impl Writing<'_> {
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = Vec::new();
         loop {
-            let (rows, rest) = aside(move || {
+            let (rows, rest) = aside(self.attempt.store(), move || {
                 let (mut rows, mut bytes) = (Rows::new(), 0);
                 while bytes < PIECEWISE_BYTES
                     && let Some(piece) = pieces.next()
@@ -105,7 +105,7 @@ impl Writing<'_> {
 
     /// Adds changes to what is in segments already, and merges those that have become many.
     pub async fn extend(self, before: Segments, rows: impl FnOnce() -> Rows + Send + 'static) -> Result<Segments> {
-        let mut rows = aside(move || Ok(rows())).await?;
+        let mut rows = aside(self.attempt.store(), move || Ok(rows())).await?;
         let count = rows.iter().map(|(_, delta)| delta.num_rows() as u64).sum();
         let first = if count == 0 { before.rows.len() } else { merged_from(&before.rows, count) };
         let errors = rows.iter().map(|(_, delta)| delta.errors.len() as u64).sum();
@@ -117,7 +117,7 @@ impl Writing<'_> {
             let reading = Reading::of(store, self.dictionary);
             let (read, errors) =
                 try_join!(reading.rows(self.schema, &merged, self.used_by), reading.errors(&merged_errors, self.used_by))?;
-            rows = aside(move || {
+            rows = aside(store, move || {
                 let errors = errors.into_iter().map(|(_, errors)| Arc::new(Delta::of_errors(Arc::clone(&physical), errors)));
                 let all = read.into_iter().map(|(_, delta)| delta).chain(errors).chain(rows.into_iter().map(|(_, delta)| delta));
                 let all = all.collect::<Vec<_>>();
@@ -138,7 +138,7 @@ impl Writing<'_> {
         rows: Rows,
     ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
         let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(self.schema));
-        let (batches, errors) = aside(move || {
+        let (batches, errors) = aside(self.attempt.store(), move || {
             let hidden = Hidden::of(&rows);
             let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
             let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
@@ -153,8 +153,11 @@ impl Writing<'_> {
     }
 }
 
-/// Does work that takes its time on a thread of its own.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// Does work that takes its time on a thread of its own, unless it is decided elsewhere which thread runs.
+async fn aside<T: Send + 'static>(store: &Store, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if store.environment().turns().is_some() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {
@@ -313,7 +316,7 @@ impl<'a> Reading<'a> {
         let all = segments.iter().map(|segment| async move {
             let _turn = self.at_once.acquire().await;
             let batches = self.store.read_segment(segment, used_by).await?;
-            let decoded = aside(decode(batches, format!("segment \"{}\" of {used_by}", segment.name))).await?;
+            let decoded = aside(self.store, decode(batches, format!("segment \"{}\" of {used_by}", segment.name))).await?;
             self.report(segment);
             Ok::<_, Error>(decoded)
         });

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use refrain_dataflow::{Command, CommandLog, Worker, seats};
+use refrain_types::Environment;
+use refrain_types::environment::{Seat, Turns};
 
 use super::Runtime;
 use crate::error::{Error, Result};
@@ -19,7 +21,39 @@ const WATCH_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Threads {
     shared: Arc<State>,
-    handles: Mutex<Vec<JoinHandle<()>>>,
+    environment: Arc<dyn Environment>,
+    handles: Mutex<Vec<(JoinHandle<()>, Option<Seat>)>>,
+}
+
+/// A thread's place among those that take turns, if they do.
+struct Place(Option<(Arc<dyn Turns>, Seat)>);
+
+impl Place {
+    fn of(environment: &dyn Environment) -> Self {
+        Self(environment.turns().map(|turns| {
+            let seat = turns.seat();
+            (turns, seat)
+        }))
+    }
+
+    fn seat(&self) -> Option<Seat> {
+        self.0.as_ref().map(|(_, seat)| *seat)
+    }
+
+    /// Waits for the next turn. Returns how long the thread may then wait for something to do; `None`: as long as it takes.
+    fn turn(&self) -> Option<Duration> {
+        let (turns, seat) = self.0.as_ref()?;
+        turns.wait(*seat);
+        Some(Duration::ZERO)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((turns, seat)) = &self.0 {
+            turns.leave(*seat);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,42 +67,51 @@ struct State {
 impl Threads {
     /// Starts the workers; each waits for commands.
     #[expect(clippy::disallowed_methods, reason = "the one place where threads are spawned")]
-    pub fn start(workers: usize, commands: &Arc<CommandLog>) -> Result<Self> {
+    pub fn start(workers: usize, commands: &Arc<CommandLog>, environment: Arc<dyn Environment>) -> Result<Self> {
         let shared = Arc::new(State::default());
         let seats = seats(workers).map_err(|e| Error::engine(format!("could not start {workers} workers: {e}")))?;
         let handles = seats.into_iter().enumerate().map(|(index, seat)| {
-            let (shared, commands) = (Arc::clone(&shared), Arc::clone(commands));
-            std::thread::spawn(move || {
+            let (shared, commands, place) = (Arc::clone(&shared), Arc::clone(commands), Place::of(&*environment));
+            let number = place.seat();
+            let handle = std::thread::spawn(move || {
                 let run = || {
                     let mut worker = Worker::new(seat, Arc::clone(&commands));
-                    while shared.failed.get().is_none() && worker.step(None) {}
+                    loop {
+                        let park = place.turn();
+                        if shared.failed.get().is_some() || !worker.step(park) {
+                            break;
+                        }
+                    }
                 };
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     shared.fail(index, &*panic);
                     // The other workers would wait for this one for ever.
                     commands.push(&Command::Stop);
                 }
-            })
+                drop(place);
+            });
+            (handle, number)
         });
-        Ok(Self { handles: Mutex::new(handles.collect()), shared })
+        Ok(Self { handles: Mutex::new(handles.collect()), shared, environment })
     }
 
     /// Starts to keep the time for `runtime`.
     #[expect(clippy::disallowed_methods, reason = "the one place where threads are spawned")]
     pub fn watch(&self, runtime: &Arc<Runtime>) {
         self.shared.runtime.set(Arc::downgrade(runtime)).expect("the time is kept once");
-        let shared = Arc::clone(&self.shared);
+        let (shared, place) = (Arc::clone(&self.shared), Place::of(&*self.environment));
+        let seat = place.seat();
         let handle = std::thread::spawn(move || {
             while !shared.stopped.load(Ordering::Acquire) && shared.failed.get().is_none() {
-                std::thread::park_timeout(WATCH_EVERY);
+                std::thread::park_timeout(place.turn().unwrap_or(WATCH_EVERY));
                 let Some(runtime) = shared.runtime.get().and_then(Weak::upgrade) else { return };
                 runtime.watch();
             }
         });
-        self.handles().push(handle);
+        self.handles().push((handle, seat));
     }
 
-    fn handles(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+    fn handles(&self) -> std::sync::MutexGuard<'_, Vec<(JoinHandle<()>, Option<Seat>)>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +135,10 @@ impl Threads {
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Release);
         let handles = std::mem::take(&mut *self.handles());
-        for handle in handles {
+        if let Some(turns) = self.environment.turns() {
+            turns.finish(&handles.iter().filter_map(|(_, seat)| *seat).collect::<Vec<_>>());
+        }
+        for (handle, _) in handles {
             if handle.thread().id() != std::thread::current().id() {
                 handle.thread().unpark();
                 // A panic has been reported already.

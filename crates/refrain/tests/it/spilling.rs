@@ -36,10 +36,12 @@ async fn rows_go_through_temporary_files() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let open = async |workers, files: &str| {
         let store = folder.path().join("store").display().to_string();
-        let limited = Engine::builder().store(store).workers(workers).setting("memory_limit", "0").setting("temp_file_limit", files);
+        let limited =
+            Engine::builder().store(store).workers(workers).setting("memory_limit", "0").setting("temp_file_limit", files);
         limited.open().await.expect("the store opens").session()
     };
-    let used = async |session: &Session, what: &str| rows(session, &format!("{USED}'{what}'")).await[0].parse::<i64>().expect("a number");
+    let used =
+        async |session: &Session, what: &str| rows(session, &format!("{USED}'{what}'")).await[0].parse::<i64>().expect("a number");
     // A chain, cut in two at `cut`.
     let check = async |session: &Session, cut: i64| {
         let pairs = |nodes: i64| nodes * (nodes - 1) / 2;
@@ -82,7 +84,7 @@ async fn rows_go_through_temporary_files() {
 
 #[tokio::test]
 async fn what_is_set_from_the_start_is_checked() {
-    let refused = async |name: &str, value: &str| Engine::builder().setting(name, value).open().await.err().expect("it is refused");
+    let refused = async |name: &str, value: &str| Engine::builder().setting(name, value).open().await.expect_err("it is refused");
     assert_eq!(refused("memory_limt", "1GB").await.code(), "42704");
     assert_eq!(refused("memory_limit", "much").await.code(), "22023");
     assert_eq!(refused("reads", "eager").await.message(), "parameter \"reads\" is set by each session");

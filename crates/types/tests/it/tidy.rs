@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("refrain-slt", &["refrain"]),
-    ("refrain-sim", &["refrain"]),
+    ("refrain-sim", &["refrain", "refrain-checkpoint", "refrain-types"]),
     ("refrain-cli", &["refrain", "refrain-slt"]),
 ];
 

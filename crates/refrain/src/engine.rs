@@ -8,11 +8,11 @@ use object_store::ObjectStore;
 use refrain_checkpoint::{Location, Mode, Opened, Store};
 use refrain_sql::Rules;
 use refrain_state::Dictionary;
-use refrain_types::environment::SystemEnvironment;
 use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, RelationId};
 
 use crate::checkpoints::CheckpointInfo;
 use crate::database::Database;
+use crate::environment::SystemEnvironment;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::progress::{Progress, ProgressCallback};

@@ -4,8 +4,8 @@ use std::fmt;
 
 use refrain_checkpoint::{Location, fork as fork_store};
 use refrain_types::CheckpointId;
-use refrain_types::environment::SystemEnvironment;
 
+use crate::environment::SystemEnvironment;
 use crate::error::Result;
 
 /// What was copied. `Display` is a line for people.

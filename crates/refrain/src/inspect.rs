@@ -4,8 +4,8 @@ pub use refrain_checkpoint::inspect::{
     CheckpointReport, InputLogReport, LoopReport, OperatorReport, RelationReport, Size, StoreReport,
 };
 use refrain_checkpoint::{Location, inspect as inspect_location};
-use refrain_types::environment::SystemEnvironment;
 
+use crate::environment::SystemEnvironment;
 use crate::error::Result;
 
 /// Describes the store at a URL or in a folder. It may be in use.

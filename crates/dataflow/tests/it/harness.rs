@@ -16,8 +16,8 @@ use refrain_dataflow::{
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::memory::{Spill, Spilled};
 use refrain_state::{Dictionary, Memory};
-use refrain_types::environment::SystemEnvironment;
-use refrain_types::{DataflowId, Delta, Iteration, Tick};
+use refrain_types::environment::Sleep;
+use refrain_types::{DataflowId, Delta, Environment, Iteration, Tick};
 
 /// What the workers told.
 pub enum Told {
@@ -59,6 +59,28 @@ impl Spill for Elsewhere {
 impl Spilled for Bytes {
     fn get(&self) -> std::io::Result<Vec<u8>> {
         Ok(self.0.clone())
+    }
+}
+
+/// Time stands still.
+#[derive(Debug)]
+struct Standstill;
+
+impl Environment for Standstill {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn unix_millis(&self) -> u64 {
+        0
+    }
+
+    fn unique(&self) -> u128 {
+        unreachable!("a dataflow names no objects")
+    }
+
+    fn sleep(&self, _: Duration) -> Sleep {
+        unreachable!("a dataflow does not sleep")
     }
 }
 
@@ -107,7 +129,7 @@ impl Harness {
             DataflowId(1),
             Arc::clone(plan),
             Dictionary::new(),
-            (workers, SystemEnvironment::shared()),
+            (workers, Arc::new(Standstill)),
             memory,
             events,
             beginning,

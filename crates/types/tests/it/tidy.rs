@@ -114,9 +114,7 @@ fn foreign_crates_stay_in_their_rooms() {
     }
     for package in ["refrain-types", "refrain-plan", "refrain-sql", "refrain-planner", "refrain-state", "refrain-dataflow"] {
         for name in ["tokio", "object_store"] {
-            // The machine's environment sleeps by tokio's clock; that is all of it that types has.
-            let sleeps = (package, name) == ("refrain-types", "tokio");
-            assert!(sleeps || !used(package).contains(name), "{package} does no I/O and may not use {name}");
+            assert!(!used(package).contains(name), "{package} does no I/O and may not use {name}");
         }
     }
 }

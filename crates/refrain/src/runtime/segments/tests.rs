@@ -1,7 +1,7 @@
 use refrain_checkpoint::Mode;
-use refrain_types::environment::SystemEnvironment;
 
 use super::*;
+use crate::environment::SystemEnvironment;
 
 #[tokio::test]
 async fn many_pieces_become_several_segments_and_come_back() {

@@ -33,12 +33,14 @@ pub(crate) mod join;
 pub(crate) mod loop_head;
 pub(crate) mod map;
 pub(crate) mod negate;
+mod ordered;
 pub(crate) mod reduce;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod stage;
 pub(crate) mod top_k;
 pub(crate) mod variable;
+pub(crate) mod window;
 
 /// An edge of the dataflow.
 pub(crate) type Edge<'scope> = Stream<'scope, Time, Parcel>;

@@ -18,6 +18,7 @@ use crate::operators::reduce::reduce;
 use crate::operators::sink::{Collected, sink};
 use crate::operators::top_k::top_k;
 use crate::operators::variable::variable;
+use crate::operators::window::window;
 use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope};
 use crate::parcel::{Parcel, Parcels};
 use crate::time::Time;
@@ -152,6 +153,12 @@ impl<'scope> Renderer<'scope> {
                 let (input, exchange) = &node.inputs[0];
                 let placement = placement(plan, id, 0);
                 top_k(&context, self.edge(*input), exchange, &placement, &node.schema, call)
+            }
+            Operator::Window(call) => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                let schema = &plan.node(*input).schema;
+                window(&context, self.edge(*input), (exchange, &placement), (schema, &node.schema), call)
             }
             Operator::Join(call) => {
                 let [left, right] = [0, 1].map(|side| {

@@ -142,6 +142,7 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
         }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
         Operator::TopK(top) => describe_top_k(top, &node.schema),
+        Operator::Window(window) => window.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", "),
         Operator::LoopHead(head) => {
             format!("{} ({}), {}{}", head.name, all_names(&head.variable), describe_kind(head), limit(head.limit))
         }

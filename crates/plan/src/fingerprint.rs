@@ -61,6 +61,10 @@ fn operator(operator: &Operator) -> String {
         Operator::Distinct => "distinct".to_owned(),
         Operator::Aggregate(aggregate) => format!("aggregate {} {:?}", aggregate.keys, aggregate.calls),
         Operator::TopK(top) => format!("top {:?} {:?} {} {:?}", top.keys, top.order, top.offset, top.limit),
+        Operator::Window(window) => {
+            let calls = window.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", ");
+            format!("window {:?} {:?} {calls}", window.keys, window.order)
+        }
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));
             let (id, kind, partition, stays, stage) = (head.id, &head.kind, &head.partition, head.stays, row_function(&head.stage));

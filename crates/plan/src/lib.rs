@@ -19,6 +19,6 @@ pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
     Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId,
-    Operator, Properties, RecursionLimit, Sorting, StreamPlan, TopK, Variable,
+    Operator, Properties, RecursionLimit, Sorting, StreamPlan, TopK, Variable, Window, WindowCall, WindowFunction,
 };
 pub use validate::validate;

@@ -1,7 +1,11 @@
 //! Nodes of a stream plan.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use refrain_types::{LoopId, OperatorId, RelationId};
 
 use crate::RowFunction;
@@ -84,6 +88,8 @@ pub enum Operator {
     Aggregate(Aggregate),
     /// The first rows of each group.
     TopK(TopK),
+    /// Window functions over the rows of each group.
+    Window(Window),
     /// A recursion. Its output are the rows that leave the loop.
     LoopHead(LoopHead),
     /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
@@ -133,6 +139,52 @@ pub struct TopK {
     pub offset: u64,
     /// How many are taken after that; `None` for all.
     pub limit: Option<u64>,
+}
+
+/// Window functions, over the same groups in the same order: each row of the input, with one column more for each function. Rows that come
+/// at one place in the order are ordered by all of their columns, so that each gets the same value whatever the number of workers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The columns that make the groups; none for one group of all rows.
+    pub keys: Vec<usize>,
+    /// What the rows of a group are ordered by.
+    pub order: Vec<Sorting>,
+    /// The functions.
+    pub calls: Vec<WindowCall>,
+}
+
+/// One window function.
+#[derive(Clone, Debug)]
+pub struct WindowCall {
+    /// What is computed, for people. Calls over one input that read the same are the same.
+    pub text: String,
+    /// Computes it.
+    pub function: Arc<dyn WindowFunction>,
+    /// The column that it makes.
+    pub field: FieldRef,
+}
+
+impl PartialEq for WindowCall {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, &self.field) == (&other.text, &other.field)
+    }
+}
+
+impl Eq for WindowCall {}
+
+impl Hash for WindowCall {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.text, &self.field).hash(state);
+    }
+}
+
+/// Computes a window function.
+pub trait WindowFunction: Debug + Send + Sync {
+    /// A value for each row of a group, whose rows are given in their order, logical, each as often as it is there.
+    ///
+    /// # Errors
+    /// When the function fails on some row of the group.
+    fn evaluate(&self, group: &RecordBatch) -> datafusion_common::Result<ArrayRef>;
 }
 
 /// A column that rows are ordered by.
@@ -315,6 +367,7 @@ impl Operator {
             Self::Distinct => "Distinct",
             Self::Aggregate(_) => "Aggregate",
             Self::TopK(_) => "TopK",
+            Self::Window(_) => "Window",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",
             Self::Variable(_) => "Variable",

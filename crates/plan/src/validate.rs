@@ -53,7 +53,8 @@ fn arity_fits(node: &Node) -> bool {
     let count = node.inputs.len();
     match &node.operator {
         Operator::Source { .. } | Operator::Constant(_) | Operator::Variable(_) => count == 0,
-        Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) | Operator::TopK(_) => count == 1,
+        Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) => count == 1,
+        Operator::TopK(_) | Operator::Window(_) => count == 1,
         Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
         Operator::Join(_) => count == 2,
         Operator::Union => count >= 1,
@@ -76,7 +77,13 @@ fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
         Operator::Variable(variable) => return node.scope.last() == Some(&variable.id),
         Operator::Enter => return node.scope.split_last().is_some_and(|(_, outer)| outer == input_scope().as_slice()),
         Operator::Leave => return input_scope().split_last().is_some_and(|(_, outer)| outer == node.scope),
-        Operator::Union | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) | Operator::TopK(_) | Operator::Map(_) => {
+        Operator::Union
+        | Operator::Negate
+        | Operator::Distinct
+        | Operator::Aggregate(_)
+        | Operator::TopK(_)
+        | Operator::Window(_)
+        | Operator::Map(_) => {
             return node.inputs.iter().all(|(input, _)| plan.node(*input).scope == node.scope);
         }
         _ => {}
@@ -115,6 +122,13 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
             let by = top.order.iter().map(|by| by.column).collect::<Vec<_>>();
             alike(input(0), &node.schema) && in_range(&by, input(0))
         }
+        Operator::Window(window) => {
+            let by = window.order.iter().map(|by| by.column).collect::<Vec<_>>();
+            let (input, width) = (input(0), input(0).fields().len());
+            let made = window.calls.iter().map(|call| &call.field).eq(node.schema.fields().iter().skip(width));
+            let kept = input.fields().iter().zip(node.schema.fields()).all(|(a, b)| alike_field(a, b));
+            kept && made && node.schema.fields().len() == width + window.calls.len() && in_range(&by, input)
+        }
         Operator::LoopHead(head) => alike(&head.variable, &node.schema) && alike(input(0), &head.variable),
         Operator::Variable(_) => true,
         Operator::Enter | Operator::Leave => alike(input(0), &node.schema),
@@ -147,6 +161,7 @@ fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
         Operator::LoopHead(head) => in_range(&head.partition, &head.variable) && exchanged(0, &head.partition),
         Operator::Aggregate(aggregate) => exchanged(0, &(0..aggregate.keys).collect::<Vec<_>>()),
         Operator::TopK(top) => exchanged(0, &top.keys),
+        Operator::Window(window) => exchanged(0, &window.keys),
         Operator::Distinct => matches!(node.inputs[0].1, Exchange::Hash(_)),
         _ => true,
     }

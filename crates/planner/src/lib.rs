@@ -26,6 +26,7 @@ mod refuse;
 mod tests;
 mod top_k;
 mod uncounted;
+mod window;
 
 use datafusion_expr::LogicalPlan;
 use refrain_plan::StreamPlan;

@@ -39,18 +39,21 @@ fn window_function(name: &str) -> SqlError {
 /// The error for a node that cannot be maintained.
 pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
     match plan {
-        LogicalPlan::Window(window) => {
-            let name = window.window_expr.iter().find_map(|e| match crate::expression::without_alias(e) {
-                Expr::WindowFunction(f) => Some(f.fun.to_string()),
-                _ => None,
-            });
-            window_function(&name.unwrap_or_default())
-        }
         LogicalPlan::Join(join) => self::join(join),
         LogicalPlan::Unnest(_) => refused("unnest()"),
         LogicalPlan::Subquery(_) => refused("a subquery that could not be turned into a join"),
         other => refused(other.display().to_string()),
     }
+}
+
+/// The error for window functions in a loop.
+pub(crate) fn window_in_recursion(functions: &[Expr]) -> SqlError {
+    let name = functions.iter().find_map(|e| match crate::expression::without_alias(e) {
+        Expr::WindowFunction(f) => Some(f.fun.to_string()),
+        _ => None,
+    });
+    let name = name.unwrap_or_default();
+    SqlError::unsupported(format!("window function {name} over the reference of a recursive query to itself is not supported"))
 }
 
 /// The error for a limit that is not a number.

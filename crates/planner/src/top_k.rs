@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion_common::DFSchema;
 use datafusion_expr::expr::Sort as SortExpr;
 use datafusion_expr::{DistinctOn, FetchType, Limit, LogicalPlan, SkipType, Sort};
@@ -62,30 +62,9 @@ impl Lowering<'_> {
         let own = Arc::clone(self.builder.schema(node));
         let width = own.fields().len();
         let mut columns = own.fields().iter().enumerate().map(|(i, f)| Projected::Column(i, Arc::clone(f))).collect::<Vec<_>>();
-        let mut keys = Vec::with_capacity(first.keys.len());
-        for key in first.keys {
-            let at = place(key, input.schema(), &mut columns)?;
-            let field = FieldRef::clone(columns[at].field());
-            // Of floating point, −0 and 0 are one key.
-            keys.push(if field.data_type().is_floating() {
-                let value = match &columns[at] {
-                    Projected::Computed(value, _) => Arc::clone(value),
-                    Projected::Column(from, _) => column(&own, *from),
-                };
-                columns.push(Projected::Computed(plus_zero(value, field.data_type()), field));
-                columns.len() - 1
-            } else {
-                at
-            });
-        }
-        let order = first.order.iter().map(|by| {
-            let column = place(&by.expr, input.schema(), &mut columns)?;
-            if let DataType::Interval(_) = columns[column].field().data_type() {
-                return Err(refuse::order_of_intervals());
-            }
-            Ok(Sorting { column, descending: !by.asc, nulls_first: by.nulls_first })
-        });
-        let order = order.collect::<Result<Vec<_>>>()?;
+        let keys = first.keys.iter().map(|key| group_key(key, input.schema(), &own, &mut columns));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let order = first.order.iter().map(|by| order_column(by, input.schema(), &mut columns)).collect::<Result<Vec<_>>>()?;
         let extended =
             if columns.len() == width { node } else { self.builder.map(node, RowFunction { steps: vec![Step::Project(columns)] }) };
         let top = TopK { keys: keys.clone(), order, offset: first.offset, limit: first.limit };
@@ -101,8 +80,38 @@ impl Lowering<'_> {
     }
 }
 
+/// The column of a node of `own` rows by which an expression makes groups.
+pub(crate) fn group_key(
+    key: &datafusion_expr::Expr,
+    schema: &DFSchema,
+    own: &SchemaRef,
+    columns: &mut Vec<Projected>,
+) -> Result<usize> {
+    let at = place(key, schema, columns)?;
+    let field = FieldRef::clone(columns[at].field());
+    if !field.data_type().is_floating() {
+        return Ok(at);
+    }
+    // Of floating point, −0 and 0 are one key.
+    let value = match &columns[at] {
+        Projected::Computed(value, _) => Arc::clone(value),
+        Projected::Column(from, _) => column(own, *from),
+    };
+    columns.push(Projected::Computed(plus_zero(value, field.data_type()), field));
+    Ok(columns.len() - 1)
+}
+
+/// The column by which an expression orders rows, and how.
+pub(crate) fn order_column(by: &SortExpr, schema: &DFSchema, columns: &mut Vec<Projected>) -> Result<Sorting> {
+    let column = place(&by.expr, schema, columns)?;
+    if let DataType::Interval(_) = columns[column].field().data_type() {
+        return Err(refuse::order_of_intervals());
+    }
+    Ok(Sorting { column, descending: !by.asc, nulls_first: by.nulls_first })
+}
+
 /// The column that an expression is, or that is made of it.
-fn place(expr: &datafusion_expr::Expr, schema: &DFSchema, columns: &mut Vec<Projected>) -> Result<usize> {
+pub(crate) fn place(expr: &datafusion_expr::Expr, schema: &DFSchema, columns: &mut Vec<Projected>) -> Result<usize> {
     match argument_column(expr, schema)? {
         Projected::Column(at, _) => Ok(at),
         computed @ Projected::Computed(..) => {

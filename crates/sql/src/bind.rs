@@ -12,6 +12,7 @@ pub mod errors;
 pub(crate) mod functions;
 pub(crate) mod normalize;
 mod operators;
+mod ranking;
 #[cfg(test)]
 pub(crate) mod tests;
 mod write;

@@ -86,6 +86,8 @@ pub mod code {
     pub const INDETERMINATE_DATATYPE: SqlState = SqlState(*b"42P18");
     /// `invalid_recursion`
     pub const INVALID_RECURSION: SqlState = SqlState(*b"42P19");
+    /// `windowing_error`
+    pub const WINDOWING_ERROR: SqlState = SqlState(*b"42P20");
     /// `cannot_coerce`
     pub const CANNOT_COERCE: SqlState = SqlState(*b"42846");
     /// `statement_too_complex`

@@ -17,6 +17,7 @@ use self::digest::Md5Text;
 use self::missing::Missing;
 use self::rounding::Rounding;
 use super::aggregates::ExactAggregate;
+use super::ranking::Ranking;
 
 /// Functions by name and alias, and what turns syntax (`EXTRACT`, `[…]`, `count(*)`, …) into calls.
 pub(crate) struct Functions {
@@ -66,7 +67,7 @@ pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     }
     // DataFusion's `mean` is its own `avg`, with its own result types.
     functions.aggregate.remove("mean");
-    for f in datafusion_functions_window::all_default_window_functions() {
+    for f in datafusion_functions_window::all_default_window_functions().into_iter().map(Ranking::of) {
         for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
             functions.window.insert(name.to_owned(), Arc::clone(&f));
         }

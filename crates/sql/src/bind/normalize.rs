@@ -15,6 +15,10 @@ use datafusion_sql::sqlparser::ast::{
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
+mod windows;
+
+use windows::Windows;
+
 /// Between a column's name and what makes it unique.
 const MARK: char = '\u{1}';
 
@@ -23,7 +27,7 @@ const MARK: char = '\u{1}';
 /// # Errors
 /// For what DataFusion would plan wrongly.
 pub(crate) fn normalize(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Normalizer) {
+    match node.visit(&mut Normalizer::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -34,7 +38,10 @@ pub(crate) fn column_name(name: &str) -> &str {
     name.split_once(MARK).map_or(name, |(name, _)| name)
 }
 
-struct Normalizer;
+#[derive(Default)]
+struct Normalizer {
+    windows: Windows,
+}
 
 impl VisitorMut for Normalizer {
     type Break = SqlError;
@@ -65,6 +72,14 @@ impl VisitorMut for Normalizer {
             by.iter_mut().for_each(keep_number);
         }
         name_columns(&mut select.projection);
+        match self.windows.enter(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        self.windows.leave(select);
         ControlFlow::Continue(())
     }
 
@@ -80,10 +95,11 @@ impl VisitorMut for Normalizer {
             Expr::Function(function) => {
                 keep_places(function);
                 count_rows(function);
-                if let Some(WindowType::WindowSpec(spec)) = &mut function.over
-                    && let Some(frame) = &mut spec.window_frame
-                {
-                    [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten().for_each(keep_bound);
+                if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
+                    if let Err(error) = self.windows.resolve(spec) {
+                        return ControlFlow::Break(error);
+                    }
+                    windows::keep_bounds(spec);
                 }
             }
             _ => {}
@@ -92,6 +108,11 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if let Expr::Function(function) = expr
+            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+        {
+            windows::release_bounds(spec);
+        }
         let Expr::Value(value) = expr else { return ControlFlow::Continue(()) };
         if let Value::Number(digits, false) = &value.value
             && digits.replace('_', "").parse::<i32>().is_ok()
@@ -147,12 +168,6 @@ fn keep_number(expr: &mut Expr) {
         && let Value::Number(_, long) = &mut value.value
     {
         *long = true;
-    }
-}
-
-fn keep_bound(bound: &mut ast::WindowFrameBound) {
-    if let ast::WindowFrameBound::Preceding(Some(value)) | ast::WindowFrameBound::Following(Some(value)) = bound {
-        keep_number(value);
     }
 }
 

@@ -381,7 +381,7 @@ pub(super) const LINES: &[Line] = &[
             Refuses(
                 "WITH MUTUALLY RECURSIVE r (n int, k bigint) AS (SELECT 1, 1::bigint UNION SELECT e.b, row_number() OVER (ORDER BY e.b)
                  FROM r JOIN edge e ON e.a = r.n) SELECT n FROM r",
-                "0A000: window function row_number is not supported in a materialized view",
+                "0A000: window function row_number over the reference of a recursive query to itself is not supported",
             ),
         ],
     },

@@ -77,7 +77,8 @@ impl Lowering<'_> {
             node = self.windowed(node, Window { keys: group.keys, order: group.order, calls });
         }
         let schema = Arc::clone(self.builder.schema(node));
-        let wanted = (0..width).chain(places).collect::<Vec<_>>();
+        // Rows without columns have one of ours.
+        let wanted = (0..input.fields().len()).chain(places).collect::<Vec<_>>();
         let in_place = wanted.iter().copied().eq(0..schema.fields().len());
         Ok(if in_place { node } else { self.builder.map(node, RowFunction::columns(&schema, &wanted)) })
     }

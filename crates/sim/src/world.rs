@@ -3,7 +3,7 @@
 //! ```text
 //! one thread at a time:  tasks of the runtime ─▶ the world: a worker's step │ some time │ a delayed answer of the store ─▶ tasks …
 //! ```
-//! The engine's threads sit at a table ([`Turns`]): each waits for its turn, makes one step, and gives the turn back. The tasks of the
+//! The engine's threads take turns ([`Turns`]): each waits for its turn, makes one step, and gives the turn back. The tasks of the
 //! engine run on the thread that drives the world, so nothing ever runs beside anything else.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 use refrain_types::Environment;
-use refrain_types::environment::{Seat, Sleep, Turns};
+use refrain_types::environment::{Member, Sleep, Turns};
 
 use crate::random::Random;
 
@@ -39,7 +39,7 @@ struct State {
     sleepers: BTreeMap<(Duration, u64), Waker>,
     /// Counts what has to be told apart.
     numbers: u64,
-    threads: BTreeMap<Seat, Thread>,
+    threads: BTreeMap<Member, Thread>,
     /// Operations of the store that wait.
     delayed: Vec<Gate>,
     /// Of a hundred operations, how many go wrong.
@@ -49,7 +49,7 @@ struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Thread {
-    /// It has not come to the table yet.
+    /// It has not waited for its turn yet.
     Starting,
     Waiting,
     Running,
@@ -198,20 +198,20 @@ impl World {
             state = self.0.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let waiting = state.threads.iter().filter(|(_, thread)| **thread == Thread::Waiting);
-        let waiting = waiting.map(|(seat, _)| *seat).collect::<Vec<_>>();
+        let waiting = waiting.map(|(member, _)| *member).collect::<Vec<_>>();
         if waiting.is_empty() {
             return;
         }
-        let seat = *state.random.pick(&waiting);
+        let member = *state.random.pick(&waiting);
         let now = state.now.as_millis();
-        writeln!(state.trace, "{now} ms: {}", seat.0).expect("text takes what is written");
-        drop(self.grant(state, seat));
+        writeln!(state.trace, "{now} ms: {}", member.0).expect("text takes what is written");
+        drop(self.grant(state, member));
     }
 
-    fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>, seat: Seat) -> MutexGuard<'a, State> {
-        state.threads.insert(seat, Thread::Running);
+    fn grant<'a>(&'a self, mut state: MutexGuard<'a, State>, member: Member) -> MutexGuard<'a, State> {
+        state.threads.insert(member, Thread::Running);
         self.0.turned.notify_all();
-        while state.threads.get(&seat) == Some(&Thread::Running) {
+        while state.threads.get(&member) == Some(&Thread::Running) {
             state = self.0.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state
@@ -219,36 +219,36 @@ impl World {
 }
 
 impl Turns for World {
-    fn seat(&self) -> Seat {
+    fn join(&self) -> Member {
         let mut state = self.state();
         state.numbers += 1;
-        let seat = Seat(state.numbers);
-        state.threads.insert(seat, Thread::Starting);
-        seat
+        let member = Member(state.numbers);
+        state.threads.insert(member, Thread::Starting);
+        member
     }
 
-    fn wait(&self, seat: Seat) {
+    fn wait(&self, member: Member) {
         let mut state = self.state();
-        state.threads.insert(seat, Thread::Waiting);
+        state.threads.insert(member, Thread::Waiting);
         self.0.turned.notify_all();
-        while state.threads.get(&seat) == Some(&Thread::Waiting) {
+        while state.threads.get(&member) == Some(&Thread::Waiting) {
             state = self.0.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn leave(&self, seat: Seat) {
-        self.state().threads.remove(&seat);
+    fn leave(&self, member: Member) {
+        self.state().threads.remove(&member);
         self.0.turned.notify_all();
     }
 
-    fn finish(&self, seats: &[Seat]) {
+    fn finish(&self, members: &[Member]) {
         let mut state = self.state();
         loop {
-            while seats.iter().any(|seat| state.threads.get(seat) == Some(&Thread::Starting)) {
+            while members.iter().any(|member| state.threads.get(member) == Some(&Thread::Starting)) {
                 state = self.0.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let Some(seat) = seats.iter().find(|seat| state.threads.get(seat) == Some(&Thread::Waiting)) else { return };
-            state = self.grant(state, *seat);
+            let Some(member) = members.iter().find(|member| state.threads.get(member) == Some(&Thread::Waiting)) else { return };
+            state = self.grant(state, *member);
         }
     }
 }

@@ -39,16 +39,16 @@ pub async fn timeout<T>(environment: &dyn Environment, duration: Duration, futur
 /// Decides which thread of an engine runs next: one at a time, from one of its steps to the next. What else the engine does on threads of
 /// its own it then does on the thread that asks for it, so a run can be repeated.
 pub trait Turns: Debug + Send + Sync {
-    /// A seat for a thread that is about to be started. It is waited for.
-    fn seat(&self) -> Seat;
-    /// Ends the turn of a seat's thread and waits for the next one.
-    fn wait(&self, seat: Seat);
-    /// The thread of a seat ends.
-    fn leave(&self, seat: Seat);
-    /// Gives these seats turns, one after the other, until their threads have ended. The calling thread may be one of them: it is passed over.
-    fn finish(&self, seats: &[Seat]);
+    /// A thread is about to be started. It is waited for.
+    fn join(&self) -> Member;
+    /// Ends the turn of a thread and waits for the next one.
+    fn wait(&self, member: Member);
+    /// The thread ends.
+    fn leave(&self, member: Member);
+    /// Gives these threads turns, one after the other, until they have ended. The calling thread may be one of them: it is passed over.
+    fn finish(&self, members: &[Member]);
 }
 
-/// A thread's place among those that take turns.
+/// One of the threads that take turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seat(pub u64);
+pub struct Member(pub u64);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use refrain_dataflow::{Command, CommandLog, Worker, seats};
 use refrain_types::Environment;
-use refrain_types::environment::{Seat, Turns};
+use refrain_types::environment::{Member, Turns};
 
 use super::Runtime;
 use crate::error::{Error, Result};
@@ -22,36 +22,36 @@ const WATCH_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct Threads {
     shared: Arc<State>,
     environment: Arc<dyn Environment>,
-    handles: Mutex<Vec<(JoinHandle<()>, Option<Seat>)>>,
+    handles: Mutex<Vec<(JoinHandle<()>, Option<Member>)>>,
 }
 
-/// A thread's place among those that take turns, if they do.
-struct Place(Option<(Arc<dyn Turns>, Seat)>);
+/// What a thread is among those that take turns, if they do.
+struct Place(Option<(Arc<dyn Turns>, Member)>);
 
 impl Place {
     fn of(environment: &dyn Environment) -> Self {
         Self(environment.turns().map(|turns| {
-            let seat = turns.seat();
-            (turns, seat)
+            let member = turns.join();
+            (turns, member)
         }))
     }
 
-    fn seat(&self) -> Option<Seat> {
-        self.0.as_ref().map(|(_, seat)| *seat)
+    fn member(&self) -> Option<Member> {
+        self.0.as_ref().map(|(_, member)| *member)
     }
 
     /// Waits for the next turn. Returns how long the thread may then wait for something to do; `None`: as long as it takes.
     fn turn(&self) -> Option<Duration> {
-        let (turns, seat) = self.0.as_ref()?;
-        turns.wait(*seat);
+        let (turns, member) = self.0.as_ref()?;
+        turns.wait(*member);
         Some(Duration::ZERO)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some((turns, seat)) = &self.0 {
-            turns.leave(*seat);
+        if let Some((turns, member)) = &self.0 {
+            turns.leave(*member);
         }
     }
 }
@@ -72,7 +72,7 @@ impl Threads {
         let seats = seats(workers).map_err(|e| Error::engine(format!("could not start {workers} workers: {e}")))?;
         let handles = seats.into_iter().enumerate().map(|(index, seat)| {
             let (shared, commands, place) = (Arc::clone(&shared), Arc::clone(commands), Place::of(&*environment));
-            let number = place.seat();
+            let member = place.member();
             let handle = std::thread::spawn(move || {
                 let run = || {
                     let mut worker = Worker::new(seat, Arc::clone(&commands));
@@ -90,7 +90,7 @@ impl Threads {
                 }
                 drop(place);
             });
-            (handle, number)
+            (handle, member)
         });
         Ok(Self { handles: Mutex::new(handles.collect()), shared, environment })
     }
@@ -100,7 +100,7 @@ impl Threads {
     pub fn watch(&self, runtime: &Arc<Runtime>) {
         self.shared.runtime.set(Arc::downgrade(runtime)).expect("the time is kept once");
         let (shared, place) = (Arc::clone(&self.shared), Place::of(&*self.environment));
-        let seat = place.seat();
+        let member = place.member();
         let handle = std::thread::spawn(move || {
             while !shared.stopped.load(Ordering::Acquire) && shared.failed.get().is_none() {
                 std::thread::park_timeout(place.turn().unwrap_or(WATCH_EVERY));
@@ -108,10 +108,10 @@ impl Threads {
                 runtime.watch();
             }
         });
-        self.handles().push((handle, seat));
+        self.handles().push((handle, member));
     }
 
-    fn handles(&self) -> std::sync::MutexGuard<'_, Vec<(JoinHandle<()>, Option<Seat>)>> {
+    fn handles(&self) -> std::sync::MutexGuard<'_, Vec<(JoinHandle<()>, Option<Member>)>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +136,7 @@ impl Threads {
         self.shared.stopped.store(true, Ordering::Release);
         let handles = std::mem::take(&mut *self.handles());
         if let Some(turns) = self.environment.turns() {
-            turns.finish(&handles.iter().filter_map(|(_, seat)| *seat).collect::<Vec<_>>());
+            turns.finish(&handles.iter().filter_map(|(_, member)| *member).collect::<Vec<_>>());
         }
         for (handle, _) in handles {
             if handle.thread().id() != std::thread::current().id() {

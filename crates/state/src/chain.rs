@@ -6,6 +6,7 @@
 use crate::arrangement::{BLOCK, row_key};
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
+use crate::paged::Paged;
 use crate::rows::RowsById;
 
 /// See the module.
@@ -13,7 +14,7 @@ use crate::rows::RowsById;
 pub struct KeyChain {
     of: KeyOf,
     heads: HashIndex,
-    next: Vec<u32>,
+    next: Paged<u32>,
     scratch: Vec<u64>,
 }
 
@@ -21,13 +22,13 @@ impl KeyChain {
     /// An index that holds no row yet.
     #[must_use]
     pub fn new(of: KeyOf) -> Self {
-        Self { heads: HashIndex::new(of.is_exact()), next: Vec::new(), scratch: vec![0; BLOCK * of.words()], of }
+        Self { heads: HashIndex::new(of.is_exact()), next: Paged::default(), scratch: vec![0; BLOCK * of.words()], of }
     }
 
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.heads.size_bytes() + self.next.capacity() * 4
+        self.heads.size_bytes() + self.next.size_bytes()
     }
 
     /// Number of rows that were taken in.
@@ -41,7 +42,6 @@ impl KeyChain {
         if self.next.len() == count {
             return;
         }
-        self.next.reserve(count - self.next.len());
         for slice in rows.slices_from(self.next.len()) {
             let left = (count - self.next.len()) * words;
             self.follow_slice(rows, &slice[..slice.len().min(left)], words);

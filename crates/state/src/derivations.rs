@@ -7,7 +7,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::WeightOverflow;
 use crate::index::NO_ROW;
-use crate::prefetch;
+use crate::paged::Paged;
 use crate::set_history::NEVER;
 
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +29,14 @@ struct Further {
 /// The derivations of rows, which are numbered from 0; `X` is what stands beside each row's.
 #[derive(Debug)]
 pub(crate) struct Derivations<X> {
-    entries: Vec<Entry<X>>,
-    further: Vec<Further>,
+    entries: Paged<Entry<X>>,
+    further: Paged<Further>,
     free: u32,
 }
 
 impl<X: Copy> Derivations<X> {
     pub fn new() -> Self {
-        Self { entries: Vec::new(), further: Vec::new(), free: NO_ROW }
+        Self { entries: Paged::default(), further: Paged::default(), free: NO_ROW }
     }
 
     /// The number of rows.
@@ -68,7 +68,7 @@ impl<X: Copy> Derivations<X> {
 
     #[inline]
     pub fn prefetch(&self, id: u32) {
-        prefetch::read(&self.entries, id as usize);
+        self.entries.prefetch(id as usize);
     }
 
     #[inline]
@@ -89,7 +89,7 @@ impl<X: Copy> Derivations<X> {
 
     /// Bytes of memory.
     pub fn size_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<X>>() + self.further.capacity() * size_of::<Further>()
+        self.entries.size_bytes() + self.further.size_bytes()
     }
 
     #[inline]

@@ -26,6 +26,7 @@ pub mod memory;
 pub mod monotone_keyed;
 pub mod monotone_set;
 pub mod order;
+mod paged;
 mod prefetch;
 pub mod presence;
 pub mod recent_rows;

@@ -1,13 +1,17 @@
-//! The weights of an arrangement's rows, by id. As long as all are 1 they take no memory.
+//! The weights of an arrangement's rows, by id, in pages. A page on which all are 1 takes no memory.
 
 use refrain_types::Weight;
+
+/// Weights of a page.
+const PAGE: usize = 1 << PAGE_BITS;
+const PAGE_BITS: u32 = 12;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Weights {
     len: usize,
-    /// Empty as long as every weight is 1.
-    each: Vec<Weight>,
+    /// `None`, and what is behind the end: every weight is 1.
+    pages: Vec<Option<Box<[Weight]>>>,
 }
 
 impl Weights {
@@ -17,21 +21,24 @@ impl Weights {
     }
 
     pub fn size_bytes(&self) -> usize {
-        self.each.capacity() * size_of::<Weight>()
+        let pages = self.pages.iter().flatten().count() * PAGE * size_of::<Weight>();
+        pages + self.pages.capacity() * size_of::<Option<Box<[Weight]>>>()
     }
 
     #[inline]
     pub fn get(&self, id: u32) -> Weight {
         debug_assert!((id as usize) < self.len, "a row has a weight");
-        if self.each.is_empty() { 1 } else { self.each[id as usize] }
+        match self.pages.get(id as usize >> PAGE_BITS) {
+            Some(Some(page)) => page[id as usize & (PAGE - 1)],
+            _ => 1,
+        }
     }
 
     /// Changes the weight of a row.
     #[inline]
     pub fn set(&mut self, id: u32, weight: Weight) {
         if self.get(id) != weight {
-            self.tell_apart();
-            self.each[id as usize] = weight;
+            self.page(id)[id as usize & (PAGE - 1)] = weight;
         }
     }
 
@@ -39,21 +46,17 @@ impl Weights {
     #[inline]
     pub fn push(&mut self, weight: Weight) {
         self.len += 1;
-        if weight != 1 || !self.each.is_empty() {
-            self.push_each(weight);
+        if weight != 1 {
+            let id = u32::try_from(self.len - 1).expect("an arrangement of one worker holds fewer than 2^32 rows");
+            self.set(id, weight);
         }
     }
 
-    fn push_each(&mut self, weight: Weight) {
-        if self.each.is_empty() {
-            self.each.resize(self.len - 1, 1);
+    fn page(&mut self, id: u32) -> &mut [Weight] {
+        let page = id as usize >> PAGE_BITS;
+        if self.pages.len() <= page {
+            self.pages.resize_with(page + 1, || None);
         }
-        self.each.push(weight);
-    }
-
-    fn tell_apart(&mut self) {
-        if self.each.is_empty() {
-            self.each.resize(self.len, 1);
-        }
+        self.pages[page].get_or_insert_with(|| vec![1; PAGE].into_boxed_slice())
     }
 }

@@ -11,6 +11,7 @@ use refrain_state::Dictionary;
 use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, RelationId};
 
 use crate::checkpoints::CheckpointInfo;
+use crate::constraints::Keys;
 use crate::database::Database;
 use crate::environment::SystemEnvironment;
 use crate::error::{Error, Result};
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub ingest: Ingest,
     /// One-shot queries run here.
     pub executor: Executor,
+    /// Which keys of tables are taken.
+    pub keys: Keys,
     /// For deleting rows by their values.
     pub row_indexes: RowIndexes,
     database: RwLock<Arc<Database>>,
@@ -267,6 +270,7 @@ impl Shared {
             runtime,
             visible: EpochClock::at(Epoch(0)),
             ingest: Ingest::new(input_log),
+            keys: Keys::default(),
             row_indexes: RowIndexes::default(),
             database: RwLock::new(Arc::new(Database::empty(rules))),
             values: Mutex::new(values),

@@ -27,9 +27,10 @@ use refrain_types::environment::timeout;
 use refrain_types::{Delta, Epoch};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::constraints::Meetings;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::relation::Relation;
+use crate::relation::{Relation, publish_together};
 
 /// From one look at a store that does not answer to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -50,8 +51,7 @@ pub(crate) struct Ingest {
 #[derive(Debug)]
 struct Pending {
     epoch: Epoch,
-    table: Arc<Relation>,
-    deltas: Vec<Arc<Delta>>,
+    changes: Vec<(Arc<Relation>, Vec<Arc<Delta>>)>,
 }
 
 /// A store that does not take what is to be written.
@@ -98,6 +98,13 @@ pub(crate) struct TableChange {
     pub deltas: Vec<Arc<Delta>>,
 }
 
+impl TableChange {
+    /// What is logged, and what is published.
+    fn split(self) -> (InputChange, (Arc<Relation>, Vec<Arc<Delta>>)) {
+        (InputChange::Rows { relation: self.table.id, batches: self.logged }, (self.table, self.deltas))
+    }
+}
+
 impl Ingest {
     /// Appends to this log; without one nothing comes in.
     pub fn new(log: Option<InputLog>) -> Self {
@@ -111,11 +118,21 @@ impl Ingest {
         }
     }
 
-    fn append(&self, change: InputChange, _turn: &Turn) -> Result<(Epoch, Appended)> {
+    fn append(&self, changes: impl IntoIterator<Item = InputChange>, _turn: &Turn) -> Result<(Epoch, Appended)> {
         let log = self.log.as_ref().ok_or_else(|| Error::engine("an engine that only reads has been given something to write"))?;
         let epoch = log.next_epoch();
-        let appended = log.append(&[InputRecord { epoch, change }])?;
+        let records = changes.into_iter().map(|change| InputRecord { epoch, change }).collect::<Vec<_>>();
+        let appended = log.append(&records)?;
         Ok((epoch, appended))
+    }
+
+    /// All rows of a table with what is appended and not visible yet. Who asks has the turn.
+    fn rows(&self, table: &Arc<Relation>) -> Vec<Arc<Delta>> {
+        // What is published leaves `pending` under this lock.
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = pending.iter().flat_map(|p| &p.changes).filter(|(changed, _)| changed.id == table.id);
+        let waiting = waiting.flat_map(|(_, deltas)| deltas.iter().cloned()).collect::<Vec<_>>();
+        table.snapshot().chunks.into_iter().chain(waiting).collect()
     }
 }
 
@@ -177,18 +194,42 @@ impl Shared {
         }
     }
 
-    /// Writes a change of a table. Returns when it is durable and visible.
-    pub async fn write(self: &Arc<Self>, turn: Turn, change: TableChange) -> Result<()> {
+    /// Writes changes of tables as one epoch. Returns when it is durable and visible.
+    ///
+    /// # Errors
+    /// When a table is gone, or two rows of it would have one key; nothing has changed then.
+    pub async fn write(self: &Arc<Self>, turn: Turn, changes: Vec<TableChange>) -> Result<()> {
         self.check_alive()?;
-        if !self.database().relations.contains_key(&change.table.id) {
-            return Err(Error::statement("42P01", format!("relation \"{}\" does not exist", change.table.name)));
+        let database = self.database();
+        for (i, change) in changes.iter().enumerate() {
+            let entry = database.catalog.get(change.table.id).filter(|_| database.relations.contains_key(&change.table.id));
+            let admitted = match entry {
+                None => Err(Error::statement("42P01", format!("relation \"{}\" does not exist", change.table.name))),
+                Some(entry) => self.keys.admit(entry, || self.ingest.rows(&change.table), &change.deltas, &self.dictionary),
+            };
+            if let Err(error) = admitted {
+                changes[..i].iter().for_each(|change| self.keys.forget(change.table.id));
+                return Err(error);
+            }
         }
-        let record = InputChange::Rows { relation: change.table.id, batches: change.logged };
-        let (epoch, appended) = self.ingest.append(record, &turn)?;
-        let pending = Pending { epoch, table: change.table, deltas: change.deltas };
-        self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back(pending);
+        let tables = changes.iter().map(|change| change.table.id).collect::<Vec<_>>();
+        let (records, changes) = changes.into_iter().map(TableChange::split).unzip::<_, _, Vec<_>, Vec<_>>();
+        let appended = self.ingest.append(records, &turn);
+        let (epoch, appended) = appended.inspect_err(|_| tables.iter().for_each(|table| self.keys.forget(*table)))?;
+        self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner).push_back(Pending { epoch, changes });
         drop(turn);
         self.finish(appended, move |shared| shared.publish_up_to(epoch)).await
+    }
+
+    /// Which rows for a table have one of these of its keys in common with a row of it, or with one before them.
+    ///
+    /// # Errors
+    /// `21000` where rows are to be updated, and one of these would be.
+    pub fn meet(&self, _turn: &Turn, table: &Arc<Relation>, rows: &Delta, keys: &[usize], update: bool) -> Result<Meetings> {
+        let database = self.database();
+        let entry = database.catalog.get(table.id);
+        let entry = entry.ok_or_else(|| Error::statement("42P01", format!("relation \"{}\" does not exist", table.name)))?;
+        self.keys.meet(entry, || self.ingest.rows(table), rows, keys, update)
     }
 
     /// Writes a change of the catalog, and carries it out when it is durable. The turn, an exclusive one, ends after that.
@@ -199,7 +240,7 @@ impl Shared {
         apply: impl FnOnce(&Arc<Self>, Epoch) + Send + 'static,
     ) -> Result<()> {
         self.check_alive()?;
-        let (epoch, appended) = self.ingest.append(InputChange::Ddl(json), &turn)?;
+        let (epoch, appended) = self.ingest.append([InputChange::Ddl(json)], &turn)?;
         let carry_out = move |shared: &Arc<Self>| {
             apply(shared, epoch);
             drop(turn);
@@ -239,7 +280,7 @@ impl Shared {
         let mut pending = self.ingest.pending.lock().unwrap_or_else(PoisonError::into_inner);
         while pending.front().is_some_and(|p| p.epoch <= durable) {
             if let Some(next) = pending.pop_front() {
-                next.table.publish(next.epoch, next.deltas);
+                publish_together(next.epoch, next.changes);
             }
         }
         drop(pending);

@@ -26,6 +26,7 @@
 
 mod assign;
 mod checkpoints;
+mod constraints;
 mod database;
 pub mod display;
 mod engine;

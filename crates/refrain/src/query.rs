@@ -27,6 +27,8 @@ pub(crate) use executor::Executor;
 pub(crate) use reading::{Reading, read_settled};
 pub(crate) use why::{Fact, derivation};
 
+use scan::Given;
+
 use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -55,6 +57,7 @@ pub(crate) struct Prepared {
     schema: SchemaRef,
     /// Tables and maintained views that it reads.
     pub reads: BTreeMap<RelationId, Arc<Relation>>,
+    given: Given,
     database: Arc<Database>,
 }
 
@@ -73,7 +76,13 @@ impl Prepared {
     pub fn new(database: &Arc<Database>, bound: Bound) -> Result<Self> {
         let plan = planning::one_shot(database, bound.plan)?;
         let reads = relations_of(database, &plan)?;
-        Ok(Self { plan, schema: bound.schema, reads, database: Arc::clone(database) })
+        Ok(Self { plan, schema: bound.schema, reads, given: Given::new(), database: Arc::clone(database) })
+    }
+
+    /// The same over these rows, where it is bound to such that the statement has at hand.
+    pub fn given(mut self, name: &'static str, rows: RecordBatch) -> Self {
+        self.given.insert(name, rows);
+        self
     }
 
     /// Whether it reads a maintained view, so that it may have to wait.
@@ -94,7 +103,7 @@ impl Prepared {
     pub async fn run_over(self, shared: &Arc<Shared>, reading: &Reading) -> Result<Rows> {
         reading.check_errors()?;
         let (plan, _) = recursion::run_recursions(shared, &self.database, self.plan, reading).await?;
-        let plan = scan::with_providers(shared, plan, reading)?;
+        let plan = scan::with_providers(shared, plan, reading, &self.given)?;
         let batches = shared.executor.execute(&plan).await?;
         let schema = output_schema(&self.schema);
         let batches = batches.into_iter().filter(|b| b.num_rows() > 0).map(|batch| with_schema(&schema, &batch));

@@ -14,6 +14,7 @@ use refrain_types::{Delta, Epoch};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::progress::ProgressCallback;
+use crate::relation::publish_together;
 use crate::statements::ddl;
 
 /// Brings an engine that has just been started to where the store is.
@@ -29,7 +30,12 @@ pub(crate) async fn recover(
     };
     shared.visible.advance(captured);
     let mut records = shared.store.read_input(captured, next_epoch);
+    // What a statement wrote to several tables are several records of one epoch.
+    let mut together: Option<(Epoch, Vec<_>)> = None;
     while let Some(record) = records.next().await? {
+        if let Some((epoch, changes)) = together.take_if(|(epoch, _)| *epoch != record.epoch) {
+            publish_together(epoch, changes);
+        }
         match record.change {
             InputChange::Ddl(json) => ddl::replay(shared, &json, record.epoch)?,
             InputChange::Rows { relation, batches } => {
@@ -38,9 +44,12 @@ pub(crate) async fn recover(
                     Error::io(format!("the input log changes relation {relation} at epoch {}, which does not exist", record.epoch))
                 })?;
                 let deltas = batches.iter().map(|batch| delta(shared, batch)).collect::<Result<Vec<_>>>()?;
-                table.publish(record.epoch, deltas);
+                together.get_or_insert_with(|| (record.epoch, Vec::new())).1.push((Arc::clone(table), deltas));
             }
         }
+    }
+    if let Some((epoch, changes)) = together {
+        publish_together(epoch, changes);
     }
     // Epochs that fences took change nothing.
     shared.visible.advance(Epoch(next_epoch.0.saturating_sub(1)));

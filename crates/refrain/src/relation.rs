@@ -134,6 +134,13 @@ impl Relation {
     /// When the epoch is not later than the last one that was published.
     pub fn publish(&self, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
         let mut state = self.state();
+        self.append(&mut state, epoch, deltas);
+        // Inside the lock: a snapshot must not see rows of an epoch that the clock has not reached.
+        self.settled.advance(epoch);
+        self.consolidate_if_wanted(&mut state);
+    }
+
+    fn append(&self, state: &mut State, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
         for delta in &deltas {
             debug_assert_eq!(delta.rows.num_columns(), self.physical.fields().len(), "rows of {} are physical", self.name);
             state.result.push(epoch, delta);
@@ -143,8 +150,9 @@ impl Relation {
             let settled = if self.kind == RelationKind::Table { Epoch(epoch.0 - 1) } else { self.settled() };
             state.log.append(settled, epoch, deltas);
         }
-        // Inside the lock: a snapshot must not see rows of an epoch that the clock has not reached.
-        self.settled.advance(epoch);
+    }
+
+    fn consolidate_if_wanted(&self, state: &mut State) {
         if state.result.wants_consolidation() {
             let length = state.result.len();
             let consolidated = consolidate(&self.physical, &state.result.all());
@@ -394,6 +402,27 @@ impl Relation {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes changes of several tables, which belong to one epoch, visible: all of them at once. A table comes once.
+///
+/// # Panics
+/// When there is no table, or the epoch is not later than the last one that was published.
+pub fn publish_together(epoch: Epoch, mut changes: Vec<(Arc<Relation>, Vec<Arc<Delta>>)>) {
+    // Whoever holds the locks of several tables has taken them in this order.
+    changes.sort_by_key(|(table, _)| table.id);
+    let clock = &changes.first().expect("an epoch changes some table").0.settled;
+    let mut states = Vec::with_capacity(changes.len());
+    for (table, deltas) in &changes {
+        assert!(Arc::ptr_eq(clock, &table.settled), "tables share the clock of the engine");
+        let mut state = table.state();
+        table.append(&mut state, epoch, deltas.clone());
+        states.push(state);
+    }
+    clock.advance(epoch);
+    for ((table, _), state) in changes.iter().zip(&mut states) {
+        table.consolidate_if_wanted(state);
     }
 }
 

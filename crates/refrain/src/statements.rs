@@ -1,6 +1,7 @@
 //! What each kind of statement does, one file per kind.
 
 mod analyze;
+mod conflict;
 pub(crate) mod copy;
 pub(crate) mod ddl;
 pub(crate) mod dml;
@@ -30,6 +31,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::Insert(insert) => dml::insert(session, &insert).await,
         Statement::Delete(delete) => dml::delete(session, &delete).await,
         Statement::Update(update) => dml::update(session, &update).await,
+        Statement::Truncate(tables) => dml::truncate(session, &tables).await,
         Statement::Copy(copy) => copy::copy(session, copy).await,
         Statement::Query(query) => select::select(session, &query).await,
         Statement::Subscribe(statement) => Ok(Outcome::Subscribed(subscribe::subscribe(session, &statement).await?)),
@@ -57,6 +59,7 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::Insert(_) => Some("INSERT"),
         Statement::Delete(_) => Some("DELETE"),
         Statement::Update(_) => Some("UPDATE"),
+        Statement::Truncate(_) => Some("TRUNCATE TABLE"),
         Statement::Copy(_) => Some("COPY FROM"),
         Statement::Checkpoint => Some("CHECKPOINT"),
         Statement::Query(_)

@@ -21,12 +21,13 @@ const NOISE_ROWS_MAX: usize = 3;
 pub(crate) struct Trickle {
     random: Random,
     noise: bool,
-    append_only: BTreeSet<String>,
+    /// Tables for which there is none.
+    quiet: BTreeSet<String>,
 }
 
 impl Trickle {
     pub(crate) fn new(random: Random) -> Self {
-        Self { random, noise: true, append_only: BTreeSet::new() }
+        Self { random, noise: true, quiet: BTreeSet::new() }
     }
 
     /// No noise from here on.
@@ -36,11 +37,11 @@ impl Trickle {
 
     /// Takes note of a statement that has succeeded.
     pub(crate) fn note(&mut self, sql: &str) {
-        if let Statement::CreateTable { name, append_only } = Statement::of(sql) {
-            if append_only {
-                self.append_only.insert(name)
+        if let Statement::CreateTable { name, takes_noise } = Statement::of(sql) {
+            if takes_noise {
+                self.quiet.remove(&name)
             } else {
-                self.append_only.remove(&name)
+                self.quiet.insert(name)
             };
         }
     }
@@ -48,7 +49,7 @@ impl Trickle {
     /// Runs an insertion row by row; the number of rows inserted.
     pub(crate) async fn insert(&mut self, subject: &mut Subject, insert: &InsertValues<'_>) -> Result<u64, EngineError> {
         let session = subject.session(0).await?;
-        let noisy = self.noise && !self.append_only.contains(&insert.table);
+        let noisy = self.noise && !self.quiet.contains(&insert.table);
         let table = format!("\"{}\"", insert.table.replace('"', "\"\""));
         let mut rows = insert.rows.clone();
         self.random.shuffle(&mut rows);

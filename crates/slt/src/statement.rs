@@ -9,8 +9,8 @@ pub(crate) enum Statement<'a> {
     CreateTable {
         /// Its name.
         name: String,
-        /// Whether rows can only be added.
-        append_only: bool,
+        /// Whether any rows may be added for a while: the table can be changed, and has no keys and no checks.
+        takes_noise: bool,
     },
     /// `CREATE [MATERIALIZED] VIEW`.
     CreateView {
@@ -76,10 +76,15 @@ fn create<'a>(tokens: &[Token<'_>]) -> Statement<'a> {
         at += 3;
     }
     match tokens.get(at).map(Token::name) {
-        Some(name) if is_table => Statement::CreateTable { name, append_only: tokens.iter().any(|t| t.is("append_only")) },
+        Some(name) if is_table => Statement::CreateTable { name, takes_noise: !tokens.iter().any(forbids_noise) },
         Some(name) if is_view => Statement::CreateView { name, materialized },
         _ => Statement::Other,
     }
+}
+
+/// A word of `CREATE TABLE` after which rows cannot just come and go.
+fn forbids_noise(token: &Token<'_>) -> bool {
+    ["append_only", "primary", "unique", "check"].iter().any(|word| token.is(word))
 }
 
 fn insert<'a>(sql: &'a str, tokens: &[Token<'a>]) -> Option<InsertValues<'a>> {

@@ -5,6 +5,8 @@
 //! they will be; the output columns get types that a table may have. Nothing is optimized yet: that is [`crate::optimize`].
 
 mod aggregates;
+mod conflict;
+mod constraints;
 pub(crate) mod context;
 mod declared;
 mod distinct_from;
@@ -13,6 +15,7 @@ pub(crate) mod functions;
 pub(crate) mod normalize;
 mod operators;
 mod ranking;
+mod set_operations;
 #[cfg(test)]
 pub(crate) mod tests;
 mod write;
@@ -26,8 +29,10 @@ use datafusion_sql::planner::SqlToRel;
 use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
+pub use conflict::{BoundConflict, PAIR, bind_conflict};
+pub use constraints::{bind_checks, check_table};
 pub use functions::{aggregate_functions, scalar_functions};
-pub use write::{bind_delete, bind_insert, bind_update};
+pub use write::{bind_delete, bind_insert, bind_returning, bind_update};
 
 use crate::catalog::{Catalog, Column, ViewDefinition};
 use crate::error::{Result, SqlError, code};
@@ -126,6 +131,8 @@ pub(crate) fn plan_normalized(context: &Context<'_>, query: ast::Query) -> Resul
     let planner = SqlToRel::new(context);
     let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     operators::check_unions(&plan).map_err(from_datafusion)?;
+    let plan = set_operations::as_bags(plan).map_err(from_datafusion)?;
+    let plan = crate::optimize::scalar_subqueries::correlated_as_pairs(plan).map_err(from_datafusion)?;
     crate::optimize::coerce(operators::name_compared(plan).map_err(from_datafusion)?)
 }
 

@@ -3,6 +3,7 @@
 //! Pure data, serializable; whoever holds it decides when a change is durable. Relations get ids in the order in which they are
 //! created, so that repeating the same statements gives the same ids. Names are folded (`crate::parser::fold`) before they come here.
 
+mod constraint;
 mod dependencies;
 mod stored;
 #[cfg(test)]
@@ -16,9 +17,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_types::RelationId;
 use serde::{Deserialize, Serialize};
 
+pub use constraint::{Constraint, ConstraintKind, Key};
 pub use dependencies::DropPlan;
 
 use crate::error::{Result, SqlError, code};
+use crate::statement::CreateTable;
 use crate::types::SqlType;
 
 /// The schema of system tables. Nothing can be created in it.
@@ -66,6 +69,9 @@ pub struct Relation {
     /// For a table: rows are never deleted or changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub append_only: bool,
+    /// For a table: what must hold for its rows; the primary key first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<Constraint>,
     /// For a view: what it was created from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<ViewDefinition>,
@@ -98,6 +104,9 @@ pub struct Column {
     /// Whether it is never NULL.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_null: bool,
+    /// For a column of a table: the expression, as text, whose value a row has that is inserted without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
 }
 
 /// A column of `CREATE TABLE`.
@@ -109,13 +118,16 @@ pub struct ColumnDefinition {
     pub sql_type: SqlType,
     /// `NOT NULL`
     pub not_null: bool,
+    /// `DEFAULT`, as text.
+    pub default: Option<String>,
 }
 
 impl Column {
     /// The column of a table.
     #[must_use]
     pub fn of_definition(definition: &ColumnDefinition) -> Self {
-        Self { name: definition.name.clone(), sql_type: Some(definition.sql_type), arrow_type: None, not_null: definition.not_null }
+        let ColumnDefinition { name, sql_type, not_null, default } = definition.clone();
+        Self { name, sql_type: Some(sql_type), arrow_type: None, not_null, default }
     }
 
     /// The column of a view.
@@ -128,6 +140,7 @@ impl Column {
             sql_type,
             arrow_type: (!said).then(|| field.data_type().clone()),
             not_null: !field.is_nullable(),
+            default: None,
         }
     }
 
@@ -168,6 +181,11 @@ impl Relation {
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
+    }
+
+    /// The keys of a table, each with the name of its constraint.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &Key)> {
+        self.constraints.iter().filter_map(|c| Some((c.name.as_str(), c.key()?)))
     }
 
     /// The relations that its query names; none for a table.
@@ -221,10 +239,13 @@ impl Catalog {
     /// Adds a table.
     ///
     /// # Errors
-    /// `42P07` when the name is taken, `42701` when a column is named twice.
-    pub fn create_table(&mut self, name: &str, columns: &[ColumnDefinition], append_only: bool) -> Result<RelationId> {
-        let columns = columns.iter().map(Column::of_definition).collect();
-        self.add(name, RelationKind::Table, columns, append_only, None)
+    /// `42P07` when the name is taken, `42701` when a column is named twice; when its keys name other columns, or it has two primary ones.
+    pub fn create_table(&mut self, create: &CreateTable) -> Result<RelationId> {
+        let mut columns = create.columns.iter().map(Column::of_definition).collect::<Vec<_>>();
+        let constraints = constraint::resolve(&create.name, &mut columns, &create.constraints)?;
+        let id = self.add(&create.name, RelationKind::Table, columns, create.append_only, None)?;
+        self.relations.get_mut(&id).expect("it has just been added").constraints = constraints;
+        Ok(id)
     }
 
     /// Adds a view or a materialized view, with the columns of its bound query.
@@ -295,7 +316,16 @@ impl Catalog {
         let name = format!("{SYSTEM_SCHEMA}.{name}");
         let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect();
         self.names.insert(name.clone(), id);
-        self.relations.insert(id, Relation { id, name, kind: RelationKind::System, columns, append_only: false, definition: None });
+        let relation = Relation {
+            id,
+            name,
+            kind: RelationKind::System,
+            columns,
+            append_only: false,
+            constraints: Vec::new(),
+            definition: None,
+        };
+        self.relations.insert(id, relation);
         id
     }
 
@@ -324,7 +354,8 @@ impl Catalog {
         let id = RelationId(self.next_id);
         self.next_id += 1;
         self.names.insert(name.to_owned(), id);
-        self.relations.insert(id, Relation { id, name: name.to_owned(), kind, columns, append_only, definition });
+        let constraints = Vec::new();
+        self.relations.insert(id, Relation { id, name: name.to_owned(), kind, columns, append_only, constraints, definition });
         Ok(id)
     }
 }

@@ -62,6 +62,8 @@ pub mod code {
     pub const UNDEFINED_COLUMN: SqlState = SqlState(*b"42703");
     /// `undefined_object`
     pub const UNDEFINED_OBJECT: SqlState = SqlState(*b"42704");
+    /// `duplicate_object`
+    pub const DUPLICATE_OBJECT: SqlState = SqlState(*b"42710");
     /// `duplicate_alias`
     pub const DUPLICATE_ALIAS: SqlState = SqlState(*b"42712");
     /// `grouping_error`

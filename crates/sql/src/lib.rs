@@ -4,6 +4,7 @@
 //! - [`parse`]: a script to [`Statement`]s with their texts;
 //! - [`Catalog`]: relations by name and id, who depends on whom, what a DROP takes out;
 //! - [`bind_query`], [`bind_view`], [`bind_stored_view`], [`bind_insert`], [`bind_delete`], [`bind_update`]: to a [`Bound`] logical plan;
+//! - [`bind_conflict`], [`bind_returning`], [`bind_checks`]: the same over rows that a statement has at hand, [`GivenRows`];
 //! - [`optimize_view`] for what is maintained (the planner takes it from there), [`optimize_query`] for what DataFusion executes;
 //! - [`bind_why`]: to plans that tell what a query's rows are made of;
 //! - [`finish_physical_expr`]: PostgreSQL's arithmetic and casts in physical expressions;
@@ -25,14 +26,17 @@ pub mod statement;
 pub mod types;
 pub mod why;
 
-pub use bind::{Bound, bind_delete, bind_insert, bind_query, bind_stored_view, bind_update, bind_view};
+pub use bind::{
+    Bound, BoundConflict, bind_checks, bind_conflict, bind_delete, bind_insert, bind_query, bind_returning, bind_stored_view,
+    bind_update, bind_view, check_table,
+};
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};
 pub use optimize::{Rules, optimize_query, optimize_view};
 pub use parser::parse;
 pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate};
 pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};
-pub use source::{RelationSource, WorkTable};
+pub use source::{GivenRows, RelationSource, WorkTable};
 pub use statement::Statement;
 pub use types::SqlType;
 pub use why::bind_why;

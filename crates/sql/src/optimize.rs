@@ -29,6 +29,7 @@ mod equijoin_keys;
 mod not_in;
 mod push_down;
 mod restrict;
+pub(crate) mod scalar_subqueries;
 #[cfg(test)]
 mod tests;
 
@@ -103,7 +104,7 @@ impl Rules {
             .without_query_execution_start_time()
             .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
         let bound = Arc::clone(plan.schema());
-        let plan = analyze(plan)?;
+        let plan = scalar_subqueries::as_joins(analyze(plan)?).map_err(from_datafusion)?;
         let plan = self.run(view_rules(), plan, &context)?;
         keep_types(plan, &bound)
     }

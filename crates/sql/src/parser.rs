@@ -10,6 +10,7 @@ pub(crate) mod mutually;
 mod reserved;
 pub(crate) mod search_cycle;
 mod settings;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod using_key;
@@ -21,10 +22,9 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser as AstParser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::catalog::{ColumnDefinition, RelationKind};
+use crate::catalog::RelationKind;
 use crate::error::{Result, SqlError, code};
-use crate::statement::{Analyze, CreateTable, Drop, Statement};
-use crate::types::SqlType;
+use crate::statement::{Analyze, Drop, Statement};
 
 pub use mutually::{with_other_recursion_limit, with_recursion_limit};
 
@@ -66,6 +66,14 @@ pub(crate) fn parse_data_type(name: &str) -> Result<ast::DataType> {
     parser.inner.parse_data_type().map_err(|e| parser.error(&e))
 }
 
+/// Parses an expression alone, as the catalog stores it for a default or a check.
+pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let mut parser = Parser::new(text)?;
+    let expression = parser.inner.parse_expr().map_err(|e| parser.error(&e))?;
+    parser.expect_end()?;
+    Ok(expression)
+}
+
 /// The name by which the catalog knows a relation: folded, `public.` left out, `refrain.` kept.
 ///
 /// # Errors
@@ -103,6 +111,7 @@ impl<'a> Parser<'a> {
         let lines = line_starts(sql);
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
         let tokens = search_cycle::rewritten(using_key::rewritten(mutually::rewritten(tokens)?)?)?;
+        let tokens = tokens.into_iter().map(without_foreign_keyword).collect();
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }
@@ -122,6 +131,7 @@ impl<'a> Parser<'a> {
             "insert" => self.insert(),
             "delete" => self.delete(),
             "update" => self.update(),
+            "truncate" => self.truncate(),
             "copy" => self.copy(),
             "select" | "with" | "values" | "table" => Ok(Statement::Query(self.query()?)),
             "subscribe" => self.subscribe(),
@@ -161,33 +171,6 @@ impl<'a> Parser<'a> {
             "view" | "materialized" | "or" | "recursive" => self.create_view(),
             _ => self.refuse(),
         }
-    }
-
-    fn create_table(&mut self) -> Result<Statement> {
-        let statement = self.inner.parse_statement().map_err(|e| self.error(&e))?;
-        let ast::Statement::CreateTable(create) = statement else { return self.refuse() };
-        if create.query.is_some() {
-            return Err(SqlError::unsupported("CREATE TABLE AS is not supported")
-                .with_hint("Create the table, then fill it with INSERT … SELECT."));
-        }
-        if create.or_replace
-            || create.temporary
-            || create.like.is_some()
-            || create.inherits.is_some()
-            || create.partition_by.is_some()
-        {
-            return Err(SqlError::unsupported("this form of CREATE TABLE is not supported"));
-        }
-        if let Some(constraint) = create.constraints.first() {
-            return Err(SqlError::unsupported(format!("table constraint {constraint} is not supported")));
-        }
-        let columns = create.columns.iter().map(column_definition).collect::<Result<Vec<_>>>()?;
-        Ok(Statement::CreateTable(CreateTable {
-            name: relation_name(&create.name)?,
-            if_not_exists: create.if_not_exists,
-            columns,
-            append_only: append_only(&create.table_options)?,
-        }))
     }
 
     fn drop_statement(&mut self) -> Result<Statement> {
@@ -370,6 +353,16 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// `TOP` is a word like others in PostgreSQL; sqlparser takes it for a keyword in any dialect.
+fn without_foreign_keyword(mut token: TokenWithSpan) -> TokenWithSpan {
+    if let Token::Word(word) = &mut token.token
+        && word.keyword == Keyword::TOP
+    {
+        word.keyword = Keyword::NoKeyword;
+    }
+    token
+}
+
 /// Byte offset of the start of each line.
 fn line_starts(sql: &str) -> Vec<usize> {
     std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect()
@@ -406,44 +399,4 @@ fn unexpected(found: &str, end: bool, at: Location) -> SqlError {
 
 fn is_query_word(word: &str) -> bool {
     ["select", "with", "values", "table"].iter().any(|w| word.eq_ignore_ascii_case(w))
-}
-
-fn column_definition(column: &ast::ColumnDef) -> Result<ColumnDefinition> {
-    let mut definition =
-        ColumnDefinition { name: fold(&column.name), sql_type: SqlType::from_ast(&column.data_type)?, not_null: false };
-    for option in &column.options {
-        match &option.option {
-            ast::ColumnOption::Null => {}
-            ast::ColumnOption::NotNull => definition.not_null = true,
-            other => {
-                return Err(SqlError::unsupported(format!(
-                    "column constraint {other} of column \"{}\" is not supported",
-                    definition.name
-                )));
-            }
-        }
-    }
-    Ok(definition)
-}
-
-fn append_only(options: &ast::CreateTableOptions) -> Result<bool> {
-    let options = match options {
-        ast::CreateTableOptions::None => return Ok(false),
-        ast::CreateTableOptions::With(options) => options,
-        _ => return Err(SqlError::unsupported("options of a table other than WITH (…) are not supported")),
-    };
-    let mut append_only = false;
-    for option in options {
-        match option {
-            ast::SqlOption::KeyValue { key, value } if fold(key) == "append_only" => {
-                append_only = settings::boolean("append_only", &value.to_string())?;
-            }
-            ast::SqlOption::Ident(key) if fold(key) == "append_only" => append_only = true,
-            ast::SqlOption::KeyValue { key, .. } | ast::SqlOption::Ident(key) => {
-                return Err(SqlError::new(code::INVALID_PARAMETER_VALUE, format!("unrecognized parameter \"{}\"", fold(key))));
-            }
-            other => return Err(SqlError::unsupported(format!("table option {other} is not supported"))),
-        }
-    }
-    Ok(append_only)
 }

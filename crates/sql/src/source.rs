@@ -1,4 +1,4 @@
-//! The tables that a logical plan scans: relations, the working tables of recursions, and names that stand for a whole plan.
+//! The tables that a logical plan scans: relations, the working tables of recursions, rows at hand, and names that stand for a whole plan.
 //!
 //! None of them takes filters, so filters stay in the plan where the planner sees them.
 
@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{LogicalPlan, TableSource};
 use refrain_types::RelationId;
 
+use crate::bind::context::Context;
 use crate::catalog::{Column, Relation, RelationKind};
 
 /// The relations that a statement names, collected while it is bound.
@@ -76,6 +77,34 @@ impl WorkTable {
 }
 
 impl TableSource for WorkTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// Rows of a table that a statement has at hand, and not the table's. Who executes the plan has them.
+#[derive(Debug)]
+pub struct GivenRows {
+    /// Which: one of the names below.
+    pub name: &'static str,
+    schema: SchemaRef,
+}
+
+impl GivenRows {
+    /// Rows that are in the table, or will be.
+    pub const STORED: &str = "\u{1}stored";
+    /// Rows of an `INSERT` that met others.
+    pub const EXCLUDED: &str = "\u{1}excluded";
+
+    /// Makes `name` stand for rows of a table, with 64-bit numbers of these names in front.
+    pub(crate) fn place(context: &Context<'_>, name: &'static str, table: &Relation, numbers: &[&str]) {
+        let numbers = numbers.iter().map(|number| Field::new(*number, DataType::Int64, false));
+        let fields = numbers.chain(table.columns.iter().map(Column::field)).collect::<Vec<_>>();
+        context.place(name.to_owned(), Arc::new(Self { name, schema: Arc::new(Schema::new(fields)) }));
+    }
+}
+
+impl TableSource for GivenRows {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }

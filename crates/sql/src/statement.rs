@@ -25,6 +25,8 @@ pub enum Statement {
     Delete(Delete),
     /// `UPDATE`
     Update(Update),
+    /// `TRUNCATE` of these tables.
+    Truncate(Vec<String>),
     /// `COPY … FROM 'file'`
     Copy(Copy),
     /// `SELECT`, `VALUES`, `TABLE`, `WITH`
@@ -52,8 +54,8 @@ pub enum Statement {
     Reset(Option<String>),
 }
 
-/// `CREATE TABLE name (column type [NOT NULL], …) [WITH (append_only = true)]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `CREATE TABLE name (column type [NOT NULL] [DEFAULT …] [constraint], …, constraint, …) [WITH (append_only = true)]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateTable {
     /// The table.
     pub name: String,
@@ -61,8 +63,40 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// Its columns.
     pub columns: Vec<ColumnDefinition>,
+    /// What must hold for its rows.
+    pub constraints: Vec<ConstraintDefinition>,
     /// Whether rows are never deleted or changed.
     pub append_only: bool,
+}
+
+/// `[CONSTRAINT name] rule`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstraintDefinition {
+    /// Its name, where it was given one.
+    pub name: Option<String>,
+    /// What must hold.
+    pub rule: ConstraintRule,
+}
+
+/// What a constraint of `CREATE TABLE` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConstraintRule {
+    /// `PRIMARY KEY (column, …)`, `UNIQUE [NULLS NOT DISTINCT] (column, …)`
+    Key {
+        /// The columns.
+        columns: Vec<String>,
+        /// `PRIMARY KEY`
+        primary: bool,
+        /// `NULLS NOT DISTINCT`
+        nulls_equal: bool,
+    },
+    /// `CHECK (expression)`
+    Check {
+        /// The expression as text.
+        expression: String,
+        /// The only column that it names, or the one that it stands at.
+        column: Option<String>,
+    },
 }
 
 /// `CREATE [OR REPLACE] [RECURSIVE] [MATERIALIZED] VIEW [IF NOT EXISTS] name [(column, …)] AS query`
@@ -106,18 +140,51 @@ pub struct Drop {
     pub cascade: bool,
 }
 
-/// `INSERT INTO table [(column, …)] query`
+/// `INSERT INTO table [AS alias] [(column, …)] { query | DEFAULT VALUES } [ON CONFLICT …] [RETURNING …]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Insert {
     /// The table.
     pub table: String,
+    /// What ON CONFLICT and RETURNING call it.
+    pub alias: Option<ast::Ident>,
     /// The columns that the query fills, in its order. Empty: the table's first columns.
     pub columns: Vec<String>,
     /// The rows.
     pub source: Box<ast::Query>,
+    /// What to do where a row has the key of another.
+    pub on_conflict: Option<OnConflict>,
+    /// `RETURNING`; empty where there is none.
+    pub returning: Vec<ast::SelectItem>,
 }
 
-/// `DELETE FROM table [[AS] alias] [WHERE …]`
+/// `ON CONFLICT [(column, …) | ON CONSTRAINT name] { DO NOTHING | DO UPDATE SET … [WHERE …] }`
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnConflict {
+    /// Which keys count; `None` for all.
+    pub target: Option<ConflictTarget>,
+    /// `DO UPDATE`; `None` for `DO NOTHING`.
+    pub update: Option<ConflictUpdate>,
+}
+
+/// Which key counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConflictTarget {
+    /// The one of these columns, in any order.
+    Columns(Vec<String>),
+    /// The one of this name.
+    Constraint(String),
+}
+
+/// What becomes of the row that was there before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictUpdate {
+    /// Columns and the expressions that replace their values. They may name columns of the table, and those of the other row as `excluded`.
+    pub assignments: Vec<(String, ast::Expr)>,
+    /// Which rows.
+    pub selection: Option<ast::Expr>,
+}
+
+/// `DELETE FROM table [[AS] alias] [WHERE …] [RETURNING …]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delete {
     /// The table.
@@ -126,9 +193,11 @@ pub struct Delete {
     pub alias: Option<ast::Ident>,
     /// Which rows.
     pub selection: Option<ast::Expr>,
+    /// `RETURNING`; empty where there is none.
+    pub returning: Vec<ast::SelectItem>,
 }
 
-/// `UPDATE table [[AS] alias] SET column = value, … [WHERE …]`
+/// `UPDATE table [[AS] alias] SET column = value, … [WHERE …] [RETURNING …]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// The table.
@@ -139,6 +208,8 @@ pub struct Update {
     pub assignments: Vec<(String, ast::Expr)>,
     /// Which rows.
     pub selection: Option<ast::Expr>,
+    /// `RETURNING`; empty where there is none.
+    pub returning: Vec<ast::SelectItem>,
 }
 
 /// `COPY table [(column, …)] FROM 'file' [WITH (…)]`

@@ -9,6 +9,8 @@ use crate::{OperatorId, Weight};
 pub struct SqlState(pub [u8; 5]);
 
 impl SqlState {
+    /// `cardinality_violation`
+    pub const CARDINALITY_VIOLATION: Self = Self(*b"21000");
     /// `division_by_zero`
     pub const DIVISION_BY_ZERO: Self = Self(*b"22012");
     /// `numeric_value_out_of_range`

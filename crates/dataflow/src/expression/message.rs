@@ -76,6 +76,7 @@ fn first_paragraph(text: &str) -> &str {
     }
     match text {
         "Divide by zero error" => "division by zero",
+        "Scalar subquery returned more than one row" => "more than one row returned by a subquery used as an expression",
         other => other,
     }
 }
@@ -221,6 +222,8 @@ fn code_of_words(text: &str) -> SqlState {
         SqlState::INVALID_TEXT_REPRESENTATION
     } else if text.contains("division by zero") {
         SqlState::DIVISION_BY_ZERO
+    } else if text.starts_with("more than one row returned by a subquery") {
+        SqlState::CARDINALITY_VIOLATION
     } else {
         SqlState::DATA_EXCEPTION
     }

@@ -6,7 +6,7 @@ use super::*;
 fn entry(sql: &str) -> Entry {
     let Statement::CreateTable(create) = parse(sql).unwrap().remove(0).0 else { panic!("not a table") };
     let mut catalog = Catalog::default();
-    let id = catalog.create_table(&create.name, &create.columns, false).unwrap();
+    let id = catalog.create_table(&create).unwrap();
     catalog.get(id).unwrap().clone()
 }
 

@@ -1,6 +1,7 @@
 //! Snapshots as tables of DataFusion: only the columns that are read are decoded, chunk by chunk, and each row comes as often as its
 //! weight says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
@@ -9,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::Transformed;
-use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::datasource::{MemTable, TableType, provider_as_source};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -17,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
-use refrain_sql::RelationSource;
+use refrain_sql::{GivenRows, RelationSource};
 use refrain_state::Dictionary;
 use refrain_state::codec::decode_column;
 use refrain_types::Delta;
@@ -32,10 +33,18 @@ use crate::system_tables;
 /// Rows of a batch that is handed to DataFusion, at most.
 const BATCH_ROWS: usize = 8192;
 
+/// Rows of the statement's own, by the names of what they are given for.
+pub(super) type Given = BTreeMap<&'static str, RecordBatch>;
+
 /// Puts tables in the place of the relations of a plan.
-pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &Reading) -> Result<LogicalPlan> {
+pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &Reading, given: &Given) -> Result<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        if let Some(source) = scan.source.downcast_ref::<GivenRows>() {
+            let rows = given.get(source.name).expect("what a statement binds to rows at hand is given them");
+            scan.source = provider_as_source(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?));
+            return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
+        }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };

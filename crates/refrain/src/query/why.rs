@@ -154,7 +154,7 @@ impl<'a> Search<'a> {
         }
         let plan = with_variables(way.made_of(row)?, &tables)?;
         let (plan, ran) = self.run_recursions(plan).await?;
-        let plan = scan::with_providers(self.shared, plan, self.reading)?;
+        let plan = scan::with_providers(self.shared, plan, self.reading, &scan::Given::new())?;
         let batches = self.shared.executor.execute(&plan).await?;
         let Some(row) = batches.into_iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
         for (of, Run { rows, restricted }) in ran {

@@ -31,11 +31,11 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
         let database = shared.database();
         let (entry, table) = database.table(&copy.table)?;
         let columns = target_columns(entry, &copy.columns)?;
-        let mut change = Changing::new(&shared, table);
+        let mut change = Changing::new(&shared, &database, entry, table)?;
         let mut rows = 0;
         read(&copy, entry, &columns, &mut |batch, bytes, total| {
             rows += batch.num_rows() as u64;
-            change.add(batch, 1);
+            change.add(batch, 1)?;
             reader.report_progress(Progress::new(bytes, total, rows));
             Ok(())
         })?;
@@ -44,7 +44,7 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
     let (rows, change) = task.await.map_err(|e| Error::engine(format!("the task that reads the file has stopped: {e}")))??;
     if rows > 0 {
         let shared = session.shared();
-        shared.write(shared.turn().await?, change).await?;
+        shared.write(shared.turn().await?, vec![change]).await?;
     }
     Ok(Outcome::done(format!("COPY {rows}")))
 }

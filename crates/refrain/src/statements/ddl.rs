@@ -84,6 +84,7 @@ fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
     shared.set_database(database);
     for relation in drop {
         shared.row_indexes.forget(relation.id);
+        shared.keys.forget(relation.id);
         if relation.kind == Rows::View {
             shared.runtime.drop_view(Database::dataflow(relation.id));
             let altered = shared.database().catalog.find(&relation.name).is_some();
@@ -111,8 +112,9 @@ fn create_table(shared: &Shared, database: &Database, create: &CreateTable) -> R
         return Ok(exists(&create.name, "CREATE TABLE"));
     }
     let mut database = Database::clone(database);
-    let id = database.catalog.create_table(&create.name, &create.columns, create.append_only)?;
+    let id = database.catalog.create_table(create)?;
     let entry = database.catalog.get(id).expect("it has just been added").clone();
+    refrain_sql::check_table(&database.catalog, &entry)?;
     database.add_table(&entry, &shared.visible);
     Ok(change(database, "CREATE TABLE"))
 }

@@ -1,27 +1,30 @@
-//! `INSERT`, `DELETE`, `UPDATE`, and the same with rows that a program hands in.
+//! `INSERT`, `DELETE`, `UPDATE`, `TRUNCATE`, and the same with rows that a program hands in.
 //!
 //! A `DELETE` or `UPDATE` that reads only tables computes its rows inside its turn. One that reads views may have to wait for them, so it
 //! reads first, and begins again if its table has changed when its turn comes: a view that never settles then blocks nobody else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::sql::sqlparser::ast;
 use refrain_checkpoint::segment::WEIGHT_COLUMN;
-use refrain_sql::Bound;
 use refrain_sql::catalog::Relation as Entry;
 use refrain_sql::statement::{Delete, Insert, Update};
-use refrain_state::codec::encode_batch;
+use refrain_sql::{Bound, GivenRows, RelationKind};
+use refrain_state::codec::{decode_batch, encode_batch};
 use refrain_types::{Delta, Weight};
 
 use crate::assign;
+use crate::constraints::Checks;
 use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::ingest::{TableChange, Turn};
 use crate::query::{Prepared, ReadMode, Rows};
-use crate::relation::Relation;
+use crate::relation::{Relation, consolidate};
 use crate::session::{Outcome, Session};
 
 /// `INSERT`
@@ -30,53 +33,92 @@ pub(super) async fn insert(session: &Session, insert: &Insert) -> Result<Outcome
     let database = shared.database();
     let (entry, table) = database.table(&insert.table)?;
     let bound = refrain_sql::bind_insert(&database.catalog, insert)?;
-    let rows = Prepared::new(&database, bound)?.run(shared, ReadMode::Settled, session).await?;
-    let count = count(&rows.batches);
-    if count > 0 {
-        let mut change = Changing::new(shared, table);
-        for batch in &rows.batches {
-            change.add(assign::in_order(entry, batch)?, 1);
-        }
-        shared.write(shared.turn().await?, change.finish()).await?;
+    let conflict = refrain_sql::bind_conflict(&database.catalog, insert)?;
+    let returning = Returning::bind(&database, &insert.table, insert.alias.as_ref(), &insert.returning)?;
+    if conflict.as_ref().is_some_and(|conflict| conflict.update.is_some()) {
+        check_changeable(entry, "update")?;
     }
-    Ok(Outcome::done(format!("INSERT 0 {count}")))
+    let rows = Prepared::new(&database, bound)?.run(shared, ReadMode::Settled, session).await?;
+    let mut change = Changing::new(shared, &database, entry, table)?;
+    for batch in &rows.batches {
+        change.add(assign::in_order(entry, batch)?, 1)?;
+    }
+    let turn = if let Some(conflict) = conflict {
+        let turn = shared.turn().await?;
+        change = super::conflict::resolve(session, &database, change, &turn, conflict).await?;
+        Some(turn)
+    } else {
+        None
+    };
+    let (count, returned) = (change.inserted_rows(), returning.rows(session, change.inserted()).await?);
+    if count > 0 {
+        let turn = if let Some(turn) = turn { turn } else { shared.turn().await? };
+        shared.write(turn, vec![change.finish()]).await?;
+    }
+    Ok(returned.unwrap_or_else(|| Outcome::done(format!("INSERT 0 {count}"))))
 }
 
 /// `DELETE`
 pub(super) async fn delete(session: &Session, delete: &Delete) -> Result<Outcome> {
     let bind = |database: &Database| Ok(refrain_sql::bind_delete(&database.catalog, delete)?);
     let (turn, database, rows) = affected_rows(session, &delete.table, "delete from", bind).await?;
-    let (_, table) = database.table(&delete.table)?;
-    let count = count(&rows.batches);
-    if count > 0 {
-        let mut change = Changing::new(session.shared(), table);
-        for batch in &rows.batches {
-            change.add(of_table(table, batch)?, -1);
-        }
-        session.shared().write(turn, change.finish()).await?;
+    let returning = Returning::bind(&database, &delete.table, delete.alias.as_ref(), &delete.returning)?;
+    let (entry, table) = database.table(&delete.table)?;
+    let mut change = Changing::new(session.shared(), &database, entry, table)?;
+    for batch in &rows.batches {
+        change.add(of_table(table, batch)?, -1)?;
     }
-    Ok(Outcome::done(format!("DELETE {count}")))
+    let count = count(&rows.batches);
+    let returned = returning.rows(session, change.deleted()).await?;
+    if count > 0 {
+        session.shared().write(turn, vec![change.finish()]).await?;
+    }
+    Ok(returned.unwrap_or_else(|| Outcome::done(format!("DELETE {count}"))))
 }
 
 /// `UPDATE`
 pub(super) async fn update(session: &Session, update: &Update) -> Result<Outcome> {
     let bind = |database: &Database| Ok(refrain_sql::bind_update(&database.catalog, update)?);
     let (turn, database, rows) = affected_rows(session, &update.table, "update", bind).await?;
+    let returning = Returning::bind(&database, &update.table, update.alias.as_ref(), &update.returning)?;
     let (entry, table) = database.table(&update.table)?;
-    let count = count(&rows.batches);
-    if count > 0 {
-        let width = entry.columns.len();
-        let before = (0..width).collect::<Vec<_>>();
-        let after = (width..2 * width).collect::<Vec<_>>();
-        let mut change = Changing::new(session.shared(), table);
-        for batch in &rows.batches {
-            let part = |columns: &[usize]| batch.project(columns).map_err(|e| Error::engine(e.to_string()));
-            change.add(of_table(table, &part(&before)?)?, -1);
-            change.add(assign::in_order(entry, &part(&after)?)?, 1);
-        }
-        session.shared().write(turn, change.finish()).await?;
+    let mut change = Changing::new(session.shared(), &database, entry, table)?;
+    for batch in &rows.batches {
+        change.replace(batch)?;
     }
-    Ok(Outcome::done(format!("UPDATE {count}")))
+    let count = count(&rows.batches);
+    let returned = returning.rows(session, change.inserted()).await?;
+    if count > 0 {
+        session.shared().write(turn, vec![change.finish()]).await?;
+    }
+    Ok(returned.unwrap_or_else(|| Outcome::done(format!("UPDATE {count}"))))
+}
+
+/// `TRUNCATE`
+pub(super) async fn truncate(session: &Session, names: &[String]) -> Result<Outcome> {
+    let shared = session.shared();
+    let turn = shared.exclusive_turn().await?;
+    let database = shared.database();
+    let mut changes = BTreeMap::new();
+    for name in names {
+        if database.catalog.relation(name)?.kind != RelationKind::Table {
+            return Err(Error::statement("42809", format!("\"{name}\" is not a table")));
+        }
+        let (entry, table) = database.table(name)?;
+        check_changeable(entry, "truncate")?;
+        let rows = consolidate(&table.physical, &table.snapshot().chunks);
+        let mut change = Changing::new(shared, &database, entry, table)?;
+        for delta in rows {
+            change.take_out(decode_batch(&shared.dictionary, &delta.rows, &table.schema), Arc::new(delta.negated()));
+        }
+        if !change.rows.is_empty() {
+            changes.insert(entry.id, change.finish());
+        }
+    }
+    if !changes.is_empty() {
+        shared.write(turn, changes.into_values().collect()).await?;
+    }
+    Ok(Outcome::done("TRUNCATE TABLE"))
 }
 
 /// Inserts rows that a program hands in.
@@ -87,9 +129,9 @@ pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     let rows = assign::by_name(entry, rows)?;
     let count = rows.num_rows() as u64;
     if count > 0 {
-        let mut change = Changing::new(shared, table);
-        change.add(rows, 1);
-        shared.write(shared.turn().await?, change.finish()).await?;
+        let mut change = Changing::new(shared, &database, entry, table)?;
+        change.add(rows, 1)?;
+        shared.write(shared.turn().await?, vec![change.finish()]).await?;
     }
     Ok(count)
 }
@@ -103,15 +145,38 @@ pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     let rows = assign::by_name(entry, rows)?;
     let count = rows.num_rows() as u64;
     if count > 0 {
-        let mut change = Changing::new(shared, table);
-        change.add(rows, -1);
+        let mut change = Changing::new(shared, &database, entry, table)?;
+        change.add(rows, -1)?;
         let turn = shared.exclusive_turn().await?;
-        for delta in &change.deltas {
+        for delta in change.deltas() {
             shared.row_indexes.check_present(table, delta, &shared.dictionary)?;
         }
-        shared.write(turn, change.finish()).await?;
+        shared.write(turn, vec![change.finish()]).await?;
     }
     Ok(count)
+}
+
+/// `RETURNING`
+struct Returning(Option<Prepared>);
+
+impl Returning {
+    fn bind(database: &Arc<Database>, table: &str, alias: Option<&ast::Ident>, items: &[ast::SelectItem]) -> Result<Self> {
+        if items.is_empty() {
+            return Ok(Self(None));
+        }
+        let prepared = Prepared::new(database, refrain_sql::bind_returning(&database.catalog, table, alias, items)?)?;
+        if !prepared.reads.is_empty() {
+            return Err(Error::unsupported("a subquery that reads a relation is not supported in RETURNING"));
+        }
+        Ok(Self(Some(prepared)))
+    }
+
+    /// What it makes of rows of the table; `None` where it was not asked for.
+    async fn rows(self, session: &Session, rows: RecordBatch) -> Result<Option<Outcome>> {
+        let Some(prepared) = self.0 else { return Ok(None) };
+        let rows = prepared.given(GivenRows::STORED, rows).run(session.shared(), ReadMode::Settled, session).await?;
+        Ok(Some(Outcome::Rows { schema: rows.schema, batches: rows.batches }))
+    }
 }
 
 /// The rows that a statement changes, and the turn in which that holds.
@@ -168,44 +233,96 @@ fn of_table(table: &Relation, batch: &RecordBatch) -> Result<RecordBatch> {
 /// A change of a table, gathered batch by batch.
 pub(super) struct Changing<'a> {
     shared: &'a Shared,
-    table: &'a Arc<Relation>,
-    rows: Vec<(RecordBatch, Weight)>,
-    deltas: Vec<Arc<Delta>>,
+    entry: &'a Entry,
+    /// The table.
+    pub(super) table: &'a Arc<Relation>,
+    checks: Checks,
+    rows: Vec<(RecordBatch, Arc<Delta>)>,
 }
 
 impl<'a> Changing<'a> {
     /// Nothing yet.
-    pub(super) fn new(shared: &'a Shared, table: &'a Arc<Relation>) -> Self {
-        Self { shared, table, rows: Vec::new(), deltas: Vec::new() }
+    pub(super) fn new(shared: &'a Shared, database: &Database, entry: &'a Entry, table: &'a Arc<Relation>) -> Result<Self> {
+        Ok(Self { shared, entry, table, checks: Checks::of(database, entry)?, rows: Vec::new() })
+    }
+
+    /// The same without its rows.
+    pub(super) fn emptied(self) -> Self {
+        Self { rows: Vec::new(), ..self }
     }
 
     /// Adds rows of the table's schema, each with this weight.
-    pub(super) fn add(&mut self, rows: RecordBatch, weight: Weight) {
+    ///
+    /// # Errors
+    /// When rows that are inserted violate a check.
+    pub(super) fn add(&mut self, rows: RecordBatch, weight: Weight) -> Result<()> {
+        if weight > 0 {
+            self.checks.check(&rows)?;
+        }
         let physical = encode_batch(&self.shared.dictionary, &rows);
         let length = rows.num_rows();
         let delta = if weight == 1 { Delta::insertions(physical) } else { Delta::weighted(physical, vec![weight; length]) };
-        self.deltas.push(Arc::new(delta));
-        self.rows.push((rows, weight));
+        self.rows.push((rows, Arc::new(delta)));
+        Ok(())
+    }
+
+    /// Adds rows that are of the table as they are, and as they become.
+    pub(super) fn replace(&mut self, pairs: &RecordBatch) -> Result<()> {
+        let width = self.entry.columns.len();
+        let part = |columns: Vec<usize>| pairs.project(&columns).map_err(|e| Error::engine(e.to_string()));
+        self.add(of_table(self.table, &part((0..width).collect())?)?, -1)?;
+        self.add(assign::in_order(self.entry, &part((width..2 * width).collect())?)?, 1)
+    }
+
+    /// Rows of the table that are deleted.
+    fn take_out(&mut self, rows: RecordBatch, delta: Arc<Delta>) {
+        self.rows.push((rows, delta));
+    }
+
+    /// The rows that are inserted.
+    pub(super) fn inserted(&self) -> RecordBatch {
+        self.of_weight(1)
+    }
+
+    fn deleted(&self) -> RecordBatch {
+        self.of_weight(-1)
+    }
+
+    fn of_weight(&self, weight: Weight) -> RecordBatch {
+        let rows = self.rows.iter().filter(|(_, delta)| delta.num_rows() > 0 && delta.weight(0) == weight).map(|(rows, _)| rows);
+        concat_batches(&self.table.schema, rows).expect("rows of one table have one schema")
+    }
+
+    /// How many rows are inserted.
+    fn inserted_rows(&self) -> u64 {
+        self.rows.iter().flat_map(|(_, delta)| (0..delta.num_rows()).map(|i| delta.weight(i).max(0).unsigned_abs())).sum()
+    }
+
+    /// Its physical rows.
+    fn deltas(&self) -> impl Iterator<Item = &Arc<Delta>> {
+        self.rows.iter().map(|(_, delta)| delta)
     }
 
     /// The change as it is written.
     pub(super) fn finish(self) -> TableChange {
         let table = Arc::clone(self.table);
-        if self.rows.iter().all(|(_, weight)| *weight == 1) {
-            return TableChange { table, logged: self.rows.into_iter().map(|(rows, _)| rows).collect(), deltas: self.deltas };
+        let is_insertion = |delta: &Delta| (0..delta.num_rows()).all(|i| delta.weight(i) == 1);
+        if self.deltas().all(|delta| is_insertion(delta)) {
+            let (logged, deltas) = self.rows.into_iter().unzip();
+            return TableChange { table, logged, deltas };
         }
         let mut fields = table.schema.fields().to_vec();
         fields.push(Arc::new(Field::new(WEIGHT_COLUMN, DataType::Int64, false)));
         let schema = Arc::new(Schema::new(fields));
-        let logged = self.rows.iter().map(|(rows, weight)| {
+        let logged = self.rows.iter().map(|(rows, delta)| {
             let mut columns = rows.columns().to_vec();
-            columns.push(Arc::new(Int64Array::from(vec![*weight; rows.num_rows()])));
+            columns.push(Arc::new(Int64Array::from_iter_values((0..delta.num_rows()).map(|i| delta.weight(i)))));
             RecordBatch::try_new(Arc::clone(&schema), columns).expect("a column was added to the rows and to the schema")
         });
         let logged = logged.collect::<Vec<_>>();
         let one = concat_batches(&schema, &logged).expect("the batches have one schema");
         // Deleted and inserted rows are one delta: a reader sees the statement as a whole.
-        let deltas = merge(&table, &self.deltas);
+        let deltas = merge(&table, &self.deltas().cloned().collect::<Vec<_>>());
         TableChange { table, logged: vec![one], deltas }
     }
 }

@@ -32,7 +32,7 @@ fn views_and_tables_are_known_by_name() {
     );
     assert_eq!(
         Statement::of("CREATE TABLE t (a int) WITH (append_only = true)"),
-        Statement::CreateTable { name: "t".into(), append_only: true }
+        Statement::CreateTable { name: "t".into(), takes_noise: false }
     );
     for alter in ["ALTER MATERIALIZED VIEW v RESET (x)", "alter materialized view if exists V set (x = 1)"] {
         assert_eq!(Statement::of(alter), Statement::AlterView { name: "v".into() });

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    self, CastKind, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, Value, VisitMut, VisitorMut, WindowType,
+    self, CastKind, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, Value, VisitMut,
+    VisitorMut, WindowType,
 };
 
 use crate::error::{Result, SqlError, code};
@@ -86,6 +86,9 @@ impl VisitorMut for Normalizer {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         super::distinct_from::regroup(expr);
         match expr {
+            Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+                return ControlFlow::Break(SqlError::syntax("DEFAULT is not allowed in this context"));
+            }
             Expr::Interval(interval) if interval_text(interval) => {
                 let text =
                     std::mem::replace(&mut *interval.value, Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty()));
@@ -189,12 +192,7 @@ fn refused(query: &Query) -> Option<SqlError> {
 
 fn refused_set(body: &SetExpr) -> Option<SqlError> {
     match body {
-        SetExpr::SetOperation { op, set_quantifier, left, right } => {
-            if matches!(op, SetOperator::Except | SetOperator::Intersect) && *set_quantifier == SetQuantifier::All {
-                return Some(SqlError::unsupported(format!("{op} ALL is not supported")));
-            }
-            refused_set(left).or_else(|| refused_set(right))
-        }
+        SetExpr::SetOperation { left, right, .. } => refused_set(left).or_else(|| refused_set(right)),
         SetExpr::Select(select) if select.into.is_some() => Some(SqlError::unsupported("SELECT INTO is not supported")),
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
             Some(SqlError::unsupported("statements that change data cannot stand inside a query"))

@@ -1,23 +1,26 @@
-//! The rows that `INSERT`, `DELETE` and `UPDATE` write, as queries.
+//! The rows that `INSERT`, `DELETE` and `UPDATE` write, and those that they return, as queries.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion_sql::sqlparser::ast::{self, CastKind, Ident, SelectItem, SetExpr, TableAlias, TableFactor, Value};
 
+use super::constraints::{default_value, refuse_aggregates};
 use super::context::Context;
 use super::errors::from_datafusion;
 use super::{Bound, bound, plan_query};
 use crate::catalog::{Catalog, Column, Relation};
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
+use crate::source::GivenRows;
 use crate::statement::{Delete, Insert, Update};
 use crate::types::type_name;
 
-/// The rows that an `INSERT` adds: the table's columns, in its order and of its types. A column that the statement does not name is
-/// NULL. Whether a NULL is allowed, and how long a text may be, is for the caller to check.
+/// The rows that an `INSERT` adds: the table's columns, in its order and of its types. A column that the statement does not name has
+/// its default. Whether a NULL is allowed, how long a text may be, and what else must hold, is for the caller to check.
 ///
 /// # Errors
 /// When the table or a column does not exist, the number of values is not that of the columns, or a type does not fit.
@@ -25,7 +28,7 @@ pub fn bind_insert(catalog: &Catalog, insert: &Insert) -> Result<Bound> {
     let table = catalog.table(&insert.table)?;
     let targets = target_columns(table, &insert.columns)?;
     let mut source = insert.source.clone();
-    type_literals(&mut source.body, table, &targets);
+    type_literals(&mut source.body, table, &targets)?;
     let context = Context::new(catalog);
     let plan = plan_query(&context, &source)?;
     let width = plan.schema().fields().len();
@@ -37,7 +40,10 @@ pub fn bind_insert(catalog: &Catalog, insert: &Insert) -> Result<Bound> {
     }
     let values = plan.schema().columns();
     let row = table.columns.iter().enumerate().map(|(i, column)| match targets[..width].iter().position(|t| *t == i) {
-        None => typed_null(&column.data_type()).map(|null| null.alias(&column.name)),
+        None => match default_value(catalog, column)? {
+            Some(value) => Ok(value.alias(&column.name)),
+            None => typed_null(&column.data_type()).map(|null| null.alias(&column.name)),
+        },
         Some(at) => {
             let from = plan.schema().field(at).data_type();
             assigned(Expr::Column(values[at].clone()), from, column).map(|e| e.alias(&column.name))
@@ -66,34 +72,92 @@ pub fn bind_delete(catalog: &Catalog, delete: &Delete) -> Result<Bound> {
 pub fn bind_update(catalog: &Catalog, update: &Update) -> Result<Bound> {
     let table = catalog.table(&update.table)?;
     let context = Context::new(catalog);
-    let mut values = Vec::with_capacity(update.assignments.len());
-    for (name, value) in &update.assignments {
-        let column = find_column(table, name)?;
-        let mut value = value.clone();
-        type_literal(&mut value, &table.columns[column]);
-        values.push((column, value));
-    }
-    let items = values.iter().map(|(i, e)| SelectItem::ExprWithAlias { expr: e.clone(), alias: quoted(&format!("\u{1}{i}")) });
-    let query = table_query(table, update.alias.as_ref(), update.selection.clone(), items.collect())?;
+    let values = typed_assignments(table, &update.assignments)?;
+    let query = table_query(table, update.alias.as_ref(), update.selection.clone(), items_of(&values).collect())?;
     let plan = plan_query(&context, &query)?;
-    let width = table.columns.len();
     let columns = plan.schema().columns();
-    let before = columns[..width].iter().zip(&table.columns).map(|(c, t)| Ok(Expr::Column(c.clone()).alias(&t.name)));
-    let after = table.columns.iter().enumerate().map(|(i, column)| {
-        let at = values.iter().position(|(c, _)| *c == i).map_or(i, |at| width + at);
-        let value = assigned(Expr::Column(columns[at].clone()), plan.schema().field(at).data_type(), column)?;
-        Ok(value.alias(format!("{}\u{1}new", column.name)))
-    });
-    let row = before.chain(after).collect::<Result<Vec<_>>>()?;
+    let before = columns.iter().zip(&table.columns).map(|(c, t)| Ok(Expr::Column(c.clone()).alias(&t.name)));
+    let row = before.chain(after_update(table, &plan, &values)).collect::<Result<Vec<_>>>()?;
     Ok(bound(&context, project(plan, row)?))
 }
 
-fn project(plan: LogicalPlan, row: Vec<Expr>) -> Result<LogicalPlan> {
+/// What `RETURNING` makes of rows of a table, which are given as [`GivenRows::STORED`].
+///
+/// # Errors
+/// When an expression is not well formed.
+pub fn bind_returning(catalog: &Catalog, table: &str, alias: Option<&Ident>, items: &[SelectItem]) -> Result<Bound> {
+    let table = catalog.table(table)?;
+    for item in items {
+        refuse_aggregates(item, "RETURNING")?;
+        refuse_hidden(item, &table.name, alias)?;
+    }
+    let context = Context::new(catalog);
+    GivenRows::place(&context, GivenRows::STORED, table, &[]);
+    let plan = plan_query(&context, &given_query(GivenRows::STORED, &table.name, alias, items.to_vec())?)?;
+    Ok(bound(&context, plan))
+}
+
+/// A table that has another name in a statement does not have its own; rows that were not inserted are gone.
+fn refuse_hidden(item: &SelectItem, table: &str, alias: Option<&Ident>) -> Result<()> {
+    let seen = alias.map_or_else(|| table.to_owned(), fold);
+    let found = ast::visit_expressions(item, |e| match e {
+        ast::Expr::CompoundIdentifier(parts)
+            if [table, "excluded"].contains(&fold(&parts[0]).as_str()) && fold(&parts[0]) != seen =>
+        {
+            ControlFlow::Break(fold(&parts[0]))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    let ControlFlow::Break(name) = found else { return Ok(()) };
+    let error = SqlError::new(code::UNDEFINED_TABLE, format!("invalid reference to FROM-clause entry for table \"{name}\""));
+    Err(if name == table { error.with_hint(format!("Perhaps you meant to reference the table alias \"{seen}\".")) } else { error })
+}
+
+/// The columns of an update and the values that they get.
+pub(super) fn typed_assignments(table: &Relation, assignments: &[(String, ast::Expr)]) -> Result<Vec<(usize, ast::Expr)>> {
+    let typed = assignments.iter().map(|(name, value)| {
+        let column = find_column(table, name)?;
+        let mut value = value.clone();
+        type_literal(&mut value, &table.columns[column])?;
+        Ok((column, value))
+    });
+    typed.collect()
+}
+
+/// The values of an update as columns of a query, behind those of the table.
+pub(super) fn items_of(values: &[(usize, ast::Expr)]) -> impl Iterator<Item = SelectItem> {
+    values.iter().map(|(i, e)| SelectItem::ExprWithAlias { expr: e.clone(), alias: quoted(&format!("\u{1}{i}")) })
+}
+
+/// The table's columns as an update leaves them. The plan has the columns as they are, then the values.
+pub(super) fn after_update(
+    table: &Relation,
+    plan: &LogicalPlan,
+    values: &[(usize, ast::Expr)],
+) -> impl Iterator<Item = Result<Expr>> {
+    let (width, columns) = (table.columns.len(), plan.schema().columns());
+    table.columns.iter().enumerate().map(move |(i, column)| {
+        let at = values.iter().position(|(c, _)| *c == i).map_or(i, |at| width + at);
+        let value = assigned(Expr::Column(columns[at].clone()), plan.schema().field(at).data_type(), column)?;
+        Ok(value.alias(format!("{}\u{1}new", column.name)))
+    })
+}
+
+pub(super) fn project(plan: LogicalPlan, row: Vec<Expr>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::new(plan).project(row).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 fn typed_null(data_type: &DataType) -> Result<Expr> {
     Ok(lit(ScalarValue::try_from(data_type).map_err(from_datafusion)?))
+}
+
+/// `SELECT items FROM given AS alias`, where the alias is the table's name unless the statement gives another.
+pub(super) fn given_query(given: &str, table: &str, alias: Option<&Ident>, items: Vec<SelectItem>) -> Result<ast::Query> {
+    let alias = alias.cloned().unwrap_or_else(|| quoted(table));
+    let mut query = crate::parser::parse_query(&format!("SELECT 1 FROM {} AS {alias}", quoted(given)))?;
+    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("a SELECT was parsed") };
+    select.projection = items;
+    Ok(*query)
 }
 
 /// `SELECT *, items FROM table AS alias WHERE selection`
@@ -113,7 +177,7 @@ fn table_query(
     Ok(*query)
 }
 
-fn quoted(name: &str) -> Ident {
+pub(super) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
@@ -138,17 +202,16 @@ fn target_columns(table: &Relation, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// Strings and NULLs have no type of their own: they take the column's. In VALUES, numbers do so too, so that the rows of a column have
-/// one type: PostgreSQL assigns each of them by itself.
-fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) {
+/// one type: PostgreSQL assigns each of them by itself. `DEFAULT` becomes the column's default.
+fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) -> Result<()> {
     match body {
         SetExpr::Values(values) => {
             for row in &mut values.rows {
                 for (value, target) in row.content.iter_mut().zip(targets) {
                     let column = &table.columns[*target];
+                    type_literal(value, column)?;
                     if is_number(value) && (column.data_type().is_numeric() || column.data_type() == DataType::Utf8) {
                         type_expression(value, column);
-                    } else {
-                        type_literal(value, column);
                     }
                 }
             }
@@ -156,28 +219,42 @@ fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) {
         SetExpr::Select(select) => {
             for (item, target) in select.projection.iter_mut().zip(targets) {
                 match item {
-                    SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
-                        type_literal(e, &table.columns[*target])
+                    SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } if is_default(e) => {
+                        return Err(SqlError::syntax("DEFAULT is not allowed in this context"));
                     }
-                    _ => return,
+                    SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => {
+                        type_literal(e, &table.columns[*target])?;
+                    }
+                    _ => return Ok(()),
                 }
             }
         }
-        SetExpr::Query(query) => type_literals(&mut query.body, table, targets),
+        SetExpr::Query(query) => type_literals(&mut query.body, table, targets)?,
         _ => {}
     }
+    Ok(())
 }
 
-fn type_literal(expr: &mut ast::Expr, column: &Column) {
-    let Some(sql_type) = column.sql_type else { return };
-    let is_default = matches!(expr, ast::Expr::Identifier(i) if i.quote_style.is_none() && fold(i) == "default");
-    let is_open = matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_) | Value::Null));
+/// Gives a string, a NULL or `DEFAULT` the column's type.
+pub(super) fn type_literal(expr: &mut ast::Expr, column: &Column) -> Result<()> {
+    let Some(sql_type) = column.sql_type else { return Ok(()) };
+    let is_default = is_default(expr);
     if is_default {
-        *expr = ast::Expr::Value(Value::Null.into());
+        *expr = match &column.default {
+            Some(default) => crate::parser::parse_expression(default)?,
+            None => ast::Expr::Value(Value::Null.into()),
+        };
     }
-    if is_default || is_open && !sql_type.is_text() {
+    let is_null = matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::Null));
+    let is_open = is_null || matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_)));
+    if is_open && (!sql_type.is_text() || is_default && is_null) {
         type_expression(expr, column);
     }
+    Ok(())
+}
+
+fn is_default(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Identifier(i) if i.quote_style.is_none() && fold(i) == "default")
 }
 
 /// Casts to the column's type.
@@ -205,7 +282,7 @@ fn is_number(expr: &ast::Expr) -> bool {
 }
 
 /// A value on its way into a column: cast where PostgreSQL has an assignment cast, refused where it has none.
-fn assigned(value: Expr, from: &DataType, column: &Column) -> Result<Expr> {
+pub(super) fn assigned(value: Expr, from: &DataType, column: &Column) -> Result<Expr> {
     let to = column.data_type();
     if *from == to {
         return Ok(value);

@@ -3,7 +3,7 @@
 use super::{Catalog, RelationKind};
 use crate::bind::tests::catalog;
 use crate::error::Result;
-use crate::statement::{Drop, Statement};
+use crate::statement::{CreateTable, Drop, Statement};
 
 fn fixture() -> Catalog {
     catalog(
@@ -58,14 +58,14 @@ fn a_stored_catalog_comes_back() {
     assert!(read.find("refrain.loops").is_none());
     assert_eq!(read.relation("m1").unwrap().schema(), catalog.relation("m1").unwrap().schema());
     // Ids go on where they were.
-    let next = |c: &mut Catalog| c.create_table("last", &[], false).unwrap();
+    let next = |c: &mut Catalog| c.create_table(&CreateTable { name: "last".to_owned(), ..CreateTable::default() }).unwrap();
     assert_eq!(next(&mut read), next(&mut catalog));
 }
 
 #[test]
 fn names_are_taken_once() {
     let mut catalog = fixture();
-    let error = catalog.create_table("v1", &[], false).unwrap_err();
+    let error = catalog.create_table(&CreateTable { name: "v1".to_owned(), ..CreateTable::default() }).unwrap_err();
     assert_eq!((error.code.as_str(), error.to_string().as_str()), ("42P07", "relation \"v1\" already exists"));
     let drop = Drop { kind: RelationKind::Table, names: vec!["other".into()], if_exists: false, cascade: false };
     for id in catalog.plan_drop(&drop).unwrap().relations {

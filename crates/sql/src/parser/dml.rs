@@ -1,25 +1,35 @@
 //! `INSERT`, `DELETE`, `UPDATE`: sqlparser's statements, with everything refused that we would not carry out.
 
-use datafusion_sql::sqlparser::ast::{self, AssignmentTarget, FromTable, TableFactor, TableObject, TableWithJoins};
+use datafusion_sql::sqlparser::ast::{
+    self, AssignmentTarget, FromTable, OnConflictAction, OnInsert, TableFactor, TableObject, TableWithJoins,
+};
 
 use super::{Parser, fold, relation_name};
 use crate::error::{Result, SqlError, code};
-use crate::statement::{Delete, Insert, Statement, Update};
+use crate::statement::{ConflictTarget, ConflictUpdate, Delete, Insert, OnConflict, Statement, Update};
 
 impl Parser<'_> {
     pub(super) fn insert(&mut self) -> Result<Statement> {
         let ast::Statement::Insert(insert) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
             return self.refuse();
         };
-        refuse_if(insert.on.is_some(), "INSERT … ON CONFLICT")?;
-        refuse_if(insert.returning.is_some(), "INSERT … RETURNING")?;
         refuse_if(insert.overwrite || insert.replace_into || insert.or.is_some(), "this form of INSERT")?;
         let TableObject::TableName(table) = &insert.table else {
             return Err(SqlError::unsupported("INSERT into a function is not supported"));
         };
         let columns = insert.columns.iter().map(column_name).collect::<Result<Vec<_>>>()?;
-        let source = insert.source.ok_or_else(|| SqlError::unsupported("INSERT … DEFAULT VALUES is not supported"))?;
-        Ok(Statement::Insert(Insert { table: relation_name(table)?, columns, source }))
+        let source = match insert.source {
+            Some(source) => source,
+            None => super::parse_query("VALUES (DEFAULT)")?,
+        };
+        Ok(Statement::Insert(Insert {
+            table: relation_name(table)?,
+            alias: insert.table_alias.map(|alias| alias.alias),
+            columns,
+            source,
+            on_conflict: insert.on.map(on_conflict).transpose()?,
+            returning: insert.returning.unwrap_or_default(),
+        }))
     }
 
     pub(super) fn delete(&mut self) -> Result<Statement> {
@@ -27,12 +37,11 @@ impl Parser<'_> {
             return self.refuse();
         };
         refuse_if(delete.using.is_some(), "DELETE … USING")?;
-        refuse_if(delete.returning.is_some(), "DELETE … RETURNING")?;
         refuse_if(!delete.tables.is_empty() || delete.limit.is_some() || !delete.order_by.is_empty(), "this form of DELETE")?;
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let [target] = from.as_slice() else { return Err(SqlError::unsupported("DELETE from several tables is not supported")) };
         let (table, alias) = target_table(target, "DELETE")?;
-        Ok(Statement::Delete(Delete { table, alias, selection: delete.selection }))
+        Ok(Statement::Delete(Delete { table, alias, selection: delete.selection, returning: delete.returning.unwrap_or_default() }))
     }
 
     pub(super) fn update(&mut self) -> Result<Statement> {
@@ -40,22 +49,54 @@ impl Parser<'_> {
             return self.refuse();
         };
         refuse_if(update.from.is_some(), "UPDATE … FROM")?;
-        refuse_if(update.returning.is_some(), "UPDATE … RETURNING")?;
         refuse_if(update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty(), "this form of UPDATE")?;
         let (table, alias) = target_table(&update.table, "UPDATE")?;
-        let mut assignments: Vec<(String, ast::Expr)> = Vec::with_capacity(update.assignments.len());
-        for assignment in update.assignments {
-            let AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(SqlError::unsupported("UPDATE … SET (column, …) = … is not supported"));
-            };
-            let name = column_name(name)?;
-            if assignments.iter().any(|(n, _)| *n == name) {
-                return Err(SqlError::new(code::SYNTAX_ERROR, format!("multiple assignments to same column \"{name}\"")));
-            }
-            assignments.push((name, assignment.value));
-        }
-        Ok(Statement::Update(Update { table, alias, assignments, selection: update.selection }))
+        Ok(Statement::Update(Update {
+            table,
+            alias,
+            assignments: assigned(update.assignments)?,
+            selection: update.selection,
+            returning: update.returning.unwrap_or_default(),
+        }))
     }
+}
+
+/// `SET column = value, …`
+fn assigned(assignments: Vec<ast::Assignment>) -> Result<Vec<(String, ast::Expr)>> {
+    let mut assigned: Vec<(String, ast::Expr)> = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        let AssignmentTarget::ColumnName(name) = &assignment.target else {
+            return Err(SqlError::unsupported("SET (column, …) = … is not supported"));
+        };
+        let name = column_name(name)?;
+        if assigned.iter().any(|(n, _)| *n == name) {
+            return Err(SqlError::new(code::SYNTAX_ERROR, format!("multiple assignments to same column \"{name}\"")));
+        }
+        assigned.push((name, assignment.value));
+    }
+    Ok(assigned)
+}
+
+fn on_conflict(on: OnInsert) -> Result<OnConflict> {
+    let OnInsert::OnConflict(on) = on else {
+        return Err(SqlError::unsupported("INSERT … ON DUPLICATE KEY UPDATE is not supported").with_hint("Use ON CONFLICT."));
+    };
+    let target = match on.conflict_target {
+        None => None,
+        Some(ast::ConflictTarget::Columns(columns)) => Some(ConflictTarget::Columns(columns.iter().map(fold).collect())),
+        Some(ast::ConflictTarget::OnConstraint(name)) => Some(ConflictTarget::Constraint(relation_name(&name)?)),
+    };
+    let update = match on.action {
+        OnConflictAction::DoNothing => None,
+        OnConflictAction::DoUpdate(update) => {
+            Some(ConflictUpdate { assignments: assigned(update.assignments)?, selection: update.selection })
+        }
+    };
+    if update.is_some() && target.is_none() {
+        return Err(SqlError::syntax("ON CONFLICT DO UPDATE requires inference specification or constraint name")
+            .with_hint("For example, ON CONFLICT (column_name)."));
+    }
+    Ok(OnConflict { target, update })
 }
 
 fn refuse_if(there: bool, what: &str) -> Result<()> {

@@ -8,7 +8,7 @@ fn entry() -> Entry {
     let sql = "CREATE TABLE t (a INT, b TEXT, c BOOLEAN)";
     let Statement::CreateTable(create) = parse(sql).unwrap().remove(0).0 else { panic!("not a table") };
     let mut catalog = Catalog::default();
-    let id = catalog.create_table(&create.name, &create.columns, false).unwrap();
+    let id = catalog.create_table(&create).unwrap();
     catalog.get(id).unwrap().clone()
 }
 

@@ -17,6 +17,10 @@ pub(crate) enum Command {
     Help,
     /// `\d`, `\d name`
     Describe(Option<String>),
+    /// `\dt`
+    Tables,
+    /// `\dv`
+    Views,
     /// `\timing`, `\timing on`
     Timing(Option<bool>),
     /// `\format`, `\format csv`
@@ -29,7 +33,9 @@ pub(crate) enum Command {
 
 const HELP: &str = r"\?                 this list
 \d                 tables and views
-\d NAME            columns of a table or view
+\d NAME            columns of a table or view, keys and checks of a table
+\dt                tables
+\dv                views
 \echo TEXT         print a line
 \format [FORMAT]   show or set how results are printed: table, csv, json, markdown
 \q                 leave (Ctrl-D too)
@@ -52,6 +58,8 @@ impl Command {
             ("\\q", None) => Self::Quit,
             ("\\?", None) => Self::Help,
             ("\\d", name) => Self::Describe(name.map(str::to_owned)),
+            ("\\dt", None) => Self::Tables,
+            ("\\dv", None) => Self::Views,
             ("\\echo", text) => Self::Echo(text.unwrap_or_default().to_owned()),
             ("\\timing", None) => Self::Timing(None),
             ("\\timing", Some("on")) => Self::Timing(Some(true)),
@@ -76,11 +84,19 @@ impl Command {
             Self::Quit => return Ok(false),
             Self::Help => println!("{HELP}"),
             Self::Echo(text) => println!("{text}"),
-            Self::Describe(Some(name)) => shell.execute(&format!("SHOW COLUMNS FROM {name}")).await?,
+            Self::Describe(Some(name)) => {
+                shell.execute(&format!("SHOW COLUMNS FROM {name}")).await?;
+                let constraints = format!("SHOW CONSTRAINTS FROM {name}");
+                if !shell.texts(&constraints).await?.is_empty() {
+                    shell.execute(&constraints).await?;
+                }
+            }
             Self::Describe(None) => {
                 shell.execute("SHOW TABLES").await?;
                 shell.execute("SHOW VIEWS").await?;
             }
+            Self::Tables => shell.execute("SHOW TABLES").await?,
+            Self::Views => shell.execute("SHOW VIEWS").await?,
             Self::Timing(on) => {
                 shell.timing = on.unwrap_or(!shell.timing);
                 eprintln!("Timing is {}.", if shell.timing { "on" } else { "off" });

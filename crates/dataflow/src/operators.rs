@@ -28,6 +28,7 @@ use crate::time::{Path, Time};
 
 pub(crate) mod aggregate;
 pub(crate) mod distinct;
+pub(crate) mod fold;
 mod growth;
 pub(crate) mod join;
 pub(crate) mod loop_head;

@@ -142,7 +142,7 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
         (Operator::Aggregate(_), Part::Left) if node.keeps_iterations() => input(0).map(|schema| with_iteration(&schema)),
         (Operator::Distinct, Part::Derivations) if node.keeps_iterations() => input(0),
         (Operator::Distinct, Part::Left) if !node.keeps_iterations() => input(0),
-        (Operator::TopK(_) | Operator::Window(_), Part::Left) => input(0).map(|schema| with_iteration(&schema)),
+        (Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_), Part::Left) => input(0).map(|schema| with_iteration(&schema)),
         (Operator::Aggregate(aggregate), Part::Left | Part::Sums) if node.scope.is_empty() => {
             let input = input(0)?;
             match sums_schema(aggregate, &input) {

@@ -12,6 +12,7 @@ use timely::dataflow::operators::{Concatenate, ConnectLoop};
 use timely::dataflow::{InputHandle, ProbeHandle, Scope};
 
 use crate::control::Control;
+use crate::operators::fold::fold;
 use crate::operators::join::{self, join};
 use crate::operators::loop_head::{FeedbackHandle, Inputs, loop_head};
 use crate::operators::reduce::reduce;
@@ -159,6 +160,12 @@ impl<'scope> Renderer<'scope> {
                 let placement = placement(plan, id, 0);
                 let schema = &plan.node(*input).schema;
                 window(&context, self.edge(*input), (exchange, &placement), (schema, &node.schema), call)
+            }
+            Operator::Fold(call) => {
+                let (input, exchange) = &node.inputs[0];
+                let placement = placement(plan, id, 0);
+                let schema = &plan.node(*input).schema;
+                fold(&context, self.edge(*input), (exchange, &placement), (schema, &node.schema), call)
             }
             Operator::Join(call) => {
                 let [left, right] = [0, 1].map(|side| {

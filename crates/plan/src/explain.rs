@@ -13,8 +13,8 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 
 use crate::{
-    Aggregate, AggregateFunction, Exchange, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RecursionLimit,
-    RowFunction, Step, StreamPlan, TopK,
+    Aggregate, AggregateFunction, Exchange, GroupCall, KeyWinner, LoopHead, LoopKind, Node, NodeId, Operator, Projected,
+    RecursionLimit, RowFunction, Step, StreamPlan, TopK,
 };
 
 /// The text of a plan, one line for each row of EXPLAIN's result.
@@ -142,7 +142,12 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
         }
         Operator::Aggregate(aggregate) => describe_aggregate(aggregate, &plan.node(node.inputs[0].0).schema),
         Operator::TopK(top) => describe_top_k(top, &node.schema),
-        Operator::Window(window) => window.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", "),
+        Operator::Window(window) => texts(&window.calls),
+        Operator::Fold(fold) if fold.keys == 0 => texts(&fold.calls),
+        Operator::Fold(fold) => {
+            let keys = node.schema.fields()[..fold.keys].iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+            format!("{} by {}", texts(&fold.calls), keys.join(", "))
+        }
         Operator::LoopHead(head) => {
             format!("{} ({}), {}{}", head.name, all_names(&head.variable), describe_kind(head), limit(head.limit))
         }
@@ -297,6 +302,10 @@ fn properties(node: &Node) -> String {
 
 fn names(schema: &Schema, columns: &[usize]) -> String {
     columns.iter().map(|c| schema.field(*c).name().as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn texts(calls: &[GroupCall]) -> String {
+    calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn all_names(schema: &Schema) -> String {

@@ -65,6 +65,10 @@ fn operator(operator: &Operator) -> String {
             let calls = window.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", ");
             format!("window {:?} {:?} {calls}", window.keys, window.order)
         }
+        Operator::Fold(fold) => {
+            let calls = fold.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", ");
+            format!("fold {} {calls}", fold.keys)
+        }
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));
             let (id, kind, partition, stays, stage) = (head.id, &head.kind, &head.partition, head.stays, row_function(&head.stage));

@@ -18,7 +18,7 @@ pub use explain::{Measured, explain, explain_with};
 pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
-    Aggregate, AggregateCall, AggregateFunction, Exchange, FusedJoin, Join, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId,
-    Operator, Properties, RecursionLimit, Sorting, StreamPlan, TopK, Variable, Window, WindowCall, WindowFunction,
+    Aggregate, AggregateCall, AggregateFunction, Exchange, Fold, FusedJoin, GroupCall, GroupFunction, Join, KeyWinner, LoopHead,
+    LoopKey, LoopKind, Node, NodeId, Operator, Properties, RecursionLimit, Sorting, StreamPlan, TopK, Variable, Window,
 };
 pub use validate::validate;

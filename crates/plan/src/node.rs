@@ -90,6 +90,8 @@ pub enum Operator {
     TopK(TopK),
     /// Window functions over the rows of each group.
     Window(Window),
+    /// One row for each group, made of all of its rows.
+    Fold(Fold),
     /// A recursion. Its output are the rows that leave the loop.
     LoopHead(LoopHead),
     /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
@@ -150,37 +152,48 @@ pub struct Window {
     /// What the rows of a group are ordered by.
     pub order: Vec<Sorting>,
     /// The functions.
-    pub calls: Vec<WindowCall>,
+    pub calls: Vec<GroupCall>,
 }
 
-/// One window function.
+/// Aggregates that are worked out anew where a group is touched: one row for each group, its key and what the functions make of its rows.
+/// The input's first `keys` columns are the group key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fold {
+    /// How many leading columns of the input make the key. 0 means one group of all rows; of none there is no row.
+    pub keys: usize,
+    /// The functions.
+    pub calls: Vec<GroupCall>,
+}
+
+/// One function of the rows of a group.
 #[derive(Clone, Debug)]
-pub struct WindowCall {
+pub struct GroupCall {
     /// What is computed, for people. Calls over one input that read the same are the same.
     pub text: String,
     /// Computes it.
-    pub function: Arc<dyn WindowFunction>,
+    pub function: Arc<dyn GroupFunction>,
     /// The column that it makes.
     pub field: FieldRef,
 }
 
-impl PartialEq for WindowCall {
+impl PartialEq for GroupCall {
     fn eq(&self, other: &Self) -> bool {
         (&self.text, &self.field) == (&other.text, &other.field)
     }
 }
 
-impl Eq for WindowCall {}
+impl Eq for GroupCall {}
 
-impl Hash for WindowCall {
+impl Hash for GroupCall {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.text, &self.field).hash(state);
     }
 }
 
-/// Computes a window function.
-pub trait WindowFunction: Debug + Send + Sync {
-    /// A value for each row of a group, whose rows are given in their order, logical, each as often as it is there.
+/// Computes something of the rows of a group.
+pub trait GroupFunction: Debug + Send + Sync {
+    /// A value for each row of a group, or in a [`Fold`] one for all of them. The rows are given in their order, logical, each as often as it
+    /// is there.
     ///
     /// # Errors
     /// When the function fails on some row of the group.
@@ -368,6 +381,7 @@ impl Operator {
             Self::Aggregate(_) => "Aggregate",
             Self::TopK(_) => "TopK",
             Self::Window(_) => "Window",
+            Self::Fold(_) => "Fold",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",
             Self::Variable(_) => "Variable",

@@ -54,7 +54,7 @@ fn arity_fits(node: &Node) -> bool {
     match &node.operator {
         Operator::Source { .. } | Operator::Constant(_) | Operator::Variable(_) => count == 0,
         Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) => count == 1,
-        Operator::TopK(_) | Operator::Window(_) => count == 1,
+        Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_) => count == 1,
         Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
         Operator::Join(_) => count == 2,
         Operator::Union => count >= 1,
@@ -83,6 +83,7 @@ fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
         | Operator::Aggregate(_)
         | Operator::TopK(_)
         | Operator::Window(_)
+        | Operator::Fold(_)
         | Operator::Map(_) => {
             return node.inputs.iter().all(|(input, _)| plan.node(*input).scope == node.scope);
         }
@@ -129,6 +130,11 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
             let kept = input.fields().iter().zip(node.schema.fields()).all(|(a, b)| alike_field(a, b));
             kept && made && node.schema.fields().len() == width + window.calls.len() && in_range(&by, input)
         }
+        Operator::Fold(fold) => {
+            let made = fold.calls.iter().map(|call| &call.field).eq(node.schema.fields().iter().skip(fold.keys));
+            let is_key = |k: usize| k < input(0).fields().len() && alike_field(input(0).field(k), node.schema.field(k));
+            node.schema.fields().len() == fold.keys + fold.calls.len() && (0..fold.keys).all(is_key) && made
+        }
         Operator::LoopHead(head) => alike(&head.variable, &node.schema) && alike(input(0), &head.variable),
         Operator::Variable(_) => true,
         Operator::Enter | Operator::Leave => alike(input(0), &node.schema),
@@ -162,6 +168,7 @@ fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
         Operator::Aggregate(aggregate) => exchanged(0, &(0..aggregate.keys).collect::<Vec<_>>()),
         Operator::TopK(top) => exchanged(0, &top.keys),
         Operator::Window(window) => exchanged(0, &window.keys),
+        Operator::Fold(fold) => exchanged(0, &(0..fold.keys).collect::<Vec<_>>()),
         Operator::Distinct => matches!(node.inputs[0].1, Exchange::Hash(_)),
         _ => true,
     }

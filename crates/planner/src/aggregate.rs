@@ -14,7 +14,6 @@ use refrain_sql::bind::errors::from_datafusion;
 
 use crate::expression::{projected, without_alias, without_negative_zero};
 use crate::lower::{Lowering, is_constant};
-use crate::refuse;
 
 /// One aggregate: the function, its argument (none for `count(*)`), and whether it takes each value once.
 struct Wanted {
@@ -27,7 +26,9 @@ impl Lowering<'_> {
     pub(crate) fn aggregate(&mut self, aggregate: &datafusion_expr::Aggregate) -> Result<NodeId> {
         let input_schema = aggregate.input.schema();
         let keys = aggregate.group_expr.len();
-        let wanted = aggregate.aggr_expr.iter().map(wanted).collect::<Result<Vec<_>>>()?;
+        let Some(wanted) = aggregate.aggr_expr.iter().map(wanted).collect::<Option<Vec<_>>>().filter(|w| share_distinct(w)) else {
+            return self.fold(aggregate);
+        };
         let input = self.lower(&aggregate.input)?;
 
         let mut columns = Vec::with_capacity(keys + wanted.len());
@@ -53,14 +54,7 @@ impl Lowering<'_> {
             let of_set = self.builder.node(prepared).scope.last().is_some_and(|inner| !self.is_mutual(*inner));
             return Ok(if of_set { prepared } else { self.builder.distinct(prepared) });
         }
-        let prepared = if wanted.iter().any(|w| w.distinct) {
-            if arguments.len() != 1 || wanted.iter().any(|w| !w.distinct && !indifferent(w.function)) {
-                return Err(refuse::mixed_distinct());
-            }
-            self.distinct(prepared)
-        } else {
-            prepared
-        };
+        let prepared = if wanted.iter().any(|w| w.distinct) { self.distinct(prepared) } else { prepared };
         let position = |argument: &Expr| keys + arguments.iter().position(|a| a == argument).expect("every argument has a column");
         let calls = wanted.iter().zip(&aggregate.schema.fields()[keys..]).map(|(w, field)| AggregateCall {
             function: w.function,
@@ -108,19 +102,26 @@ fn indifferent(function: AggregateFunction) -> bool {
     matches!(function, AggregateFunction::Min | AggregateFunction::Max)
 }
 
-fn wanted(expr: &Expr) -> Result<Wanted> {
-    let Expr::AggregateFunction(call) = without_alias(expr) else { return Err(refuse::aggregate(expr)) };
+/// Whether one DISTINCT of the rows serves all aggregates, if there is one.
+fn share_distinct(wanted: &[Wanted]) -> bool {
+    let same = |w: &Wanted| w.argument == wanted[0].argument;
+    !wanted.iter().any(|w| w.distinct) || wanted.iter().all(|w| same(w) && (w.distinct || indifferent(w.function)))
+}
+
+/// An aggregate that has an accumulator of ours.
+fn wanted(expr: &Expr) -> Option<Wanted> {
+    let Expr::AggregateFunction(call) = without_alias(expr) else { return None };
     let function = match call.func.name() {
         "count" => AggregateFunction::Count,
         "sum" => AggregateFunction::Sum,
         "min" => AggregateFunction::Min,
         "max" => AggregateFunction::Max,
         "avg" => AggregateFunction::Avg,
-        _ => return Err(refuse::aggregate(expr)),
+        _ => return None,
     };
-    let argument = argument(call, function).ok_or_else(|| refuse::aggregate(expr))?;
+    let argument = argument(call, function)?;
     let distinct = call.params.distinct && argument.is_some() && !indifferent(function);
-    Ok(Wanted { function, argument, distinct })
+    Some(Wanted { function, argument, distinct })
 }
 
 /// The argument, NULL where the FILTER does not hold; `Some(None)` for `count(*)`, `None` where there is not one argument.

@@ -247,6 +247,7 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         (Operator::Aggregate(a), Operator::Aggregate(b)) => a == b,
         (Operator::TopK(a), Operator::TopK(b)) => a == b,
         (Operator::Window(a), Operator::Window(b)) => a == b,
+        (Operator::Fold(a), Operator::Fold(b)) => a == b,
         (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
         (Operator::Negate, Operator::Negate) => true,
         // A loop is found again by its recursion, and has one body. A variable is not found again: its binding knows it.

@@ -11,9 +11,11 @@
 #![warn(missing_docs)]
 
 mod aggregate;
+mod arguments;
 mod builder;
 mod constant;
 mod expression;
+mod fold;
 mod fuse;
 mod join;
 mod lower;

@@ -87,13 +87,7 @@ pub(crate) fn aggregate(expr: &Expr) -> SqlError {
         Expr::AggregateFunction(call) => format!("{}()", call.func.name()),
         other => other.human_display().to_string(),
     };
-    refused(format!("aggregate function {name}")).with_hint("Supported are count, sum, min, max and avg.")
-}
-
-/// The error for DISTINCT beside other aggregates.
-pub(crate) fn mixed_distinct() -> SqlError {
-    refused("DISTINCT in one of several aggregates that do not share it")
-        .with_hint("Compute them in views of their own and join these.")
+    refused(format!("aggregate {name}"))
 }
 
 /// The error for a recursion that depends on one around it, where rows that go round can be taken back.

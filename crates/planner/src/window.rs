@@ -8,20 +8,21 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{SortOptions, cast, filter};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion_common::{DataFusionError, Result as DataFusionResult, ScalarValue};
-use datafusion_expr::expr::{NullTreatment, WindowFunction as Call, WindowFunctionParams};
+use datafusion_expr::expr::{NullTreatment, WindowFunction as Call};
 use datafusion_expr::function::{ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion_expr::window_state::WindowFrameContext;
 use datafusion_expr::{Accumulator, Expr, LimitEffect, PartitionEvaluator, WindowFrame, WindowFunctionDefinition, WindowUDF};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion_physical_expr::expressions::{Column, Literal};
+use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::window::{StandardWindowExpr, StandardWindowFunctionExpr, WindowExpr};
 use datafusion_physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use refrain_plan::{
-    Exchange, Node, NodeId, Operator, Projected, Properties, RowFunction, Sorting, Step, Window, WindowCall, WindowFunction,
+    Exchange, GroupCall, GroupFunction, Node, NodeId, Operator, Projected, Properties, RowFunction, Sorting, Step, Window,
 };
 use refrain_sql::Result;
 use refrain_sql::bind::errors::from_datafusion;
 
+use crate::arguments::{Arguments, options};
 use crate::expression::without_alias;
 use crate::lower::Lowering;
 use crate::refuse;
@@ -53,7 +54,7 @@ impl Lowering<'_> {
             let keys = params.partition_by.iter().map(|key| group_key(key, input, &own, &mut columns));
             let keys = keys.collect::<Result<Vec<_>>>()?;
             let order = params.order_by.iter().map(|by| order_column(by, input, &mut columns)).collect::<Result<Vec<_>>>()?;
-            arguments.push(Arguments::of(params, |expr| place(expr, input, &mut columns))?);
+            arguments.push(Arguments::of(&params.args, params.filter.as_deref(), |expr| place(expr, input, &mut columns))?);
             match groups.iter_mut().find(|group| group.keys == keys && group.order == order) {
                 Some(group) => group.calls.push((at, call)),
                 None => groups.push(Group { keys, order, calls: vec![(at, call)] }),
@@ -72,7 +73,7 @@ impl Lowering<'_> {
                 places[at] = schema.fields().len() + calls.len();
                 let field = Arc::clone(&window.schema.fields()[input.fields().len() + at]);
                 let function = function(call, &arguments[at], &schema, &group.order, &field).map_err(from_datafusion)?;
-                calls.push(WindowCall { text: text(call), function, field });
+                calls.push(GroupCall { text: text(call), function, field });
             }
             node = self.windowed(node, Window { keys: group.keys, order: group.order, calls });
         }
@@ -100,44 +101,13 @@ fn text(call: &Call) -> String {
     Expr::WindowFunction(Box::new(call.clone())).to_string()
 }
 
-/// Where the arguments of a call are.
-struct Arguments {
-    values: Vec<Argument>,
-    filter: Option<usize>,
-}
-
-/// A column, or a constant, which functions look at as such.
-enum Argument {
-    Column(usize),
-    Constant(ScalarValue),
-}
-
-impl Arguments {
-    fn of(params: &WindowFunctionParams, mut place: impl FnMut(&Expr) -> Result<usize>) -> Result<Self> {
-        let values = params.args.iter().map(|argument| match argument {
-            Expr::Literal(value, _) => Ok(Argument::Constant(value.clone())),
-            other => Ok(Argument::Column(place(other)?)),
-        });
-        let values = values.collect::<Result<Vec<_>>>()?;
-        Ok(Self { values, filter: params.filter.as_deref().map(place).transpose()? })
-    }
-
-    fn physical(&self, schema: &SchemaRef) -> Vec<Arc<dyn PhysicalExpr>> {
-        let physical = self.values.iter().map(|argument| match argument {
-            Argument::Column(at) => Arc::new(Column::new(schema.field(*at).name(), *at)) as Arc<dyn PhysicalExpr>,
-            Argument::Constant(value) => Arc::new(Literal::new(value.clone())),
-        });
-        physical.collect()
-    }
-}
-
 fn function(
     call: &Call,
     arguments: &Arguments,
     schema: &SchemaRef,
     order: &[Sorting],
     field: &FieldRef,
-) -> DataFusionResult<Arc<dyn WindowFunction>> {
+) -> DataFusionResult<Arc<dyn GroupFunction>> {
     let params = &call.params;
     let ignore_nulls = params.null_treatment == Some(NullTreatment::IgnoreNulls);
     let frame = Arc::new(params.window_frame.clone());
@@ -165,10 +135,6 @@ fn function(
     }
 }
 
-fn options(by: &Sorting) -> SortOptions {
-    SortOptions { descending: by.descending, nulls_first: by.nulls_first }
-}
-
 /// A function that DataFusion has as a window function.
 #[derive(Debug)]
 struct Evaluated {
@@ -176,7 +142,7 @@ struct Evaluated {
     result: DataType,
 }
 
-impl WindowFunction for Evaluated {
+impl GroupFunction for Evaluated {
     fn evaluate(&self, group: &RecordBatch) -> DataFusionResult<ArrayRef> {
         if group.num_rows() == 0 {
             return Ok(arrow::array::new_empty_array(&self.result));
@@ -230,7 +196,7 @@ struct Framed {
     result: DataType,
 }
 
-impl WindowFunction for Framed {
+impl GroupFunction for Framed {
     fn evaluate(&self, group: &RecordBatch) -> DataFusionResult<ArrayRef> {
         let rows = group.num_rows();
         let args = self.args.iter().map(|arg| arg.evaluate(group)?.into_array(rows)).collect::<DataFusionResult<Vec<_>>>()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::util::display::FormatOptions;
@@ -10,11 +10,12 @@ use refrain_dataflow::expression::arrow_error;
 use refrain_sql::catalog::{Column, Relation as Entry};
 use refrain_sql::types::{SqlType, type_name};
 
+use crate::constraints::Defaults;
 use crate::display;
 use crate::error::{Error, Result};
 
-/// Rows for a table whose columns are found by name. A column that the rows lack is NULL.
-pub(crate) fn by_name(entry: &Entry, rows: &RecordBatch) -> Result<RecordBatch> {
+/// Rows for a table whose columns are found by name. A column that the rows lack has its default.
+pub(crate) fn by_name(entry: &Entry, rows: &RecordBatch, defaults: &Defaults) -> Result<RecordBatch> {
     let schema = rows.schema();
     for field in schema.fields() {
         if !entry.columns.iter().any(|c| c.name == *field.name()) {
@@ -22,9 +23,9 @@ pub(crate) fn by_name(entry: &Entry, rows: &RecordBatch) -> Result<RecordBatch> 
             return Err(Error::statement("42703", message));
         }
     }
-    let columns = entry.columns.iter().map(|column| match rows.column_by_name(&column.name) {
+    let columns = entry.columns.iter().enumerate().map(|(at, column)| match rows.column_by_name(&column.name) {
         Some(values) => cast_to(column, values),
-        None => Ok(new_null_array(&column.data_type(), rows.num_rows())),
+        None => defaults.column(at, rows.num_rows()),
     });
     store(entry, columns.collect::<Result<_>>()?, rows.num_rows())
 }

@@ -188,6 +188,20 @@ impl Relation {
         self.constraints.iter().filter_map(|c| Some((c.name.as_str(), c.key()?)))
     }
 
+    /// A constraint as it is written in `CREATE TABLE`.
+    #[must_use]
+    pub fn definition_of(&self, constraint: &Constraint) -> String {
+        match &constraint.kind {
+            ConstraintKind::Check(expression) => format!("CHECK ({expression})"),
+            ConstraintKind::Key(Key { columns, primary, nulls_equal }) => {
+                let kind = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
+                let nulls = if *nulls_equal { " NULLS NOT DISTINCT" } else { "" };
+                let names = columns.iter().map(|i| self.columns[*i].name.as_str()).collect::<Vec<_>>();
+                format!("{kind}{nulls} ({})", names.join(", "))
+            }
+        }
+    }
+
     /// The relations that its query names; none for a table.
     #[must_use]
     pub fn depends_on(&self) -> BTreeSet<RelationId> {

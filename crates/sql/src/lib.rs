@@ -27,8 +27,8 @@ pub mod types;
 pub mod why;
 
 pub use bind::{
-    Bound, BoundConflict, bind_checks, bind_conflict, bind_delete, bind_insert, bind_query, bind_returning, bind_stored_view,
-    bind_update, bind_view, check_table,
+    Bound, BoundConflict, bind_checks, bind_conflict, bind_default, bind_delete, bind_insert, bind_query, bind_returning,
+    bind_stored_view, bind_update, bind_view, check_table,
 };
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};

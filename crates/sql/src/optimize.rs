@@ -26,6 +26,7 @@ use crate::error::{Result, SqlError};
 mod constants;
 mod cross_joins;
 mod equijoin_keys;
+mod grouping_sets;
 mod not_in;
 mod push_down;
 mod restrict;
@@ -104,7 +105,7 @@ impl Rules {
             .without_query_execution_start_time()
             .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
         let bound = Arc::clone(plan.schema());
-        let plan = scalar_subqueries::as_joins(analyze(plan)?).map_err(from_datafusion)?;
+        let plan = grouping_sets::as_unions(analyze(plan)?).and_then(scalar_subqueries::as_joins).map_err(from_datafusion)?;
         let plan = self.run(view_rules(), plan, &context)?;
         keep_types(plan, &bound)
     }

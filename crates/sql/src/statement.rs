@@ -284,6 +284,8 @@ pub enum Show {
     Views,
     /// `SHOW COLUMNS FROM name`
     Columns(String),
+    /// `SHOW CONSTRAINTS FROM name`
+    Constraints(String),
     /// `SHOW name`, lower case.
     Setting(String),
     /// `SHOW ALL`

@@ -8,6 +8,8 @@ fn commands_are_read() {
     assert_eq!(Command::parse("\\q").unwrap(), Command::Quit);
     assert_eq!(Command::parse(" \\d  edge ; ").unwrap(), Command::Describe(Some("edge".into())));
     assert_eq!(Command::parse("\\d").unwrap(), Command::Describe(None));
+    assert_eq!(Command::parse("\\dt").unwrap(), Command::Tables);
+    assert_eq!(Command::parse("\\dv").unwrap(), Command::Views);
     assert_eq!(Command::parse("\\timing on").unwrap(), Command::Timing(Some(true)));
     assert_eq!(Command::parse("\\format JSON").unwrap(), Command::Format(Some(Format::Json)));
     assert_eq!(Command::parse("\\echo  two words").unwrap(), Command::Echo("two words".into()));

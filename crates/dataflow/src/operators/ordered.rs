@@ -11,10 +11,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use refrain_plan::{Exchange, Sorting};
-use refrain_state::{Arrangement, Entries, KeyOf, OrderBy, RowLayout, RowOrder};
+use refrain_state::{Arrangement, Dictionary, Entries, KeyOf, OrderBy, RowLayout, RowOrder, decode_batch};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, Iteration, OperatorId, SqlState, Weight};
@@ -31,6 +31,35 @@ pub(super) type Given = Result<Vec<(Vec<u64>, Weight)>, (SqlState, String)>;
 pub(super) trait OfGroup {
     /// Works it out of the rows of a group, packed as the input is, in their order: none twice, each with how often it is there.
     fn give(&self, group: &mut dyn Iterator<Item = (Vec<u64>, u64)>) -> Given;
+}
+
+/// What functions see of the rows of a group.
+pub(super) struct GroupRows {
+    schema: SchemaRef,
+    physical: SchemaRef,
+    layout: RowLayout,
+    dictionary: Arc<Dictionary>,
+}
+
+impl GroupRows {
+    /// Rows of `schema`.
+    pub fn new(context: &Context, schema: &SchemaRef) -> Self {
+        let dictionary = Arc::clone(context.dictionary());
+        Self { schema: Arc::clone(schema), physical: physical_schema(schema), layout: RowLayout::of_schema(schema), dictionary }
+    }
+
+    /// The rows of a group, logical, each as often as it is there.
+    pub fn decoded(&self, group: &mut dyn Iterator<Item = (Vec<u64>, u64)>) -> RecordBatch {
+        let mut words = Vec::new();
+        for (row, times) in group {
+            (0..times).for_each(|_| words.extend_from_slice(&row));
+        }
+        decode_batch(&self.dictionary, &self.layout.unpack(&words, &self.physical), &self.schema)
+    }
+
+    pub fn dictionary(&self) -> &Dictionary {
+        &self.dictionary
+    }
 }
 
 /// The state of the operator.

@@ -5,31 +5,23 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use refrain_plan::{Exchange, Window as Call};
-use refrain_state::{Dictionary, RowLayout, decode_batch, encode_batch};
+use refrain_state::{RowLayout, encode_batch};
 use refrain_types::SqlState;
-use refrain_types::physical::physical_schema;
 
-use super::ordered::{Given, OfGroup, ordered};
+use super::ordered::{Given, GroupRows, OfGroup, ordered};
 use super::{Context, Edge};
 use crate::expression::evaluation_error;
 
 struct Window {
     call: Call,
-    schema: SchemaRef,
-    physical: SchemaRef,
-    layout: RowLayout,
+    rows: GroupRows,
     output: SchemaRef,
     output_layout: RowLayout,
-    dictionary: Arc<Dictionary>,
 }
 
 impl OfGroup for Window {
     fn give(&self, group: &mut dyn Iterator<Item = (Vec<u64>, u64)>) -> Given {
-        let mut words = Vec::new();
-        for (row, times) in group {
-            (0..times).for_each(|_| words.extend_from_slice(&row));
-        }
-        let rows = decode_batch(&self.dictionary, &self.layout.unpack(&words, &self.physical), &self.schema);
+        let rows = self.rows.decoded(group);
         let mut columns = rows.columns().to_vec();
         for call in &self.call.calls {
             columns.push(call.function.evaluate(&rows).map_err(|error| evaluation_error(&error))?);
@@ -37,7 +29,7 @@ impl OfGroup for Window {
         let rows =
             RecordBatch::try_new(Arc::clone(&self.output), columns).map_err(|e| (SqlState::INTERNAL_ERROR, e.to_string()))?;
         let mut packed = Vec::new();
-        self.output_layout.pack_batch(&encode_batch(&self.dictionary, &rows), &mut packed);
+        self.output_layout.pack_batch(&encode_batch(self.rows.dictionary(), &rows), &mut packed);
         Ok(packed.chunks_exact(self.output_layout.words()).map(|row| (row.to_vec(), 1)).collect())
     }
 }
@@ -52,12 +44,9 @@ pub(crate) fn window<'scope>(
 ) -> Edge<'scope> {
     let function = Window {
         call: call.clone(),
-        schema: Arc::clone(schema),
-        physical: physical_schema(schema),
-        layout: RowLayout::of_schema(schema),
+        rows: GroupRows::new(context, schema),
         output: Arc::clone(output),
         output_layout: RowLayout::of_schema(output),
-        dictionary: Arc::clone(context.dictionary()),
     };
     ordered(context, "Window", (input, exchange, placement), (schema, output), (&call.keys, &call.order), function)
 }

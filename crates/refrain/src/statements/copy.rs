@@ -15,6 +15,7 @@ use refrain_sql::catalog::Relation as Entry;
 use refrain_sql::statement::{Copy, CopyFormat};
 
 use super::dml::Changing;
+use crate::constraints::Defaults;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::session::{Outcome, Session};
@@ -33,7 +34,8 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
         let columns = target_columns(entry, &copy.columns)?;
         let mut change = Changing::new(&shared, &database, entry, table)?;
         let mut rows = 0;
-        read(&copy, entry, &columns, &mut |batch, bytes, total| {
+        let defaults = Defaults::of(&database, entry)?;
+        read(&copy, (entry, &defaults), &columns, &mut |batch, bytes, total| {
             rows += batch.num_rows() as u64;
             change.add(batch, 1)?;
             reader.report_progress(Progress::new(bytes, total, rows));
@@ -52,7 +54,7 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
 /// Takes a batch of the table's rows, the bytes of the file that are read so far, and its size.
 type Sink<'a> = dyn FnMut(RecordBatch, u64, u64) -> Result<()> + 'a;
 
-fn read(copy: &Copy, entry: &Entry, columns: &[usize], sink: &mut Sink<'_>) -> Result<()> {
+fn read(copy: &Copy, (entry, defaults): (&Entry, &Defaults), columns: &[usize], sink: &mut Sink<'_>) -> Result<()> {
     let path = &copy.path;
     let cannot = |e: &std::io::Error| cannot_open(path, e);
     let file = File::open(path).map_err(|e| cannot(&e))?;
@@ -61,7 +63,7 @@ fn read(copy: &Copy, entry: &Entry, columns: &[usize], sink: &mut Sink<'_>) -> R
         return Err(Error::statement("42809", format!("\"{}\" is a directory", path.display())));
     }
     match &copy.format {
-        CopyFormat::Parquet => parquet_file::read(file, metadata.len(), entry, columns, sink),
+        CopyFormat::Parquet => parquet_file::read(file, metadata.len(), (entry, defaults), columns, sink),
         CopyFormat::Csv(options) => {
             let position = Arc::new(AtomicU64::new(0));
             let counted = Counted { file, position: Arc::clone(&position) };
@@ -71,7 +73,7 @@ fn read(copy: &Copy, entry: &Entry, columns: &[usize], sink: &mut Sink<'_>) -> R
                 Box::new(counted)
             };
             let mut rows = csv::Rows::new(input, options, &entry.name);
-            let mut builder = text::RowBuilder::new(entry, columns);
+            let mut builder = text::RowBuilder::new(entry, defaults, columns);
             while let Some(line) = rows.next()? {
                 builder.add(&rows, line)?;
                 if builder.len() == BATCH_ROWS {

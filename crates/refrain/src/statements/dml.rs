@@ -18,7 +18,7 @@ use refrain_state::codec::{decode_batch, encode_batch};
 use refrain_types::{Delta, Weight};
 
 use crate::assign;
-use crate::constraints::Checks;
+use crate::constraints::{Checks, Defaults};
 use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -126,7 +126,7 @@ pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     shared.check_writes("INSERT")?;
     let database = shared.database();
     let (entry, table) = database.table(table)?;
-    let rows = assign::by_name(entry, rows)?;
+    let rows = assign::by_name(entry, rows, &Defaults::of(&database, entry)?)?;
     let count = rows.num_rows() as u64;
     if count > 0 {
         let mut change = Changing::new(shared, &database, entry, table)?;
@@ -142,7 +142,7 @@ pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     let database = shared.database();
     let (entry, table) = database.table(table)?;
     check_changeable(entry, "delete from")?;
-    let rows = assign::by_name(entry, rows)?;
+    let rows = assign::by_name(entry, rows, &Defaults::of(&database, entry)?)?;
     let count = rows.num_rows() as u64;
     if count > 0 {
         let mut change = Changing::new(shared, &database, entry, table)?;

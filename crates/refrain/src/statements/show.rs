@@ -38,6 +38,14 @@ pub(super) fn show(session: &Session, show: &Show) -> Result<Outcome> {
                 ("column", columns.iter().map(|c| c.name.clone()).collect()),
                 ("type", columns.iter().map(refrain_sql::catalog::Column::type_name).collect()),
                 ("nullable", columns.iter().map(|c| if c.not_null { "not null" } else { "" }.to_owned()).collect()),
+                ("default", columns.iter().map(|c| c.default.clone().unwrap_or_default()).collect()),
+            ])
+        }
+        Show::Constraints(name) => {
+            let relation = database.catalog.relation(name)?;
+            texts(&[
+                ("constraint", relation.constraints.iter().map(|c| c.name.clone()).collect()),
+                ("definition", relation.constraints.iter().map(|c| relation.definition_of(c)).collect()),
             ])
         }
         Show::Setting(name) => {

@@ -10,7 +10,7 @@ async fn relations_and_columns_are_shown() {
     run(&s, "CREATE TABLE t (a INT NOT NULL, b VARCHAR(5)); CREATE VIEW v AS SELECT b FROM t").await;
     assert_eq!(rows(&s, "SHOW TABLES").await, ["t|no"]);
     assert_eq!(rows(&s, "SHOW VIEWS").await, ["v|view"]);
-    assert_eq!(rows_in_order(&s, "SHOW COLUMNS FROM t").await, ["a|integer|not null", "b|character varying(5)|"]);
+    assert_eq!(rows_in_order(&s, "SHOW COLUMNS FROM t").await, ["a|integer|not null|", "b|character varying(5)||"]);
     assert_eq!(rows(&s, "SELECT count(*) FROM refrain.loops").await, ["0"]);
     assert_eq!(rows(&s, "SELECT count(*) FROM refrain.checkpoints").await, ["0"]);
 }

@@ -22,12 +22,11 @@ use crate::types::type_name;
 /// When one of them is not well formed, in PostgreSQL's words.
 pub fn check_table(catalog: &Catalog, relation: &Relation) -> Result<()> {
     for column in &relation.columns {
-        let value = default_value(catalog, column)?;
+        let default = bind_default(catalog, column)?;
         // What is written as a text is read now; what is computed is computed when a row needs it.
         let is_text = |text: &String| parse_expression(text).is_ok_and(|e| is_text(&e));
-        if let Some(value) = value.filter(|_| column.default.as_ref().is_some_and(is_text)) {
-            let value = LogicalPlanBuilder::empty(true).project(vec![value]).and_then(LogicalPlanBuilder::build);
-            crate::optimize_query(value.map_err(from_datafusion)?)?;
+        if let Some(default) = default.filter(|_| column.default.as_ref().is_some_and(is_text)) {
+            crate::optimize_query(default.plan)?;
         }
     }
     if let Some(checks) = bind_checks(catalog, relation)? {
@@ -66,6 +65,16 @@ pub(super) fn default_value(catalog: &Catalog, column: &Column) -> Result<Option
         }
         _ => Err(SqlError::unsupported(format!("the default of column \"{}\" is not supported", column.name))),
     }
+}
+
+/// The value of a column that rows come without, as a plan of one column over nothing; `None` where it has no default.
+///
+/// # Errors
+/// When the default is not well formed.
+pub fn bind_default(catalog: &Catalog, column: &Column) -> Result<Option<Bound>> {
+    let Some(value) = default_value(catalog, column)? else { return Ok(None) };
+    let plan = LogicalPlanBuilder::empty(true).project(vec![value.alias(&column.name)]).and_then(LogicalPlanBuilder::build);
+    Ok(Some(bound(&Context::new(catalog), plan.map_err(from_datafusion)?)))
 }
 
 /// The values of a table's checks over rows of it, which are given as [`GivenRows::STORED`]: a column for each, in the order in which

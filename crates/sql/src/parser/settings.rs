@@ -45,6 +45,11 @@ impl Parser<'_> {
                 self.expect_word("in")?;
             }
             Show::Columns(self.relation()?)
+        } else if self.word("constraints") {
+            if !self.word("from") {
+                self.expect_word("in")?;
+            }
+            Show::Constraints(self.relation()?)
         } else if self.words(&["time", "zone"]) {
             Show::Setting("timezone".to_owned())
         } else {

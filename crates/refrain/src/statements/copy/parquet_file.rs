@@ -8,10 +8,17 @@ use refrain_sql::catalog::Relation as Entry;
 
 use super::{BATCH_ROWS, Sink};
 use crate::assign;
+use crate::constraints::Defaults;
 use crate::error::{Error, Result};
 
 /// Reads a file of `bytes` bytes into these columns of a table; columns of the file that the table lacks are left out.
-pub(super) fn read(file: File, bytes: u64, entry: &Entry, columns: &[usize], sink: &mut Sink<'_>) -> Result<()> {
+pub(super) fn read(
+    file: File,
+    bytes: u64,
+    (entry, defaults): (&Entry, &Defaults),
+    columns: &[usize],
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let unreadable = |e: &dyn std::fmt::Display| Error::data("22P04", format!("the file is not readable as parquet: {e}"));
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| unreadable(&e))?;
     let total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
@@ -19,7 +26,7 @@ pub(super) fn read(file: File, bytes: u64, entry: &Entry, columns: &[usize], sin
     for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(|e| unreadable(&e))? {
         let batch = batch.map_err(|e| unreadable(&e))?;
         rows += batch.num_rows() as u64;
-        let batch = assign::by_name(entry, &wanted(&batch, entry, columns)?)?;
+        let batch = assign::by_name(entry, &wanted(&batch, entry, columns)?, defaults)?;
         let read = u64::try_from(u128::from(bytes) * u128::from(rows.min(total)) / u128::from(total)).unwrap_or(bytes);
         sink(batch, read, bytes)?;
     }

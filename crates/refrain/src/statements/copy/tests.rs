@@ -16,7 +16,8 @@ fn read_text(text: &str, options: &CsvOptions) -> Result<Vec<Vec<Option<String>>
     let entry = entry();
     let columns = [0, 1, 2];
     let mut rows = csv::Rows::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), options, "t");
-    let mut builder = text::RowBuilder::new(&entry, &columns);
+    let defaults = Defaults::of(&crate::database::Database::empty(refrain_sql::Rules::default()), &entry).unwrap();
+    let mut builder = text::RowBuilder::new(&entry, &defaults, &columns);
     while let Some(line) = rows.next()? {
         builder.add(&rows, line)?;
     }

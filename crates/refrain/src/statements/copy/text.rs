@@ -13,11 +13,13 @@ use refrain_sql::catalog::{Column, Relation as Entry};
 
 use super::csv::Rows;
 use crate::assign;
+use crate::constraints::Defaults;
 use crate::error::{Error, Result};
 
 /// Gathers rows of texts and turns them into rows of the table.
 pub(super) struct RowBuilder<'a> {
     entry: &'a Entry,
+    defaults: &'a Defaults,
     /// The table's column for each value of a row.
     columns: &'a [usize],
     texts: Vec<StringBuilder>,
@@ -27,8 +29,8 @@ pub(super) struct RowBuilder<'a> {
 
 impl<'a> RowBuilder<'a> {
     /// Rows whose values belong to these columns.
-    pub fn new(entry: &'a Entry, columns: &'a [usize]) -> Self {
-        Self { entry, columns, texts: columns.iter().map(|_| StringBuilder::new()).collect(), lines: Vec::new() }
+    pub fn new(entry: &'a Entry, defaults: &'a Defaults, columns: &'a [usize]) -> Self {
+        Self { entry, defaults, columns, texts: columns.iter().map(|_| StringBuilder::new()).collect(), lines: Vec::new() }
     }
 
     /// Rows that are gathered.
@@ -58,11 +60,12 @@ impl<'a> RowBuilder<'a> {
     pub fn finish(&mut self) -> Result<RecordBatch> {
         let rows = self.lines.len();
         let lines = std::mem::take(&mut self.lines);
-        let mut columns = self.entry.columns.iter().map(|c| new_null_array(&c.data_type(), rows)).collect::<Vec<_>>();
         let texts = self.texts.iter_mut().map(|texts| Arc::new(texts.finish()) as ArrayRef).collect::<Vec<_>>();
-        for (texts, column) in texts.iter().zip(self.columns) {
-            columns[*column] = self.parse(&self.entry.columns[*column], texts, &lines)?;
-        }
+        let columns = self.entry.columns.iter().enumerate().map(|(at, column)| match self.columns.iter().position(|c| *c == at) {
+            Some(text) => self.parse(column, &texts[text], &lines),
+            None => self.defaults.column(at, rows),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         let schema = self.entry.schema();
         let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

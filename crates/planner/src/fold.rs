@@ -70,6 +70,8 @@ impl Lowering<'_> {
         let mut calls = Vec::with_capacity(takes.len());
         for ((call, takes), field) in takes.into_iter().zip(&aggregate.schema.fields()[keys..]) {
             let function = takes.function(call, &schema, field).map_err(from_datafusion)?;
+            // One that does not take these arguments says so now, not of each group.
+            function.aggregate.create_accumulator().map_err(from_datafusion)?;
             let text = Expr::AggregateFunction(call.clone()).human_display().to_string();
             calls.push(GroupCall {
                 text,

@@ -25,6 +25,7 @@ use crate::error::{Result, SqlError};
 
 mod constants;
 mod cross_joins;
+mod distinct_on;
 mod equijoin_keys;
 mod grouping_sets;
 mod not_in;
@@ -117,7 +118,7 @@ impl Rules {
     pub fn optimize_query(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
         let bound = Arc::clone(plan.schema());
-        let plan = analyze(plan)?;
+        let plan = distinct_on::by_number(analyze(plan)?).map_err(from_datafusion)?;
         let mut rules = Optimizer::new().rules;
         // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
         rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");

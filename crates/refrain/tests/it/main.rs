@@ -9,6 +9,7 @@ mod errors;
 mod faces;
 mod forms;
 mod limits;
+mod maintained;
 mod outage;
 mod query;
 mod recovery;

@@ -150,23 +150,7 @@ impl<'scope> Renderer<'scope> {
                 let schema = &plan.node(*input).schema;
                 aggregate::aggregate(&context, self.edge(*input), exchange, &placement, schema, call, &node.schema)
             }
-            Operator::TopK(call) => {
-                let (input, exchange) = &node.inputs[0];
-                let placement = placement(plan, id, 0);
-                top_k(&context, self.edge(*input), exchange, &placement, &node.schema, call)
-            }
-            Operator::Window(call) => {
-                let (input, exchange) = &node.inputs[0];
-                let placement = placement(plan, id, 0);
-                let schema = &plan.node(*input).schema;
-                window(&context, self.edge(*input), (exchange, &placement), (schema, &node.schema), call)
-            }
-            Operator::Fold(call) => {
-                let (input, exchange) = &node.inputs[0];
-                let placement = placement(plan, id, 0);
-                let schema = &plan.node(*input).schema;
-                fold(&context, self.edge(*input), (exchange, &placement), (schema, &node.schema), call)
-            }
+            Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_) => self.of_groups(plan, &context, id),
             Operator::Join(call) => {
                 let [left, right] = [0, 1].map(|side| {
                     let (input, exchange) = &node.inputs[side];
@@ -209,6 +193,20 @@ impl<'scope> Renderer<'scope> {
 
 impl<'scope> Renderer<'scope> {
     /// A binding, one iteration on. Its loop is closed when all nodes are there.
+    /// What is worked out of each group of rows anew.
+    fn of_groups(&mut self, plan: &StreamPlan, context: &Context, id: NodeId) -> Edge<'scope> {
+        let node = plan.node(id);
+        let (input, exchange) = &node.inputs[0];
+        let (edge, placement) = (self.edge(*input), placement(plan, id, 0));
+        let schemas = (&plan.node(*input).schema, &node.schema);
+        match &node.operator {
+            Operator::TopK(call) => top_k(context, edge, exchange, &placement, &node.schema, call),
+            Operator::Window(call) => window(context, edge, (exchange, &placement), schemas, call),
+            Operator::Fold(call) => fold(context, edge, (exchange, &placement), schemas, call),
+            _ => unreachable!("no other operator has groups that it works out anew"),
+        }
+    }
+
     fn variable(&mut self, plan: &StreamPlan, context: &Context, node: &Node, binding: &Variable) -> Edge<'scope> {
         let placement = placement_of(plan, binding.feedback, &binding.exchange);
         let at = (self.loops[&binding.id], node.scope.len());

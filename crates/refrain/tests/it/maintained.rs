@@ -2,8 +2,6 @@
 //! read once, after each of many random changes. What reads once is DataFusion; what maintains is ours. `REFRAIN_MAINTAINED_RUNS` says how many
 //! times, each with a seed of its own and another number of workers.
 
-use std::fmt::Write;
-
 use refrain::{Engine, Outcome, Session};
 
 use crate::rows::{rows, run};
@@ -125,13 +123,12 @@ impl Random {
             2 => format!("UPDATE {table} SET a = coalesce(a, 0) - 1, s = 'bee' WHERE k = {}", self.below(3)),
             3 => format!("UPDATE {table} SET k = NULL, x = x + 1 WHERE id % 3 = {}", self.below(3)),
             _ => {
-                let mut insert = format!("INSERT INTO {table} VALUES ");
-                for i in 0..1 + self.below(5) {
-                    let row = self.row(*next_id);
-                    write!(insert, "{}{row}", if i == 0 { "" } else { ", " }).unwrap();
+                let mut rows = Vec::new();
+                for _ in 0..=self.below(5) {
+                    rows.push(self.row(*next_id));
                     *next_id += 1;
                 }
-                insert
+                format!("INSERT INTO {table} VALUES {}", rows.join(", "))
             }
         }
     }
@@ -145,7 +142,7 @@ async fn compare(session: &Session, queries: &[String], after: &[String]) {
 }
 
 async fn maintain(seed: u64, workers: usize) {
-    let engine = Engine::builder().workers(workers).open().await.unwrap();
+    let engine = Engine::builder().workers(workers).open().await.expect("an engine in memory opens");
     let session = engine.session();
     for table in ["t", "u"] {
         run(&session, &format!("CREATE TABLE {table} (id int, k int, a int, x double precision, s text, b boolean)")).await;
@@ -167,7 +164,7 @@ async fn maintain(seed: u64, workers: usize) {
         after.push(change);
         compare(&session, &queries, &after).await;
     }
-    engine.close().await.unwrap();
+    engine.close().await.expect("an engine in memory closes");
 }
 
 #[tokio::test]

@@ -56,32 +56,29 @@ fn store(entry: &Entry, mut columns: Vec<ArrayRef>, rows: usize) -> Result<Recor
     RecordBatch::try_new_with_options(entry.schema(), columns, &options).map_err(|e| Error::data("42804", e.to_string()))
 }
 
-/// The text of a column cut or filled to its length; `None` when nothing changes.
+/// The text of a column cut to its length; `None` when nothing changes. The blanks at the end of a `character(n)` mean nothing, so they are
+/// not kept: who reads the column gets them ([`crate::query::padded`]).
 fn fit_length(column: &Column, values: &ArrayRef) -> Result<Option<ArrayRef>> {
-    let (max, padded) = match column.sql_type {
-        Some(SqlType::Varchar(Some(n))) => (n as usize, false),
-        Some(SqlType::Char(n)) => (n as usize, true),
+    let (max, blank) = match column.sql_type {
+        Some(SqlType::Varchar(Some(n))) => (n as usize, true),
+        Some(SqlType::Char(n)) => (n as usize, false),
         _ => return Ok(None),
     };
     let texts = values.as_string::<i32>();
-    let fits = |text: &str| {
-        let length = text.chars().count();
-        if padded { length == max } else { length <= max }
-    };
+    let fits = |text: &str| text.chars().count() <= max && (blank || !text.ends_with(' '));
     if texts.iter().flatten().all(fits) {
         return Ok(None);
     }
-    let fitted = texts.iter().map(|text| text.map(|t| fit_text(column, t, max, padded)).transpose());
+    let fitted = texts.iter().map(|text| text.map(|t| fit_text(column, t, max, blank)).transpose());
     Ok(Some(Arc::new(fitted.collect::<Result<StringArray>>()?)))
 }
 
-fn fit_text(column: &Column, text: &str, max: usize, padded: bool) -> Result<String> {
-    let kept = text.chars().take(max).collect::<String>();
-    if text[kept.len()..].chars().any(|c| c != ' ') {
+fn fit_text<'a>(column: &Column, text: &'a str, max: usize, blank: bool) -> Result<&'a str> {
+    let end = text.char_indices().nth(max).map_or(text.len(), |(end, _)| end);
+    if text[end..].chars().any(|c| c != ' ') {
         return Err(Error::data("22001", format!("value too long for type {}", column.type_name())));
     }
-    let missing = if padded { max - kept.chars().count() } else { 0 };
-    Ok(kept + &" ".repeat(missing))
+    Ok(if blank { &text[..end] } else { text[..end].trim_end_matches(' ') })
 }
 
 /// A column that a program hands in, as the table's type.

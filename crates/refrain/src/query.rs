@@ -6,6 +6,7 @@
 //! Everything is read at one epoch. Errors beside the data of what is read are the statement's error.
 
 mod executor;
+mod padding;
 mod reading;
 mod recursion;
 mod scan;
@@ -24,6 +25,7 @@ use refrain_sql::{Bound, RelationKind, RelationSource};
 use refrain_types::{Epoch, RelationId};
 
 pub(crate) use executor::Executor;
+pub(crate) use padding::padded;
 pub(crate) use reading::{Reading, read_settled};
 pub(crate) use why::{Fact, derivation};
 

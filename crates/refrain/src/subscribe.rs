@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
-use refrain_sql::catalog::RelationKind;
+use refrain_sql::catalog::{Column, RelationKind};
 use refrain_sql::statement::{Subscribe, SubscribeTarget};
 use refrain_state::codec::decode_batch;
 use refrain_types::{DataflowId, Delta, Epoch};
@@ -20,6 +20,7 @@ use refrain_types::{DataflowId, Delta, Epoch};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::planning;
+use crate::query::padded;
 use crate::relation::{ReaderId, Relation, SUBSCRIBER_LAG_ROWS_MAX, Snapshot, consolidate};
 use crate::session::Session;
 
@@ -69,7 +70,7 @@ impl std::fmt::Debug for Subscription {
 /// Starts a subscription.
 pub(crate) async fn subscribe(session: &Session, statement: &Subscribe) -> Result<Subscription> {
     let shared = session.shared();
-    let (relation, temporary) = target(shared, &statement.target)?;
+    let (relation, columns, temporary) = target(shared, &statement.target)?;
     // What has been acknowledged is in the first rows.
     let visible = shared.visible.now();
     relation.wait_settled(visible).await?;
@@ -84,6 +85,7 @@ pub(crate) async fn subscribe(session: &Session, statement: &Subscribe) -> Resul
         failing: false,
         reader,
         relation,
+        columns,
     };
     feed.start(&snapshot, statement.snapshot);
     let events = stream::unfold(Some(feed), |feed| async move {
@@ -96,15 +98,15 @@ pub(crate) async fn subscribe(session: &Session, statement: &Subscribe) -> Resul
     Ok(Subscription { schema, events: events.boxed() })
 }
 
-/// The relation of a name, or a view that lives as long as the subscription.
-fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relation>, Option<Temporary>)> {
+/// The relation of a name, or a view that lives as long as the subscription; and its columns.
+fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relation>, Vec<Column>, Option<Temporary>)> {
     let database = shared.database();
     let query = match target {
         SubscribeTarget::Relation(name) => {
             let entry = database.catalog.relation(name)?;
             match entry.kind {
                 RelationKind::Table | RelationKind::MaterializedView => {
-                    return Ok((Arc::clone(database.relation(entry.id)?), None));
+                    return Ok((Arc::clone(database.relation(entry.id)?), entry.columns.clone(), None));
                 }
                 RelationKind::System => {
                     return Err(Error::unsupported(format!("subscribing to system table \"{name}\" is not supported")));
@@ -118,14 +120,14 @@ fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relatio
         SubscribeTarget::Query(query, _) => query.clone(),
     };
     let bound = refrain_sql::bind_query(&database.catalog, &query)?;
-    let schema = Arc::clone(&bound.schema);
+    let (schema, columns) = (Arc::clone(&bound.schema), bound.columns());
     let plan = Arc::new(planning::maintained(&database, bound.plan)?);
     let (id, dataflow) = shared.temporary_ids();
     let append_only = plan.node(plan.root).properties.append_only;
     let view = Relation::view(id, "subscription", schema, append_only, &shared.visible);
     let sources = database.sources(&plan)?;
     shared.runtime.create_view(Arc::clone(&view), dataflow, plan, sources, shared.visible.now())?;
-    Ok((view, Some(Temporary { shared: Arc::clone(shared), dataflow })))
+    Ok((view, columns, Some(Temporary { shared: Arc::clone(shared), dataflow })))
 }
 
 /// A dataflow that ends with its subscription.
@@ -143,6 +145,7 @@ impl Drop for Temporary {
 struct Feed {
     shared: Arc<Shared>,
     relation: Arc<Relation>,
+    columns: Vec<Column>,
     _temporary: Option<Temporary>,
     reader: ReaderId,
     /// Everything up to here is delivered or in the queue.
@@ -202,7 +205,8 @@ impl Feed {
         if delta.num_rows() > 0 {
             let rows = decode_batch(&self.shared.dictionary, &delta.rows, &self.relation.schema);
             let weights = (0..delta.num_rows()).map(|i| delta.weight(i)).collect();
-            self.queue.push_back(Ok(SubscriptionEvent { epoch: epoch.0, weights, rows, progress: false }));
+            let event = |rows| SubscriptionEvent { epoch: epoch.0, weights, rows, progress: false };
+            self.queue.push_back(padded(&self.columns, rows).map(event));
         }
     }
 

@@ -87,6 +87,8 @@ impl TableSource for WorkTable {
 pub struct GivenRows {
     /// Which: one of the names below.
     pub name: &'static str,
+    /// The columns of the table that they are of.
+    pub columns: Vec<Column>,
     schema: SchemaRef,
 }
 
@@ -100,7 +102,8 @@ impl GivenRows {
     pub(crate) fn place(context: &Context<'_>, name: &'static str, table: &Relation, numbers: &[&str]) {
         let numbers = numbers.iter().map(|number| Field::new(*number, DataType::Int64, false));
         let fields = numbers.chain(table.columns.iter().map(Column::field)).collect::<Vec<_>>();
-        context.place(name.to_owned(), Arc::new(Self { name, schema: Arc::new(Schema::new(fields)) }));
+        let columns = table.columns.clone();
+        context.place(name.to_owned(), Arc::new(Self { name, columns, schema: Arc::new(Schema::new(fields)) }));
     }
 }
 

@@ -56,7 +56,9 @@ fn texts_are_fitted_to_their_length() {
     };
     let rows = by_name(&t, &texts("abc  ", "x"), &defaults(&t)).unwrap();
     assert_eq!(rows.column(0).as_string::<i32>().value(0), "abc");
-    assert_eq!(rows.column(1).as_string::<i32>().value(0), "x  ");
+    assert_eq!(rows.column(1).as_string::<i32>().value(0), "x");
+    let rows = by_name(&t, &texts("a ", "xyz  "), &defaults(&t)).unwrap();
+    assert_eq!((rows.column(0).as_string::<i32>().value(0), rows.column(1).as_string::<i32>().value(0)), ("a ", "xyz"));
     let error = by_name(&t, &texts("abcd", "x"), &defaults(&t)).unwrap_err();
     assert_eq!((error.code(), error.message()), ("22001", "value too long for type character varying(3)"));
 }

@@ -11,7 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast;
 use refrain_checkpoint::segment::WEIGHT_COLUMN;
-use refrain_sql::catalog::Relation as Entry;
+use refrain_sql::catalog::{Column, Relation as Entry};
 use refrain_sql::statement::{Delete, Insert, Update};
 use refrain_sql::{Bound, GivenRows, RelationKind};
 use refrain_state::codec::{decode_batch, encode_batch};
@@ -23,7 +23,7 @@ use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::ingest::{TableChange, Turn};
-use crate::query::{Prepared, ReadMode, Rows};
+use crate::query::{Prepared, ReadMode, Rows, padded};
 use crate::relation::{Relation, consolidate};
 use crate::session::{Outcome, Session};
 
@@ -157,25 +157,28 @@ pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &Record
 }
 
 /// `RETURNING`
-struct Returning(Option<Prepared>);
+struct Returning(Option<(Prepared, Vec<Column>)>);
 
 impl Returning {
     fn bind(database: &Arc<Database>, table: &str, alias: Option<&ast::Ident>, items: &[ast::SelectItem]) -> Result<Self> {
         if items.is_empty() {
             return Ok(Self(None));
         }
-        let prepared = Prepared::new(database, refrain_sql::bind_returning(&database.catalog, table, alias, items)?)?;
+        let bound = refrain_sql::bind_returning(&database.catalog, table, alias, items)?;
+        let columns = bound.columns();
+        let prepared = Prepared::new(database, bound)?;
         if !prepared.reads.is_empty() {
             return Err(Error::unsupported("a subquery that reads a relation is not supported in RETURNING"));
         }
-        Ok(Self(Some(prepared)))
+        Ok(Self(Some((prepared, columns))))
     }
 
     /// What it makes of rows of the table; `None` where it was not asked for.
     async fn rows(self, session: &Session, rows: RecordBatch) -> Result<Option<Outcome>> {
-        let Some(prepared) = self.0 else { return Ok(None) };
+        let Some((prepared, columns)) = self.0 else { return Ok(None) };
         let rows = prepared.given(GivenRows::STORED, rows).run(session.shared(), ReadMode::Settled, session).await?;
-        Ok(Some(Outcome::Rows { schema: rows.schema, batches: rows.batches }))
+        let batches = rows.batches.into_iter().map(|batch| padded(&columns, batch)).collect::<Result<_>>()?;
+        Ok(Some(Outcome::Rows { schema: rows.schema, batches }))
     }
 }
 

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::Result;
-use crate::query::{Noticed, Prepared, ReadMode};
+use crate::query::{Noticed, Prepared, ReadMode, padded};
 use crate::session::{Notice, Outcome, Session};
 
 impl Noticed for Session {
@@ -18,6 +18,8 @@ pub(super) async fn select(session: &Session, query: &ast::Query) -> Result<Outc
     let database = shared.database();
     let bound = refrain_sql::bind_query(&database.catalog, query)?;
     let mode = if session.settings().reads_eager { ReadMode::Eager } else { ReadMode::Settled };
+    let columns = bound.columns();
     let rows = Prepared::new(&database, bound)?.run(shared, mode, session).await?;
-    Ok(Outcome::Rows { schema: rows.schema, batches: rows.batches })
+    let batches = rows.batches.into_iter().map(|batch| padded(&columns, batch)).collect::<Result<_>>()?;
+    Ok(Outcome::Rows { schema: rows.schema, batches })
 }

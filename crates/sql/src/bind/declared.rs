@@ -4,7 +4,7 @@
 use datafusion_common::Column;
 use datafusion_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
-use crate::source::RelationSource;
+use crate::source::{GivenRows, RelationSource};
 use crate::types::SqlType;
 
 /// The declared types of a plan's columns; `None` where a column is computed.
@@ -15,9 +15,11 @@ pub(super) fn declared_types(plan: &LogicalPlan) -> Vec<Option<SqlType>> {
 fn declared(plan: &LogicalPlan, column: &Column) -> Option<SqlType> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let source = scan.source.downcast_ref::<RelationSource>()?;
-            let at = source.columns.iter().position(|c| c.name == column.name)?;
-            source.columns[at].sql_type
+            let columns = match scan.source.downcast_ref::<RelationSource>() {
+                Some(relation) => &relation.columns,
+                None => &scan.source.downcast_ref::<GivenRows>()?.columns,
+            };
+            columns.iter().find(|c| c.name == column.name)?.sql_type
         }
         LogicalPlan::Projection(projection) => {
             let at = projection.schema.maybe_index_of_column(column)?;

@@ -16,4 +16,5 @@ mod recovery;
 mod rows;
 mod spilling;
 mod subscribe;
+mod tpch;
 mod why;

@@ -80,7 +80,7 @@ async fn the_work_is_what_can_be_reached() {
 async fn what_cannot_be_analyzed_is_said() {
     let s = memory().await;
     run(&s, "CREATE TABLE t (a INT); INSERT INTO t VALUES (0); CREATE VIEW plain AS SELECT a FROM t").await;
-    assert_eq!(error(&s, "EXPLAIN ANALYZE SELECT stddev(a) FROM t").await.code(), "0A000");
+    assert_eq!(error(&s, "EXPLAIN ANALYZE SELECT sum((SELECT max(a) FROM t)) FROM t").await.code(), "0A000");
     assert_eq!(error(&s, "EXPLAIN ANALYZE MATERIALIZED VIEW plain").await.code(), "42809");
     assert_eq!(error(&s, "EXPLAIN ANALYZE MATERIALIZED VIEW nothing").await.code(), "42P01");
     assert_eq!(error(&s, "EXPLAIN ANALYZE SELECT 1 / a FROM t").await.code(), "22012");

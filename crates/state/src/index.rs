@@ -21,8 +21,9 @@ const CAPACITY_MIN: usize = 16;
 /// A table of this many slots or fewer moves at once.
 const MOVED_AT_ONCE: usize = if cfg!(test) { 64 } else { 1 << 16 };
 
-/// For each key that is inserted, this many slots move. More than two would do; with these the former table is soon gone.
-const MOVED_PER_KEY: usize = 16;
+/// For each key that is inserted, this many slots move. With two the former table would be gone just before the next one is full; the more
+/// there are, the slower are the insertions meanwhile, as what they cost is the memory of the larger table, which is touched for the first time.
+const MOVED_PER_KEY: usize = 4;
 
 /// Free slots that come one after the other before the first run that moves: the last run cannot well grow over all of them.
 const FREE_BEFORE: usize = 8;

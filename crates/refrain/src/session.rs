@@ -149,11 +149,12 @@ impl Session {
         }
     }
 
-    /// Inserts rows. Columns are found by name and cast to the table's types; a column that the rows lack is NULL. Returns the number
-    /// of rows.
+    /// Inserts rows. Columns are found by name and cast to the table's types; a column that the rows lack has its default. Returns the
+    /// number of rows.
     ///
     /// # Errors
-    /// When there is no such table or column, a type does not fit, or a value cannot be stored.
+    /// When there is no such table or column, a type does not fit, a value cannot be stored, or a row violates a check or has the key of
+    /// another: nothing is inserted then.
     pub async fn insert(&self, table: &str, rows: RecordBatch) -> Result<u64> {
         dml::insert_rows(self.shared(), table, &rows).await
     }

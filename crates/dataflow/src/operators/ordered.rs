@@ -13,14 +13,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef};
-use refrain_plan::{Exchange, Sorting};
-use refrain_state::{Arrangement, Dictionary, Entries, KeyOf, OrderBy, RowLayout, RowOrder, decode_batch};
+use refrain_plan::{Exchange, GroupCall, Sorting};
+use refrain_state::{Arrangement, Dictionary, Entries, KeyOf, OrderBy, RowLayout, RowOrder, decode_batch, encode_batch};
 use refrain_types::errors::Errors;
 use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, ErrorRow, Iteration, OperatorId, SqlState, Weight};
 
 use super::stage::Packed;
 use super::{Context, Edge, Stateful, stateful};
+use crate::expression::evaluation_error;
 use crate::part::{Captured, Part, with_iteration};
 use crate::restore::{overflow, restore_part};
 
@@ -33,19 +34,27 @@ pub(super) trait OfGroup {
     fn give(&self, group: &mut dyn Iterator<Item = (Vec<u64>, u64)>) -> Given;
 }
 
-/// What functions see of the rows of a group.
+/// How functions see the rows of a group, and what they make of them is packed.
 pub(super) struct GroupRows {
     schema: SchemaRef,
     physical: SchemaRef,
     layout: RowLayout,
+    output: SchemaRef,
+    output_layout: RowLayout,
     dictionary: Arc<Dictionary>,
 }
 
 impl GroupRows {
-    /// Rows of `schema`.
-    pub fn new(context: &Context, schema: &SchemaRef) -> Self {
-        let dictionary = Arc::clone(context.dictionary());
-        Self { schema: Arc::clone(schema), physical: physical_schema(schema), layout: RowLayout::of_schema(schema), dictionary }
+    /// Rows of `schema`, of which rows of `output` are made.
+    pub fn new(context: &Context, (schema, output): (&SchemaRef, &SchemaRef)) -> Self {
+        Self {
+            schema: Arc::clone(schema),
+            physical: physical_schema(schema),
+            layout: RowLayout::of_schema(schema),
+            output: Arc::clone(output),
+            output_layout: RowLayout::of_schema(output),
+            dictionary: Arc::clone(context.dictionary()),
+        }
     }
 
     /// The rows of a group, logical, each as often as it is there.
@@ -57,8 +66,16 @@ impl GroupRows {
         decode_batch(&self.dictionary, &self.layout.unpack(&words, &self.physical), &self.schema)
     }
 
-    pub fn dictionary(&self) -> &Dictionary {
-        &self.dictionary
+    /// The rows of these columns, and of what the calls make of the group, each once.
+    pub fn given(&self, mut columns: Vec<ArrayRef>, calls: &[GroupCall], group: &RecordBatch) -> Given {
+        for call in calls {
+            columns.push(call.function.evaluate(group).map_err(|error| evaluation_error(&error))?);
+        }
+        let rows =
+            RecordBatch::try_new(Arc::clone(&self.output), columns).map_err(|e| (SqlState::INTERNAL_ERROR, e.to_string()))?;
+        let mut packed = Vec::new();
+        self.output_layout.pack_batch(&encode_batch(&self.dictionary, &rows), &mut packed);
+        Ok(packed.chunks_exact(self.output_layout.words()).map(|row| (row.to_vec(), 1)).collect())
     }
 }
 

@@ -21,6 +21,9 @@ const CAPACITY_MIN: usize = 16;
 /// A table of this many slots or fewer moves at once.
 const MOVED_AT_ONCE: usize = if cfg!(test) { 64 } else { 1 << 16 };
 
+/// A table of this many slots or fewer, 12 MB, is freed at once.
+const FREED_AT_ONCE: usize = if cfg!(test) { 64 } else { 1 << 20 };
+
 /// For each key that is inserted, this many slots move. With two the former table would be gone just before the next one is full; the more
 /// there are, the slower are the insertions meanwhile, as what they cost is the memory of the larger table, which is touched for the first time.
 const MOVED_PER_KEY: usize = 4;
@@ -153,7 +156,7 @@ impl HashIndex {
                 self.slots[place] = slot;
             }
         }
-        self.former = Vec::new();
+        free_beside(std::mem::take(&mut self.former));
     }
 
     #[inline]
@@ -250,6 +253,14 @@ impl HashIndex {
             place = (place + 1) & mask;
         }
         self.slots[place] = slot(key, id);
+    }
+}
+
+/// Gives memory back to the system; of a large table on a thread of its own, as that takes longer than a worker may pause.
+#[expect(clippy::disallowed_methods, reason = "the thread frees memory, and nobody waits for it")]
+fn free_beside(slots: Vec<Slot>) {
+    if slots.len() > FREED_AT_ONCE {
+        std::thread::spawn(move || drop(slots));
     }
 }
 

@@ -8,6 +8,7 @@ use reedline::{
     ColumnarMenu, EditCommand, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode,
     PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Signal, ValidationResult, Validator, default_emacs_keybindings,
 };
+use refrain::TransactionStatus;
 use refrain_slt::lexer;
 
 use crate::command::Command;
@@ -27,7 +28,7 @@ pub(crate) async fn run(shell: &mut Shell) -> Result<(), Failure> {
     let mut last = None;
     refresh(shell, &names).await;
     loop {
-        match editor.read_line(&Line)? {
+        match editor.read_line(&Line(shell.transaction_status()))? {
             Signal::Success(text) => {
                 for input in inputs(&text) {
                     match step(shell, input, &mut last, &names).await {
@@ -121,7 +122,8 @@ impl Validator for Complete {
     }
 }
 
-struct Line;
+/// As psql has it: `*` in a transaction block, `!` in one that has failed.
+struct Line(TransactionStatus);
 
 impl Prompt for Line {
     fn render_prompt_left(&self) -> Cow<'_, str> {
@@ -133,7 +135,11 @@ impl Prompt for Line {
     }
 
     fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
-        Cow::Borrowed("> ")
+        Cow::Borrowed(match self.0 {
+            TransactionStatus::Idle => "> ",
+            TransactionStatus::InBlock => "*> ",
+            TransactionStatus::Failed => "!> ",
+        })
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {

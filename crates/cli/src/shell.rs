@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
-use refrain::{Outcome, Session, Subscription, SubscriptionEvent, display};
+use refrain::{Outcome, Session, Subscription, SubscriptionEvent, TransactionStatus, display};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
@@ -29,6 +29,11 @@ impl Shell {
     pub(crate) fn new(session: Session, format: Format, interactive: bool) -> Self {
         let bar = Bar::of(&session);
         Self { session, bar, format, timing: false, interactive }
+    }
+
+    /// Whether statements are in a transaction block.
+    pub(crate) fn transaction_status(&self) -> TransactionStatus {
+        self.session.transaction_status()
     }
 
     /// Runs a statement and prints its result on standard output. On a terminal Ctrl-C cancels it.

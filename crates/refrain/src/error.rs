@@ -2,6 +2,7 @@
 //!
 //! Errors of the other crates are turned into this one where they cross into the facade, nowhere else.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -84,6 +85,12 @@ impl Error {
     /// The engine is of no more use.
     pub(crate) fn engine(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Engine, "XX000", message)
+    }
+
+    /// A statement that has panicked.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::statement("XX000", format!("internal error: {}", message.unwrap_or("a statement has panicked")))
     }
 
     /// The engine has been closed.

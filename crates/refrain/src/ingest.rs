@@ -21,13 +21,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int64Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
+use refrain_checkpoint::segment::WEIGHT_COLUMN;
 use refrain_checkpoint::{Appended, InputChange, InputLog, InputRecord};
+use refrain_sql::catalog::Relation as Entry;
 use refrain_types::environment::timeout;
 use refrain_types::{Delta, Epoch};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::constraints::Meetings;
+use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::relation::{Relation, publish_together};
@@ -99,6 +104,28 @@ pub(crate) struct TableChange {
 }
 
 impl TableChange {
+    /// A change by rows of the table's schema, each batch with its delta.
+    pub fn of_rows(table: &Arc<Relation>, rows: Vec<(RecordBatch, Arc<Delta>)>) -> Self {
+        let table = Arc::clone(table);
+        let is_insertion = |delta: &Delta| (0..delta.num_rows()).all(|i| delta.weight(i) == 1);
+        if rows.iter().all(|(_, delta)| is_insertion(delta)) {
+            let (logged, deltas) = rows.into_iter().unzip();
+            return Self { table, logged, deltas };
+        }
+        let mut fields = table.schema.fields().to_vec();
+        fields.push(Arc::new(Field::new(WEIGHT_COLUMN, DataType::Int64, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let (logged, deltas): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let weights = deltas.iter().flat_map(|d| (0..d.num_rows()).map(|i| d.weight(i))).collect::<Vec<_>>();
+        let rows = concat_batches(&table.schema, &logged).expect("rows of one table have one schema");
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(Int64Array::from(weights.clone())));
+        let logged = RecordBatch::try_new(schema, columns).expect("a column was added to the rows and to the schema");
+        // Deleted and inserted rows are one delta: a reader sees the statement as a whole.
+        let rows = concat_batches(&table.physical, deltas.iter().map(|d| &d.rows)).expect("rows of one table have one schema");
+        Self { table, logged: vec![logged], deltas: vec![Arc::new(Delta::weighted(rows, weights))] }
+    }
+
     /// What is logged, and what is published.
     fn split(self) -> (InputChange, (Arc<Relation>, Vec<Arc<Delta>>)) {
         (InputChange::Rows { relation: self.table.id, batches: self.logged }, (self.table, self.deltas))
@@ -202,11 +229,8 @@ impl Shared {
         self.check_alive()?;
         let database = self.database();
         for (i, change) in changes.iter().enumerate() {
-            let entry = database.catalog.get(change.table.id).filter(|_| database.relations.contains_key(&change.table.id));
-            let admitted = match entry {
-                None => Err(Error::statement("42P01", format!("relation \"{}\" does not exist", change.table.name))),
-                Some(entry) => self.keys.admit(entry, || self.ingest.rows(&change.table), &change.deltas, &self.dictionary),
-            };
+            let admitted = entry_of(&database, &change.table)
+                .and_then(|entry| self.keys.admit(entry, || self.ingest.rows(&change.table), &change.deltas, &self.dictionary));
             if let Err(error) = admitted {
                 changes[..i].iter().for_each(|change| self.keys.forget(change.table.id));
                 return Err(error);
@@ -221,15 +245,31 @@ impl Shared {
         self.finish(appended, move |shared| shared.publish_up_to(epoch)).await
     }
 
-    /// Which rows for a table have one of these of its keys in common with a row of it, or with one before them.
+    /// Whether the keys of a table would hold with these changes, of which nothing is written.
     ///
     /// # Errors
-    /// `21000` where rows are to be updated, and one of these would be.
-    pub fn meet(&self, _turn: &Turn, table: &Arc<Relation>, rows: &Delta, keys: &[usize], update: bool) -> Result<Meetings> {
+    /// As [`Shared::write`].
+    pub fn check_keys(&self, _turn: &Turn, table: &Arc<Relation>, changes: &[Arc<Delta>]) -> Result<()> {
         let database = self.database();
-        let entry = database.catalog.get(table.id);
-        let entry = entry.ok_or_else(|| Error::statement("42P01", format!("relation \"{}\" does not exist", table.name)))?;
-        self.keys.meet(entry, || self.ingest.rows(table), rows, keys, update)
+        self.keys.check(entry_of(&database, table)?, || self.ingest.rows(table), changes, &self.dictionary)
+    }
+
+    /// Which rows for a table have one of these of its keys in common with a row of it, or with one before them. `uncommitted` are changes
+    /// of the table that count as if they had been written.
+    ///
+    /// # Errors
+    /// `21000` where rows are to be updated, and one of these would be; `23505` where the keys do not hold with what is uncommitted.
+    pub fn meet(
+        &self,
+        _turn: &Turn,
+        table: &Arc<Relation>,
+        (rows, uncommitted): (&Delta, &[Arc<Delta>]),
+        keys: &[usize],
+        update: bool,
+    ) -> Result<Meetings> {
+        let database = self.database();
+        let entry = entry_of(&database, table)?;
+        self.keys.meet(entry, || self.ingest.rows(table), (rows, uncommitted), (keys, update), &self.dictionary)
     }
 
     /// Writes a change of the catalog, and carries it out when it is durable. The turn, an exclusive one, ends after that.
@@ -286,4 +326,10 @@ impl Shared {
         drop(pending);
         self.runtime.pump();
     }
+}
+
+/// What the catalog has of a table.
+fn entry_of<'a>(database: &'a Database, table: &Relation) -> Result<&'a Entry> {
+    let entry = database.catalog.get(table.id).filter(|_| database.relations.contains_key(&table.id));
+    entry.ok_or_else(|| Error::statement("42P01", format!("relation \"{}\" does not exist", table.name)))
 }

@@ -48,6 +48,7 @@ mod spill;
 mod statements;
 mod subscribe;
 mod system_tables;
+mod transaction;
 
 pub use checkpoints::CheckpointInfo;
 pub use engine::{Engine, EngineBuilder};
@@ -59,3 +60,4 @@ pub use refrain_types::Environment;
 pub use refrain_types::environment::Sleep;
 pub use session::{Notice, Outcome, Session};
 pub use subscribe::{Subscription, SubscriptionEvent};
+pub use transaction::TransactionStatus;

@@ -37,6 +37,7 @@ use crate::error::{Error, Result};
 use crate::planning;
 use crate::relation::Relation;
 use crate::session::Notice;
+use crate::transaction::Uncommitted;
 
 /// How relations are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +48,13 @@ pub(crate) enum ReadMode {
     Eager,
 }
 
-/// Who wants to know about a wait.
-pub(crate) trait Noticed: Sync {
+/// Who reads.
+pub(crate) trait Reader: Sync {
     /// Something that the user should know.
     fn notice(&self, notice: Notice);
+
+    /// What it alone sees of tables.
+    fn uncommitted(&self) -> Uncommitted;
 }
 
 /// A query that is ready to read.
@@ -93,10 +97,10 @@ impl Prepared {
     }
 
     /// Reads and executes.
-    pub async fn run(self, shared: &Arc<Shared>, mode: ReadMode, noticed: &dyn Noticed) -> Result<Rows> {
+    pub async fn run(self, shared: &Arc<Shared>, mode: ReadMode, reader: &dyn Reader) -> Result<Rows> {
         let reading = match mode {
-            ReadMode::Settled => read_settled(shared, &self.reads, noticed).await?,
-            ReadMode::Eager => reading::read_eager(shared, &self.reads, noticed).await?,
+            ReadMode::Settled => read_settled(shared, &self.reads, reader).await?,
+            ReadMode::Eager => reading::read_eager(shared, &self.reads, reader).await?,
         };
         self.run_over(shared, &reading).await
     }

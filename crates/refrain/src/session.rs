@@ -1,11 +1,13 @@
 //! A session: settings, notices, and the statement that is running.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
 use refrain_sql::Statement;
 use refrain_types::Environment;
 use tokio::sync::watch;
@@ -13,13 +15,16 @@ use tokio::sync::watch;
 use crate::checkpoints::CheckpointInfo;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::ingest::{TableChange, Turn};
 use crate::progress::{Progress, ProgressCallback};
 use crate::settings::{SessionSettings, Values};
-use crate::statements::{self, dml};
-use crate::subscribe::{self, Subscription};
+use crate::statements::{self, dml, transaction};
+use crate::subscribe::Subscription;
+use crate::transaction::{Block, TransactionStatus, Uncommitted};
 
-/// Runs statements. Cheap to clone; clones share settings and notices. Statements of one session may run at the same time, each by
-/// itself; [`Session::cancel`] ends them all.
+/// Runs statements. Cheap to clone; clones share settings, notices and the transaction block. Statements of one session may run at the
+/// same time, each by itself, but for those of a transaction block; [`Session::cancel`] ends them all. A block that is open when the last
+/// clone goes is rolled back.
 #[derive(Clone, Debug)]
 pub struct Session(Arc<Inner>);
 
@@ -31,6 +36,10 @@ struct Inner {
     /// Counts the calls of `cancel`.
     cancelled: watch::Sender<u64>,
     progress: Mutex<Option<ProgressCallback>>,
+    /// The transaction block that is open, if there is one.
+    block: Mutex<Option<Block>>,
+    /// Statements of a block, and those that begin and end it, run one at a time.
+    one_at_a_time: tokio::sync::Mutex<()>,
 }
 
 /// What a statement came to.
@@ -78,6 +87,10 @@ impl Notice {
         Self { severity: "NOTICE", message: message.into(), detail: None, hint: None }
     }
 
+    pub(crate) fn warning(message: impl Into<String>) -> Self {
+        Self { severity: "WARNING", ..Self::new(message) }
+    }
+
     pub(crate) fn with_detail(mut self, detail: Option<String>) -> Self {
         self.detail = detail;
         self
@@ -92,7 +105,15 @@ impl Notice {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let (cancelled, _) = watch::channel(0);
-        let inner = Inner { shared, values: Mutex::default(), notices: Mutex::default(), cancelled, progress: Mutex::default() };
+        let inner = Inner {
+            shared,
+            values: Mutex::default(),
+            notices: Mutex::default(),
+            cancelled,
+            progress: Mutex::default(),
+            block: Mutex::default(),
+            one_at_a_time: tokio::sync::Mutex::default(),
+        };
         Self(Arc::new(inner))
     }
 
@@ -103,7 +124,7 @@ impl Session {
     /// error's kind is `Io` or `Engine` (the outcome of a write is then unknown until the store is opened again), or the statement
     /// was cancelled when it was already on its way to the store (it is then carried out all the same).
     pub async fn execute(&self, sql: &str) -> Result<Outcome> {
-        let mut parsed = refrain_sql::parse(sql)?;
+        let mut parsed = self.parse(sql)?;
         if parsed.len() > 1 {
             return Err(Error::statement("42601", "cannot run more than one statement at once").with_hint("Use a script."));
         }
@@ -119,7 +140,7 @@ impl Session {
     /// When the text cannot be parsed (nothing is run then), or a statement fails.
     pub async fn execute_script(&self, sql: &str) -> Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
-        for (statement, text) in refrain_sql::parse(sql)? {
+        for (statement, text) in self.parse(sql)? {
             outcomes.push(self.run(statement, &text).await?);
         }
         Ok(outcomes)
@@ -143,8 +164,11 @@ impl Session {
     pub async fn subscribe(&self, sql: &str) -> Result<Subscription> {
         let is_statement = sql.trim_start().get(..9).is_some_and(|word| word.eq_ignore_ascii_case("subscribe"));
         let text = if is_statement { sql.to_owned() } else { format!("SUBSCRIBE {sql}") };
-        match self.with_recursion_limit(refrain_sql::parse(&text)?.pop())? {
-            Some((Statement::Subscribe(statement), _)) => self.limited(subscribe::subscribe(self, &statement)).await,
+        match self.parse(&text)?.pop() {
+            Some((statement @ Statement::Subscribe(_), text)) => match self.run(statement, &text).await? {
+                Outcome::Subscribed(subscription) => Ok(subscription),
+                _ => Err(Error::engine("a subscription came to something else")),
+            },
             _ => Err(Error::statement("42601", "not a name, nor a query in parentheses")),
         }
     }
@@ -156,7 +180,7 @@ impl Session {
     /// When there is no such table or column, a type does not fit, a value cannot be stored, or a row violates a check or has the key of
     /// another: nothing is inserted then.
     pub async fn insert(&self, table: &str, rows: RecordBatch) -> Result<u64> {
-        dml::insert_rows(self.shared(), table, &rows).await
+        self.in_block(dml::insert_rows(self, table, &rows)).await
     }
 
     /// Deletes, for each row, one equal row of the table. Returns the number of rows.
@@ -164,7 +188,7 @@ impl Session {
     /// # Errors
     /// As [`Session::insert`]; and when the table does not hold some row (often enough): nothing is deleted then.
     pub async fn delete(&self, table: &str, rows: RecordBatch) -> Result<u64> {
-        dml::delete_rows(self.shared(), table, &rows).await
+        self.in_block(dml::delete_rows(self, table, &rows)).await
     }
 
     /// Takes a checkpoint and waits for its commit.
@@ -191,6 +215,80 @@ impl Session {
         *lock(&self.0.progress) = Some(ProgressCallback::new(callback));
     }
 
+    /// Whether statements are in a transaction block.
+    #[must_use]
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match &*self.block() {
+            None => TransactionStatus::Idle,
+            Some(block) if block.failed => TransactionStatus::Failed,
+            Some(_) => TransactionStatus::InBlock,
+        }
+    }
+
+    pub(crate) fn block(&self) -> MutexGuard<'_, Option<Block>> {
+        lock(&self.0.block)
+    }
+
+    /// That the engine writes, and the block that is open. `what` is what a statement is called.
+    pub(crate) fn check_writes(&self, what: &str) -> Result<()> {
+        self.shared().check_writes(what)?;
+        match &*self.block() {
+            Some(block) if block.read_only => {
+                Err(Error::statement("25006", format!("cannot execute {what} in a read-only transaction")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the open block has changed.
+    pub(crate) fn uncommitted(&self) -> Uncommitted {
+        self.block().as_ref().map(Block::uncommitted).unwrap_or_default()
+    }
+
+    /// Waits until no statement of a block is running.
+    pub(crate) async fn one_at_a_time(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.one_at_a_time.lock().await
+    }
+
+    fn fail_block(&self) {
+        if let Some(block) = &mut *self.block() {
+            block.failed = true;
+        }
+    }
+
+    /// Runs a statement as one of the block, where one is open.
+    async fn in_block<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.transaction_status() == TransactionStatus::Idle {
+            return statement.await;
+        }
+        let _one_at_a_time = self.one_at_a_time().await;
+        if self.transaction_status() == TransactionStatus::Failed {
+            return Err(transaction::is_failed());
+        }
+        statement.await.inspect_err(|_| self.fail_block())
+    }
+
+    /// Writes changes of tables as one epoch; those of a block are kept until its `COMMIT`.
+    ///
+    /// # Errors
+    /// As [`Shared::write`].
+    pub(crate) async fn write(&self, turn: Turn, changes: Vec<TableChange>) -> Result<()> {
+        let Err(changes) = self.keep(&turn, changes)? else { return Ok(()) };
+        self.shared().write(turn, changes).await
+    }
+
+    /// Keeps changes until the `COMMIT` of the block, or gives them back where there is none.
+    fn keep(&self, turn: &Turn, changes: Vec<TableChange>) -> Result<Result<(), Vec<TableChange>>> {
+        let mut block = self.block();
+        let Some(block) = &mut *block else { return Ok(Err(changes)) };
+        let uncommitted = block.uncommitted();
+        for change in &changes {
+            self.shared().check_keys(turn, &change.table, &uncommitted.with(&change.table, &change.deltas))?;
+        }
+        block.extend(changes);
+        Ok(Ok(()))
+    }
+
     pub(crate) fn report_progress(&self, progress: Progress) {
         let callback = lock(&self.0.progress).clone();
         if let Some(callback) = callback {
@@ -214,11 +312,21 @@ impl Session {
         lock(&self.0.notices).push(notice);
     }
 
+    fn parse(&self, sql: &str) -> Result<Vec<(Statement, String)>> {
+        refrain_sql::parse(sql).inspect_err(|_| self.fail_block()).map_err(Error::from)
+    }
+
     async fn run(&self, statement: Statement, text: &str) -> Result<Outcome> {
         self.shared().check_alive()?;
-        let limited = self.with_recursion_limit(Some((statement, text.to_owned())))?;
-        let (statement, text) = limited.expect("a statement stays one");
-        self.limited(statements::run(self, statement, &text)).await
+        if let Statement::Transaction(statement) = statement {
+            return self.limited(transaction::run(self, statement)).await;
+        }
+        let statement = async {
+            let limited = self.with_recursion_limit(Some((statement, text.to_owned())))?;
+            let (statement, text) = limited.expect("a statement stays one");
+            self.limited(statements::run(self, statement, &text)).await
+        };
+        self.in_block(statement).await
     }
 
     /// A statement with the session's recursion limit, written where the statement says none: so the limit is in the definition of a
@@ -231,13 +339,14 @@ impl Session {
         }
     }
 
-    /// Ends a future when the session is cancelled or the statement takes too long. Dropping it must be enough to end it.
+    /// Ends a future when the session is cancelled or the statement takes too long. Dropping it must be enough to end it. A panic, which is a
+    /// mistake of ours or of a library, fails the statement and no other.
     async fn limited<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
         let mut cancelled = self.0.cancelled.subscribe();
         let timeout = self.settings().statement_timeout;
         tokio::select! {
             biased;
-            result = statement => result,
+            result = AssertUnwindSafe(statement).catch_unwind() => result.unwrap_or_else(|panic| Err(Error::panicked(&*panic))),
             _ = cancelled.changed() => Err(Error::cancelled()),
             () = expire(&*self.0.shared.environment, timeout) => Err(Error::timed_out()),
         }
@@ -254,3 +363,6 @@ async fn expire(environment: &dyn Environment, timeout: Option<Duration>) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

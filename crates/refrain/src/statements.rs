@@ -9,6 +9,7 @@ mod explain;
 mod select;
 mod set;
 mod show;
+pub(crate) mod transaction;
 mod why;
 
 use refrain_sql::Statement;
@@ -19,8 +20,9 @@ use crate::subscribe;
 
 /// Carries out a statement. `text` is how it was written.
 pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> Result<Outcome> {
+    transaction::check(session, &statement)?;
     if let Some(tag) = tag_of_writing(&statement) {
-        session.shared().check_writes(tag)?;
+        session.check_writes(tag)?;
     }
     match statement {
         Statement::CreateTable(_)
@@ -36,6 +38,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::Query(query) => select::select(session, &query).await,
         Statement::Subscribe(statement) => Ok(Outcome::Subscribed(subscribe::subscribe(session, &statement).await?)),
         Statement::Checkpoint => {
+            session.shared().check_writes("CHECKPOINT")?;
             session.shared().checkpoint().await?;
             Ok(Outcome::done("CHECKPOINT"))
         }
@@ -45,6 +48,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::Show(show) => show::show(session, &show),
         Statement::Set { name, value } => set::set(session, &name, value.as_deref()),
         Statement::Reset(name) => set::reset(session, name.as_deref()),
+        Statement::Transaction(transaction) => transaction::run(session, transaction).await,
     }
 }
 
@@ -61,14 +65,15 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::Update(_) => Some("UPDATE"),
         Statement::Truncate(_) => Some("TRUNCATE TABLE"),
         Statement::Copy(_) => Some("COPY FROM"),
-        Statement::Checkpoint => Some("CHECKPOINT"),
         Statement::Query(_)
+        | Statement::Checkpoint
         | Statement::Subscribe(_)
         | Statement::Explain(_)
         | Statement::Analyze(_)
         | Statement::Why(_)
         | Statement::Show(_)
         | Statement::Set { .. }
-        | Statement::Reset(_) => None,
+        | Statement::Reset(_)
+        | Statement::Transaction(_) => None,
     }
 }

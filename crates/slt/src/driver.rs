@@ -159,6 +159,9 @@ impl Driver {
     /// What the mode does before a record.
     async fn before(&mut self, record: &AnyRecord) -> Result<(), crate::subject::EngineError> {
         let mut subject = self.subject.lock().await;
+        if subject.in_block() {
+            return Ok(());
+        }
         match self.mode {
             Mode::Batch if matches!(record, Record::Query { .. }) => self.views.rebuild(&mut subject).await,
             Mode::Restart => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::StreamExt;
-use refrain::{Engine, Outcome, Session, Subscription, display};
+use refrain::{Engine, Outcome, Session, Subscription, TransactionStatus, display};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, MakeConnection};
 use tokio::sync::Mutex;
 
@@ -84,6 +84,12 @@ impl Subject {
         self.workers
     }
 
+    /// Whether some session is in a transaction block, which would not survive a restart.
+    pub(crate) fn in_block(&self) -> bool {
+        let sessions = self.clients.iter().filter_map(|client| client.session.as_ref());
+        sessions.map(Session::transaction_status).any(|status| status != TransactionStatus::Idle)
+    }
+
     /// Takes a checkpoint and waits for its commit.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), EngineError> {
         let engine = self.engine.as_ref().expect("a subject is open between calls");
@@ -134,7 +140,8 @@ impl Subject {
 
     async fn run(&mut self, client: usize, sql: &str) -> Result<DBOutput<DefaultColumnType>, EngineError> {
         let outcome = self.session(client).await?.execute(sql).await.map_err(EngineError)?;
-        if Statement::of(sql) == Statement::Set {
+        // What a block sets may be rolled back with it, and none is open when a session is told again.
+        if Statement::of(sql) == Statement::Set && !self.in_block() {
             self.clients[client].settings.push(sql.to_owned());
         }
         match outcome {

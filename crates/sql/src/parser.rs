@@ -13,6 +13,7 @@ mod settings;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
 pub(crate) mod using_key;
 mod view;
 
@@ -140,6 +141,11 @@ impl<'a> Parser<'a> {
             "show" => self.show(),
             "set" => self.set(),
             "reset" => self.reset(),
+            "begin" | "start" => self.begin(),
+            "commit" | "end" => self.commit(),
+            "rollback" | "abort" => self.rollback(),
+            "savepoint" => self.savepoint(),
+            "release" => self.release(),
             _ => self.refuse(),
         }
     }
@@ -151,7 +157,7 @@ impl<'a> Parser<'a> {
         if word.keyword == Keyword::NoKeyword || word.quote_style.is_some() {
             return Err(self.unexpected(&first));
         }
-        let two_words = ["alter", "create", "drop", "refresh", "comment", "import", "security", "start"];
+        let two_words = ["alter", "create", "drop", "refresh", "comment", "import", "security"];
         let mut name = word.value.to_uppercase();
         if two_words.contains(&word.value.to_lowercase().as_str())
             && let Token::Word(second) = &self.inner.peek_nth_token(1).token

@@ -52,6 +52,34 @@ pub enum Statement {
     },
     /// `RESET name`; `None` is `ALL`.
     Reset(Option<String>),
+    /// `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints.
+    Transaction(Transaction),
+}
+
+/// Where a transaction block begins and ends, and what it comes back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// `BEGIN`, `START TRANSACTION`
+    Begin(Begin),
+    /// `COMMIT`, `END`
+    Commit,
+    /// `ROLLBACK`, `ABORT`
+    Rollback,
+    /// `SAVEPOINT name`
+    Savepoint(String),
+    /// `ROLLBACK TO name`
+    RollbackTo(String),
+    /// `RELEASE name`
+    Release(String),
+}
+
+/// How a transaction block begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// It was written `START TRANSACTION`.
+    pub is_start: bool,
+    /// `READ ONLY`
+    pub read_only: bool,
 }
 
 /// `CREATE TABLE name (column type [NOT NULL] [DEFAULT …] [constraint], …, constraint, …) [WITH (append_only = true)]`

@@ -75,22 +75,58 @@ impl Keys {
             .map_err(|(index, delta, row)| violation(entry, index, &deltas[delta], row, dictionary))
     }
 
-    /// Which rows have one of these keys in common with a row of the table, or with one before them.
+    /// Whether these changes of a table could be added to its keys. `all` gives all rows of the table, without these.
     ///
     /// # Errors
-    /// `21000` where `update` is asked for and a row of these would be changed by another.
+    /// As [`Keys::admit`].
+    pub fn check(
+        &self,
+        entry: &Entry,
+        all: impl FnOnce() -> Vec<Arc<Delta>>,
+        deltas: &[Arc<Delta>],
+        dictionary: &Dictionary,
+    ) -> Result<()> {
+        if entry.keys().next().is_none() {
+            return Ok(());
+        }
+        self.with_uncommitted(entry, all, deltas, dictionary, |_| ())
+    }
+
+    /// Which rows have one of these keys in common with a row of the table, or with one before them. Rows of the table are also those that
+    /// `uncommitted` changes make.
+    ///
+    /// # Errors
+    /// `21000` where `update` is asked for and a row of these would be changed by another; as [`Keys::check`] for what is uncommitted.
     pub fn meet(
         &self,
         entry: &Entry,
         all: impl FnOnce() -> Vec<Arc<Delta>>,
-        rows: &Delta,
-        keys: &[usize],
-        update: bool,
+        (rows, uncommitted): (&Delta, &[Arc<Delta>]),
+        (keys, update): (&[usize], bool),
+        dictionary: &Dictionary,
     ) -> Result<Meetings> {
         if keys.is_empty() {
             return Ok(Meetings { fresh: (0..rows.num_rows() as u64).collect(), met: Vec::new() });
         }
-        self.with(entry, all, |table| table.meet(rows, keys, update))
+        self.with_uncommitted(entry, all, uncommitted, dictionary, |table| table.meet(rows, keys, update))?
+    }
+
+    /// Acts while changes count that will be taken back.
+    fn with_uncommitted<T>(
+        &self,
+        entry: &Entry,
+        all: impl FnOnce() -> Vec<Arc<Delta>>,
+        deltas: &[Arc<Delta>],
+        dictionary: &Dictionary,
+        act: impl FnOnce(&mut TableKeys) -> T,
+    ) -> Result<T> {
+        let done = self.with(entry, all, |table| {
+            table.admit(deltas)?;
+            let done = act(table);
+            table.take_back(deltas);
+            Ok(done)
+        });
+        done.map_err(|(index, delta, row)| violation(entry, index, &deltas[delta], row, dictionary))
     }
 
     /// The table is gone, or something else than what was admitted has been appended.
@@ -176,6 +212,17 @@ impl TableKeys {
         }
         self.keys.iter_mut().for_each(|key| key.rows.compact());
         Ok(())
+    }
+
+    /// Undoes [`TableKeys::admit`].
+    fn take_back(&mut self, deltas: &[Arc<Delta>]) {
+        let packed = self.pack(deltas);
+        for key in &mut self.keys {
+            for (row, weight) in packed.words.chunks_exact(self.layout.words()).zip(&packed.weights) {
+                key.add(row, -weight);
+            }
+            key.rows.compact();
+        }
     }
 
     fn meet(&mut self, rows: &Delta, keys: &[usize], update: bool) -> Result<Meetings> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use refrain_types::{Epoch, RelationId};
 
-use super::Noticed;
+use super::Reader;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::relation::{Relation, RelationKind, Snapshot};
@@ -38,23 +38,25 @@ impl Reading {
 pub(crate) async fn read_settled(
     shared: &Shared,
     relations: &BTreeMap<RelationId, Arc<Relation>>,
-    noticed: &dyn Noticed,
+    reader: &dyn Reader,
 ) -> Result<Reading> {
+    let uncommitted = reader.uncommitted();
+    uncommitted.check_views(&shared.database(), relations)?;
     loop {
         // The logs are pinned first, so that they reach back to the read point.
         let _pins = relations.values().map(|r| r.pin()).collect::<Vec<_>>();
         let point = shared.visible.read_point();
         for relation in relations.values().filter(|r| r.kind == RelationKind::View) {
-            wait(shared, relation, point.epoch, noticed).await?;
+            wait(shared, relation, point.epoch, reader).await?;
         }
         if relations.values().all(|r| r.is_exact_at(point.epoch)) {
-            let read = relations.iter().map(|(id, r)| (*id, (Arc::clone(r), r.snapshot_at(point.epoch))));
-            return Ok(Reading { epoch: point.epoch, relations: read.collect() });
+            let read = relations.iter().map(|(id, r)| Ok((*id, (Arc::clone(r), uncommitted.over(r, r.snapshot_at(point.epoch))?))));
+            return Ok(Reading { epoch: point.epoch, relations: read.collect::<Result<_>>()? });
         }
     }
 }
 
-async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, noticed: &dyn Noticed) -> Result<()> {
+async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, reader: &dyn Reader) -> Result<()> {
     if view.settled() >= epoch {
         return Ok(());
     }
@@ -66,7 +68,7 @@ async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, noticed: &dyn Noti
         () = shared.environment.sleep(NOTICE_AFTER) => {}
     }
     let notice = Notice::new(format!("waiting for \"{}\" to settle", view.name));
-    noticed.notice(notice.with_hint("SET reads = 'eager' reads what is there without waiting."));
+    reader.notice(notice.with_hint("SET reads = 'eager' reads what is there without waiting."));
     settled.await.map(drop)
 }
 
@@ -74,18 +76,20 @@ async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, noticed: &dyn Noti
 pub(crate) async fn read_eager(
     shared: &Shared,
     relations: &BTreeMap<RelationId, Arc<Relation>>,
-    noticed: &dyn Noticed,
+    reader: &dyn Reader,
 ) -> Result<Reading> {
+    let uncommitted = reader.uncommitted();
+    uncommitted.check_views(&shared.database(), relations)?;
     let visible = shared.visible.now();
     let mut read = BTreeMap::new();
     for (id, relation) in relations {
         if relation.kind == RelationKind::View {
             shared.runtime.cut(*id).await?;
             if relation.settled() < visible {
-                noticed.notice(Notice::new(format!("\"{}\" is read before it has settled", relation.name)));
+                reader.notice(Notice::new(format!("\"{}\" is read before it has settled", relation.name)));
             }
         }
-        read.insert(*id, (Arc::clone(relation), relation.snapshot_eager()));
+        read.insert(*id, (Arc::clone(relation), uncommitted.over(relation, relation.snapshot_eager())?));
     }
     Ok(Reading { epoch: visible, relations: read })
 }

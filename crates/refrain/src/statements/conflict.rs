@@ -31,8 +31,8 @@ pub(super) async fn resolve<'a>(
     let shared = session.shared();
     let (proposed, table) = (change.inserted(), change.table);
     let physical = encode_batch(&shared.dictionary, &proposed);
-    let Meetings { fresh, met } =
-        shared.meet(turn, table, &Delta::insertions(physical), &conflict.keys, conflict.update.is_some())?;
+    let (physical, uncommitted) = (Delta::insertions(physical), session.uncommitted().of(table));
+    let Meetings { fresh, met } = shared.meet(turn, table, (&physical, &uncommitted), &conflict.keys, conflict.update.is_some())?;
     let mut resolved = change.emptied();
     if !fresh.is_empty() {
         resolved.add(rows_at(&proposed, fresh)?, 1)?;

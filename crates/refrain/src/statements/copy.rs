@@ -46,7 +46,7 @@ pub(super) async fn copy(session: &Session, copy: Copy) -> Result<Outcome> {
     let (rows, change) = task.await.map_err(|e| Error::engine(format!("the task that reads the file has stopped: {e}")))??;
     if rows > 0 {
         let shared = session.shared();
-        shared.write(shared.turn().await?, vec![change]).await?;
+        session.write(shared.turn().await?, vec![change]).await?;
     }
     Ok(Outcome::done(format!("COPY {rows}")))
 }

@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast;
-use refrain_checkpoint::segment::WEIGHT_COLUMN;
 use refrain_sql::catalog::{Column, Relation as Entry};
 use refrain_sql::statement::{Delete, Insert, Update};
 use refrain_sql::{Bound, GivenRows, RelationKind};
@@ -53,7 +51,7 @@ pub(super) async fn insert(session: &Session, insert: &Insert) -> Result<Outcome
     let (count, returned) = (change.inserted_rows(), returning.rows(session, change.inserted()).await?);
     if count > 0 {
         let turn = if let Some(turn) = turn { turn } else { shared.turn().await? };
-        shared.write(turn, vec![change.finish()]).await?;
+        session.write(turn, vec![change.finish()]).await?;
     }
     Ok(returned.unwrap_or_else(|| Outcome::done(format!("INSERT 0 {count}"))))
 }
@@ -71,7 +69,7 @@ pub(super) async fn delete(session: &Session, delete: &Delete) -> Result<Outcome
     let count = count(&rows.batches);
     let returned = returning.rows(session, change.deleted()).await?;
     if count > 0 {
-        session.shared().write(turn, vec![change.finish()]).await?;
+        session.write(turn, vec![change.finish()]).await?;
     }
     Ok(returned.unwrap_or_else(|| Outcome::done(format!("DELETE {count}"))))
 }
@@ -89,7 +87,7 @@ pub(super) async fn update(session: &Session, update: &Update) -> Result<Outcome
     let count = count(&rows.batches);
     let returned = returning.rows(session, change.inserted()).await?;
     if count > 0 {
-        session.shared().write(turn, vec![change.finish()]).await?;
+        session.write(turn, vec![change.finish()]).await?;
     }
     Ok(returned.unwrap_or_else(|| Outcome::done(format!("UPDATE {count}"))))
 }
@@ -98,7 +96,7 @@ pub(super) async fn update(session: &Session, update: &Update) -> Result<Outcome
 pub(super) async fn truncate(session: &Session, names: &[String]) -> Result<Outcome> {
     let shared = session.shared();
     let turn = shared.exclusive_turn().await?;
-    let database = shared.database();
+    let (database, uncommitted) = (shared.database(), session.uncommitted());
     let mut changes = BTreeMap::new();
     for name in names {
         if database.catalog.relation(name)?.kind != RelationKind::Table {
@@ -106,7 +104,7 @@ pub(super) async fn truncate(session: &Session, names: &[String]) -> Result<Outc
         }
         let (entry, table) = database.table(name)?;
         check_changeable(entry, "truncate")?;
-        let rows = consolidate(&table.physical, &table.snapshot().chunks);
+        let rows = consolidate(&table.physical, &uncommitted.over(table, table.snapshot())?.chunks);
         let mut change = Changing::new(shared, &database, entry, table)?;
         for delta in rows {
             change.take_out(decode_batch(&shared.dictionary, &delta.rows, &table.schema), Arc::new(delta.negated()));
@@ -116,14 +114,15 @@ pub(super) async fn truncate(session: &Session, names: &[String]) -> Result<Outc
         }
     }
     if !changes.is_empty() {
-        shared.write(turn, changes.into_values().collect()).await?;
+        session.write(turn, changes.into_values().collect()).await?;
     }
     Ok(Outcome::done("TRUNCATE TABLE"))
 }
 
 /// Inserts rows that a program hands in.
-pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &RecordBatch) -> Result<u64> {
-    shared.check_writes("INSERT")?;
+pub(crate) async fn insert_rows(session: &Session, table: &str, rows: &RecordBatch) -> Result<u64> {
+    let shared = session.shared();
+    session.check_writes("INSERT")?;
     let database = shared.database();
     let (entry, table) = database.table(table)?;
     let rows = assign::by_name(entry, rows, &Defaults::of(&database, entry)?)?;
@@ -131,14 +130,15 @@ pub(crate) async fn insert_rows(shared: &Arc<Shared>, table: &str, rows: &Record
     if count > 0 {
         let mut change = Changing::new(shared, &database, entry, table)?;
         change.add(rows, 1)?;
-        shared.write(shared.turn().await?, vec![change.finish()]).await?;
+        session.write(shared.turn().await?, vec![change.finish()]).await?;
     }
     Ok(count)
 }
 
 /// Deletes, for each row that a program hands in, one equal row.
-pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &RecordBatch) -> Result<u64> {
-    shared.check_writes("DELETE")?;
+pub(crate) async fn delete_rows(session: &Session, table: &str, rows: &RecordBatch) -> Result<u64> {
+    let shared = session.shared();
+    session.check_writes("DELETE")?;
     let database = shared.database();
     let (entry, table) = database.table(table)?;
     check_changeable(entry, "delete from")?;
@@ -148,10 +148,10 @@ pub(crate) async fn delete_rows(shared: &Arc<Shared>, table: &str, rows: &Record
         let mut change = Changing::new(shared, &database, entry, table)?;
         change.add(rows, -1)?;
         let turn = shared.exclusive_turn().await?;
-        for delta in change.deltas() {
-            shared.row_indexes.check_present(table, delta, &shared.dictionary)?;
+        for delta in session.uncommitted().with(table, &change.deltas().cloned().collect::<Vec<_>>()) {
+            shared.row_indexes.check_present(table, &delta, &shared.dictionary)?;
         }
-        shared.write(turn, vec![change.finish()]).await?;
+        session.write(turn, vec![change.finish()]).await?;
     }
     Ok(count)
 }
@@ -308,30 +308,6 @@ impl<'a> Changing<'a> {
 
     /// The change as it is written.
     pub(super) fn finish(self) -> TableChange {
-        let table = Arc::clone(self.table);
-        let is_insertion = |delta: &Delta| (0..delta.num_rows()).all(|i| delta.weight(i) == 1);
-        if self.deltas().all(|delta| is_insertion(delta)) {
-            let (logged, deltas) = self.rows.into_iter().unzip();
-            return TableChange { table, logged, deltas };
-        }
-        let mut fields = table.schema.fields().to_vec();
-        fields.push(Arc::new(Field::new(WEIGHT_COLUMN, DataType::Int64, false)));
-        let schema = Arc::new(Schema::new(fields));
-        let logged = self.rows.iter().map(|(rows, delta)| {
-            let mut columns = rows.columns().to_vec();
-            columns.push(Arc::new(Int64Array::from_iter_values((0..delta.num_rows()).map(|i| delta.weight(i)))));
-            RecordBatch::try_new(Arc::clone(&schema), columns).expect("a column was added to the rows and to the schema")
-        });
-        let logged = logged.collect::<Vec<_>>();
-        let one = concat_batches(&schema, &logged).expect("the batches have one schema");
-        // Deleted and inserted rows are one delta: a reader sees the statement as a whole.
-        let deltas = merge(&table, &self.deltas().cloned().collect::<Vec<_>>());
-        TableChange { table, logged: vec![one], deltas }
+        TableChange::of_rows(self.table, self.rows)
     }
-}
-
-fn merge(table: &Relation, deltas: &[Arc<Delta>]) -> Vec<Arc<Delta>> {
-    let rows = concat_batches(&table.physical, deltas.iter().map(|d| &d.rows)).expect("rows of one table have one schema");
-    let weights = deltas.iter().flat_map(|d| (0..d.num_rows()).map(|i| d.weight(i))).collect();
-    vec![Arc::new(Delta::weighted(rows, weights))]
 }

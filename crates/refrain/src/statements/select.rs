@@ -3,12 +3,17 @@
 use datafusion::sql::sqlparser::ast;
 
 use crate::error::Result;
-use crate::query::{Noticed, Prepared, ReadMode, padded};
+use crate::query::{Prepared, ReadMode, Reader, padded};
 use crate::session::{Notice, Outcome, Session};
+use crate::transaction::Uncommitted;
 
-impl Noticed for Session {
+impl Reader for Session {
     fn notice(&self, notice: Notice) {
         Session::notice(self, notice);
+    }
+
+    fn uncommitted(&self) -> Uncommitted {
+        Session::uncommitted(self)
     }
 }
 

@@ -17,4 +17,5 @@ mod rows;
 mod spilling;
 mod subscribe;
 mod tpch;
+mod transactions;
 mod why;

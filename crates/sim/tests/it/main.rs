@@ -2,6 +2,9 @@
 //! which shape they are, if not of all. `REFRAIN_WORLD_CASES` and `REFRAIN_WORLD_SEED` say it of those whose threads, time and store a
 //! seed decides; `REFRAIN_WORLD_TRACE` is a file for all that has happened in one that fails.
 
+mod postgres;
+mod random_sql;
+
 use futures::StreamExt;
 use refrain_sim::{Outcome, Shape, Totals, case, repeat, run};
 

@@ -72,6 +72,21 @@ impl Catalog {
         }
     }
 
+    /// The first of these relations that the rows of another come from, directly or not.
+    #[must_use]
+    pub fn source_among(&self, relation: RelationId, sources: &BTreeSet<RelationId>) -> Option<&Relation> {
+        let mut seen = BTreeSet::from([relation]);
+        let mut open = vec![relation];
+        while let Some(next) = open.pop().and_then(|id| self.get(id)) {
+            let read = next.depends_on();
+            if let Some(source) = read.intersection(sources).next() {
+                return self.get(*source);
+            }
+            open.extend(read.into_iter().filter(|id| seen.insert(*id)));
+        }
+        None
+    }
+
     fn dependents_first(&self, mut ids: BTreeSet<RelationId>) -> Vec<RelationId> {
         let mut ordered = Vec::with_capacity(ids.len());
         while !ids.is_empty() {

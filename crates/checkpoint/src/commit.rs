@@ -1,7 +1,7 @@
 //! Uploading the segments of a checkpoint and committing it.
 //!
-//! An [`Attempt`] writes segments, in any order and many at once, and then its manifest, as the last object and by
-//! create-if-absent. So a checkpoint is complete or invisible. This is the place where it is decided that a checkpoint is
+//! An [`Attempt`] writes segments, in any order and many at once, or takes them over from another, and then its manifest, as the last
+//! object and by create-if-absent. So a checkpoint is complete or invisible. This is the place where it is decided that a checkpoint is
 //! complete: [`Attempt::commit`] returns [`CommitOutcome::Committed`].
 //!
 //! A put without a clear answer is read back: ours means committed. While that is not known ([`CommitOutcome::Unknown`]) nothing
@@ -84,6 +84,12 @@ impl Attempt {
         let name = segment::segment_name(kind, UniqueId(self.store.shared.environment.unique()));
         self.lock().written.push(name.clone());
         segment::write(self.store.bucket(), kind, name, full, batches).await
+    }
+
+    /// Takes a segment over that another attempt has written and that is to be in this one's manifest: it is garbage now when this one is.
+    pub fn take_over(&self, other: &Self, segment: &SegmentRef) {
+        other.lock().written.retain(|name| *name != segment.name);
+        self.lock().written.push(segment.name.clone());
     }
 
     /// Puts the manifest.

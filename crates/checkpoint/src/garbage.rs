@@ -5,7 +5,7 @@
 //! candidates:
 //!
 //! - segments of manifests that are not retained (a manifest never names a segment that the manifest before it does not name,
-//!   unless its own attempt wrote it);
+//!   unless its own attempt wrote it, or took it over from one that never commits);
 //! - segments of attempts that did not commit, once a manifest is in the store that is newer than the one the attempt may have put;
 //! - input log objects whose last epoch is captured by the newest checkpoints, but no fences ([`crate::fence`]).
 //!

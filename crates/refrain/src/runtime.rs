@@ -10,6 +10,7 @@
 mod admission;
 mod capture;
 mod checkpoint;
+mod merges;
 mod once;
 mod restore;
 mod segments;
@@ -31,6 +32,7 @@ use crate::relation::Relation;
 use crate::settings::EngineSettings;
 use crate::spill::TemporaryFiles;
 use checkpoint::Checkpointer;
+use merges::Merges;
 pub(crate) use restore::restore;
 use threads::Threads;
 use views::View;
@@ -48,6 +50,8 @@ pub(crate) struct Runtime {
     temporary_files: Arc<TemporaryFiles>,
     schedule: Mutex<Schedule>,
     me: Weak<Self>,
+    /// Of the segments in the store.
+    merges: Arc<Merges>,
     /// Uploads run here.
     io: tokio::runtime::Handle,
 }
@@ -110,6 +114,7 @@ impl Runtime {
             temporary_files,
             schedule: Mutex::new(schedule),
             me: Weak::clone(me),
+            merges: Arc::default(),
             io: tokio::runtime::Handle::current(),
         });
         runtime.threads.watch(&runtime);

@@ -43,7 +43,7 @@ pub fn random_script(seed: u64, queries: usize) -> Script {
         batches: Vec::new(),
     };
     for number in 0..queries {
-        let query = generator.query(3);
+        let query = generator.query(2);
         // A view over a view, now and then.
         if generator.random.percent(10) {
             generator.relations.push(query.relation(format!("v{number}")));

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use refrain_checkpoint::{Attempt, DataflowEntry, LoopEntry, OperatorEntry, RelationEntry, SegmentKind, SegmentRef};
+use refrain_checkpoint::{DataflowEntry, LoopEntry, OperatorEntry, RelationEntry, SegmentKind, SegmentRef};
 use refrain_dataflow::{Captured, LoopGauge, Part};
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
-use refrain_state::Dictionary;
 use refrain_types::{Delta, Epoch, OperatorId, RelationId};
 
-use super::segments::{Segments, Writing};
+use super::segments::{Segments, Target, Writing};
 use super::views::View;
 use crate::error::Result;
 use crate::relation::{ReaderId, Relation};
@@ -108,14 +107,9 @@ impl CapturedRelation {
     }
 
     /// Writes it. `committed` is what the last checkpoint held of it.
-    pub async fn write(
-        &self,
-        attempt: &Attempt,
-        dictionary: &Arc<Dictionary>,
-        committed: Option<&RelationEntry>,
-    ) -> Result<RelationEntry> {
+    pub async fn write(&self, target: Target<'_>, committed: Option<&RelationEntry>) -> Result<RelationEntry> {
         let (schema, used_by) = (&self.relation.schema, format!("relation \"{}\"", self.relation.name));
-        let writing = Writing { attempt, dictionary, schema, used_by: &used_by };
+        let writing = Writing { target, schema, used_by: &used_by };
         let plain = |deltas: &[Arc<Delta>]| {
             let rows = deltas.iter().map(|d| (None, Arc::clone(d))).collect();
             move || rows
@@ -166,12 +160,7 @@ impl CapturedDataflow {
     }
 
     /// Writes it. Returns its entry and that of its view's rows.
-    pub async fn write(
-        self,
-        attempt: &Attempt,
-        dictionary: &Arc<Dictionary>,
-        committed: &Committed,
-    ) -> Result<(DataflowEntry, RelationEntry)> {
+    pub async fn write(self, target: Target<'_>, committed: &Committed) -> Result<(DataflowEntry, RelationEntry)> {
         let before = committed.dataflows.get(&self.entry.id.0);
         let mut entry = self.entry;
         let mut parts: BTreeMap<(OperatorId, Part), Vec<Captured>> = BTreeMap::new();
@@ -186,7 +175,7 @@ impl CapturedDataflow {
             let schema = Arc::clone(&captured[0].schema);
             let pieces = captured.into_iter().flat_map(Captured::into_pieces);
             let used_by = format!("operator {operator} ({name}, {}) of view \"{}\"", part.name(), entry.name);
-            let writing = Writing { attempt, dictionary, schema: &schema, used_by: &used_by };
+            let writing = Writing { target, schema: &schema, used_by: &used_by };
             let segments = if part.is_in_flight() {
                 writing.write_piecewise(SegmentKind::LoopLog, pieces).await?
             } else {
@@ -209,7 +198,7 @@ impl CapturedDataflow {
             entry.operators.push(OperatorEntry { operator, name, part: part.name().to_owned(), segments });
         }
         entry.loops = loops.into_values().collect();
-        let relation = self.relation.write(attempt, dictionary, committed.relations.get(&self.relation.relation.id)).await?;
+        let relation = self.relation.write(target, committed.relations.get(&self.relation.relation.id)).await?;
         Ok((entry, relation))
     }
 }

@@ -16,6 +16,8 @@ use refrain_types::{DataflowId, Epoch, RelationId};
 use tokio::sync::{Notify, oneshot};
 
 use super::capture::{CapturedDataflow, CapturedRelation, Committed, Position, ResultPins};
+use super::merges::Request;
+use super::segments::Target;
 use super::{Runtime, Schedule};
 use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::database::Database;
@@ -201,9 +203,10 @@ impl Runtime {
     }
 
     fn upload(&self, captured: CapturedDataflow, attempt: Arc<Attempt>, committed: Committed) {
-        let (dictionary, runtime) = (Arc::clone(&self.dictionary), self.me.clone());
+        let (dictionary, merges, runtime) = (Arc::clone(&self.dictionary), Arc::clone(&self.merges), self.me.clone());
         self.io.spawn(async move {
-            let written = captured.write(&attempt, &dictionary, &committed).await;
+            let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &merges };
+            let written = captured.write(target, &committed).await;
             let Some(runtime) = runtime.upgrade() else { return };
             runtime.note_upload(&attempt, written.map(|(dataflow, relation)| (Some(dataflow), vec![relation])));
         });
@@ -393,13 +396,15 @@ fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
     run.tables = Some((epoch, catalog_of(&database)));
     run.facts.uploads.outstanding += 1;
     let (attempt, committed) = (Arc::clone(&run.attempt), committed.clone());
-    let (dictionary, runtime) = (Arc::clone(&shared.dictionary), Arc::downgrade(&shared.runtime));
+    let (dictionary, merges) = (Arc::clone(&shared.dictionary), Arc::clone(&shared.runtime.merges));
+    let runtime = Arc::downgrade(&shared.runtime);
     drop(turn);
     tokio::spawn(async move {
+        let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &merges };
         let mut entries = Vec::new();
         let mut result = Ok(());
         for table in captured {
-            match table.write(&attempt, &dictionary, committed.relations.get(&table.relation.id)).await {
+            match table.write(target, committed.relations.get(&table.relation.id)).await {
                 Ok(entry) => entries.push(entry),
                 Err(error) => result = Err(error),
             }
@@ -480,7 +485,9 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
                 .with_hint("The queries go on; the next checkpoint holds what this one would have."))
         }
     };
+    let requests = shared.runtime.merges.after_checkpoint(result.is_ok(), &checkpointer.committed.segment_names());
     drop(schedule);
+    merge(shared, requests);
     for waiter in run.waiters {
         // Whoever asked may have gone.
         let _ = waiter.send(result.clone());
@@ -492,6 +499,16 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
             let _ = store.collect_garbage(retained).await;
         });
     }
+}
+
+/// Begins to merge segments, until the engine ends.
+fn merge(shared: &Arc<Shared>, requests: Vec<Request>) {
+    if requests.is_empty() {
+        return;
+    }
+    let (engine, merges, dictionary) = (Arc::downgrade(shared), Arc::clone(&shared.runtime.merges), Arc::clone(&shared.dictionary));
+    let begin = move || engine.upgrade().filter(|shared| shared.check_alive().is_ok()).map(|shared| shared.store.begin());
+    tokio::spawn(async move { merges.run(requests, begin, &dictionary).await });
 }
 
 fn info(

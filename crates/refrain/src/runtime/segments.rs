@@ -7,7 +7,6 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOption
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
 use futures::future::try_join_all;
-use futures::try_join;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_dataflow::loop_log::Piece;
@@ -17,6 +16,7 @@ use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
 use tokio::sync::Semaphore;
 
+use super::merges::{Merges, Part};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, ProgressCallback};
 use crate::relation::consolidate_by_iteration;
@@ -31,11 +31,18 @@ pub(super) struct Segments {
     pub errors: Vec<SegmentRef>,
 }
 
+/// Where to write.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub attempt: &'a Attempt,
+    pub dictionary: &'a Arc<Dictionary>,
+    pub merges: &'a Merges,
+}
+
 /// What is to be written, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Writing<'a> {
-    pub attempt: &'a Attempt,
-    pub dictionary: &'a Arc<Dictionary>,
+    pub target: Target<'a>,
     /// Logical schema of the rows.
     pub schema: &'a SchemaRef,
     /// For error messages.
@@ -45,24 +52,6 @@ pub(super) struct Writing<'a> {
 /// Rows of so many bytes, or a few more, are written at once where they are written piecewise.
 const PIECEWISE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 23 };
 
-/// So many segments are left as they are: where views come and go, merging them would be for nothing.
-const SEGMENTS_MIN: usize = 8;
-
-/// The first of some segments, oldest first, that are to be written again as one with `rows` new rows. As in a log-structured merge tree
-/// each segment is more than twice as large as what comes after it, if they are many: a row is written again a logarithmic number of times.
-fn merged_from(segments: &[SegmentRef], rows: u64) -> usize {
-    if segments.len() < SEGMENTS_MIN {
-        return segments.len();
-    }
-    let mut sum = rows;
-    let mut first = segments.len();
-    while let Some(before) = first.checked_sub(1).map(|i| &segments[i]).filter(|before| before.rows <= sum * 2) {
-        sum += before.rows;
-        first -= 1;
-    }
-    first
-}
-
 impl Writing<'_> {
     /// Writes rows, which are all that there are, as a segment and their errors as another; nothing is written where there is nothing.
     /// `rows` is called where it does not hold up I/O or the coordinator, however long it takes.
@@ -71,7 +60,7 @@ impl Writing<'_> {
         kind: SegmentKind,
         rows: impl FnOnce() -> Rows + Send + 'static,
     ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-        let rows = aside(self.attempt.store(), move || Ok(rows())).await?;
+        let rows = aside(self.store(), move || Ok(rows())).await?;
         self.put(kind, (true, true), rows).await
     }
 
@@ -83,7 +72,7 @@ impl Writing<'_> {
     ) -> Result<Vec<SegmentRef>> {
         let mut segments = Vec::new();
         loop {
-            let (rows, rest) = aside(self.attempt.store(), move || {
+            let (rows, rest) = aside(self.store(), move || {
                 let (mut rows, mut bytes) = (Rows::new(), 0);
                 while bytes < PIECEWISE_BYTES
                     && let Some(piece) = pieces.next()
@@ -103,42 +92,38 @@ impl Writing<'_> {
         }
     }
 
-    /// Adds changes to what is in segments already, and merges those that have become many.
+    /// Adds changes to what is in segments already, and asks for those that have become many to be merged.
     pub async fn extend(self, before: Segments, rows: impl FnOnce() -> Rows + Send + 'static) -> Result<Segments> {
-        let mut rows = aside(self.attempt.store(), move || Ok(rows())).await?;
-        let count = rows.iter().map(|(_, delta)| delta.num_rows() as u64).sum();
-        let first = if count == 0 { before.rows.len() } else { merged_from(&before.rows, count) };
-        let errors = rows.iter().map(|(_, delta)| delta.errors.len() as u64).sum();
-        let first_errors = if errors == 0 { before.errors.len() } else { merged_from(&before.errors, errors) };
+        let rows = aside(self.store(), move || Ok(rows())).await?;
         let Segments { rows: mut old, errors: mut old_errors } = before;
-        let (merged, merged_errors) = (old.split_off(first), old_errors.split_off(first_errors));
-        if !merged.is_empty() || !merged_errors.is_empty() {
-            let (store, physical) = (self.attempt.store(), refrain_types::physical::physical_schema(self.schema));
-            let reading = Reading::of(store, self.dictionary);
-            let (read, errors) =
-                try_join!(reading.rows(self.schema, &merged, self.used_by), reading.errors(&merged_errors, self.used_by))?;
-            rows = aside(store, move || {
-                let errors = errors.into_iter().map(|(_, errors)| Arc::new(Delta::of_errors(Arc::clone(&physical), errors)));
-                let all = read.into_iter().map(|(_, delta)| delta).chain(errors).chain(rows.into_iter().map(|(_, delta)| delta));
-                let all = all.collect::<Vec<_>>();
-                Ok(consolidate_by_iteration(&physical, &all).into_iter().map(|delta| (None, Arc::new(delta))).collect())
-            })
-            .await?;
-        }
+        let Target { attempt, merges, .. } = self.target;
+        merges.apply(&mut old, attempt);
+        merges.apply(&mut old_errors, attempt);
         let (written, errors) = self.put(SegmentKind::State, (old.is_empty(), old_errors.is_empty()), rows).await?;
-        old.extend(written);
-        old_errors.extend(errors);
+        if written.is_some() {
+            old.extend(written);
+            merges.ask(Part::Rows, &old, self.schema, self.used_by);
+        }
+        if errors.is_some() {
+            old_errors.extend(errors);
+            merges.ask(Part::Errors, &old_errors, self.schema, self.used_by);
+        }
         Ok(Segments { rows: old, errors: old_errors })
     }
 
-    async fn put(
+    fn store(&self) -> &Store {
+        self.target.attempt.store()
+    }
+
+    /// Writes rows as a segment, and errors as another; whether each is all that there is.
+    pub async fn put(
         self,
         kind: SegmentKind,
         (full, errors_full): (bool, bool),
         rows: Rows,
     ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-        let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(self.schema));
-        let (batches, errors) = aside(self.attempt.store(), move || {
+        let (dictionary, schema) = (Arc::clone(self.target.dictionary), Arc::clone(self.schema));
+        let (batches, errors) = aside(self.store(), move || {
             let hidden = Hidden::of(&rows);
             let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
             let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
@@ -147,10 +132,24 @@ impl Writing<'_> {
             Ok((batches.collect::<Result<Vec<_>>>()?, errors.collect::<Result<Vec<_>>>()?))
         })
         .await?;
-        let written = if batches.is_empty() { None } else { Some(self.attempt.write_segment(kind, full, &batches).await?) };
-        let errors = if errors.is_empty() { None } else { Some(self.attempt.write_segment(kind, errors_full, &errors).await?) };
+        let written = if batches.is_empty() { None } else { Some(self.target.attempt.write_segment(kind, full, &batches).await?) };
+        let errors =
+            if errors.is_empty() { None } else { Some(self.target.attempt.write_segment(kind, errors_full, &errors).await?) };
         Ok((written, errors))
     }
+}
+
+/// What some segments add up to, as they were read. Where no row is taken back, that is all of them.
+pub(super) async fn added_up(store: &Store, schema: &SchemaRef, read: Vec<(Epoch, Arc<Delta>)>) -> Result<Rows> {
+    if read.iter().all(|(_, delta)| delta.weights.is_none() && delta.errors.is_empty()) {
+        return Ok(read.into_iter().map(|(_, delta)| (None, delta)).collect());
+    }
+    let physical = refrain_types::physical::physical_schema(schema);
+    aside(store, move || {
+        let read = read.into_iter().map(|(_, delta)| delta).collect::<Vec<_>>();
+        Ok(consolidate_by_iteration(&physical, &read).into_iter().map(|delta| (None, Arc::new(delta))).collect())
+    })
+    .await
 }
 
 /// Does work that takes its time on a thread of its own, unless it is decided elsewhere which thread runs.
@@ -303,6 +302,18 @@ impl<'a> Reading<'a> {
     pub async fn errors(&self, segments: &[SegmentRef], used_by: &str) -> Result<Vec<(Epoch, Errors)>> {
         self.all(segments, used_by, |batches, whose| move || batches.iter().map(|batch| errors_of_disk(batch, &whose)).collect())
             .await
+    }
+
+    /// The same, each segment's as a delta without rows.
+    pub async fn errors_as_deltas(
+        &self,
+        schema: &SchemaRef,
+        segments: &[SegmentRef],
+        used_by: &str,
+    ) -> Result<Vec<(Epoch, Arc<Delta>)>> {
+        let physical = refrain_types::physical::physical_schema(schema);
+        let read = self.errors(segments, used_by).await?;
+        Ok(read.into_iter().map(|(epoch, errors)| (epoch, Arc::new(Delta::of_errors(Arc::clone(&physical), errors)))).collect())
     }
 
     /// What `decode` makes of the batches of each segment.

@@ -198,6 +198,6 @@ impl Generator {
     }
 
     pub(super) fn comparison(&mut self) -> &'static str {
-        *self.random.pick(&["=", "=", "<", "<=", ">", ">=", "<>"])
+        self.random.pick::<&'static str>(&["=", "=", "<", "<=", ">", ">=", "<>"])
     }
 }

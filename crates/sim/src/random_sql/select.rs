@@ -76,9 +76,9 @@ impl Generator {
 
     /// FROM, and the columns that it has.
     fn from(&mut self, depth: usize) -> (String, Vec<Column>) {
-        let (mut sql, mut scope) = self.from_item(depth);
+        let (mut sql, mut scope) = self.read_item(depth);
         for _ in 0..self.random.weighted(&[50, 35, 15]) {
-            let (item, columns) = self.from_item(depth.saturating_sub(1));
+            let (item, columns) = self.read_item(depth.saturating_sub(1));
             let kind = self.random.weighted(&[45, 22, 8, 8, 8, 9]);
             let on = self.join_condition(&scope, &columns, kind == 0 || kind == 1);
             sql = match kind {
@@ -87,14 +87,14 @@ impl Generator {
                 2 => format!("{sql} RIGHT JOIN {item} ON {on}"),
                 3 => format!("{sql} FULL JOIN {item} ON {on}"),
                 4 => format!("{sql} CROSS JOIN {item}"),
-                _ => format!("{sql} JOIN {item} ON {} IS NOT DISTINCT FROM {}", scope[0].sql, columns[0].sql),
+                _ => format!("{sql} JOIN {item} ON {}", on.replacen(" = ", " IS NOT DISTINCT FROM ", 1)),
             };
             scope.extend(columns);
         }
         (sql, scope)
     }
 
-    fn from_item(&mut self, depth: usize) -> (String, Vec<Column>) {
+    fn read_item(&mut self, depth: usize) -> (String, Vec<Column>) {
         let alias = self.alias();
         if depth > 0 && self.random.percent(22) {
             let query = self.query(depth - 1);

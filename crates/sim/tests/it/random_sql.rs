@@ -18,8 +18,8 @@ const QUERIES: usize = 8;
 const SEED: u64 = 1;
 /// Scripts that run at the same time.
 const AT_ONCE: usize = 3;
-/// Scripts that fail before it ends.
-const FAILURES_MAX: usize = 5;
+/// Scripts that fail before it ends; `REFRAIN_SQL_FAILURES` says otherwise.
+const FAILURES_MAX: u64 = 5;
 /// How long a statement may take; a query that takes longer is left out.
 const TIMEOUT: &str = "SET statement_timeout = '10s'";
 
@@ -65,6 +65,7 @@ async fn random_queries_are_maintained_as_postgres_answers_them() {
             None
         }
     };
+    let failures_max = setting("REFRAIN_SQL_FAILURES", FAILURES_MAX);
     let (scripts, first) = (setting("REFRAIN_SQL_SCRIPTS", SCRIPTS), setting("REFRAIN_SQL_SEED", SEED));
     let seeds = futures::stream::iter((first..).take(usize::try_from(scripts).expect("so many scripts can be counted")));
     let mut runs = seeds.map(|seed| run(seed, server.as_ref())).buffer_unordered(AT_ONCE);
@@ -72,7 +73,7 @@ async fn random_queries_are_maintained_as_postgres_answers_them() {
     while let Some(one) = runs.next().await {
         one.failures.iter().for_each(|failure| println!("{failure}\n"));
         tally.add(one);
-        if tally.failures.len() >= FAILURES_MAX {
+        if tally.failures.len() as u64 >= failures_max {
             break;
         }
     }

@@ -67,6 +67,8 @@ pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     }
     // DataFusion's `mean` is its own `avg`, with its own result types.
     functions.aggregate.remove("mean");
+    let every = functions.aggregate.get("bool_and").cloned().expect("it is one of DataFusion's functions");
+    functions.aggregate.insert("every".to_owned(), every);
     for f in datafusion_functions_window::all_default_window_functions().into_iter().map(Ranking::of) {
         for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
             functions.window.insert(name.to_owned(), Arc::clone(&f));

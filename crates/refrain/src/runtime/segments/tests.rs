@@ -13,7 +13,8 @@ async fn many_pieces_become_several_segments_and_come_back() {
     };
     let opened = Store::open("memory://", SystemEnvironment::shared(), Mode::Write).await.unwrap();
     let (attempt, dictionary) = (opened.store.begin(), Dictionary::new());
-    let writing = Writing { attempt: &attempt, dictionary: &dictionary, schema: &schema, used_by: "the test" };
+    let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &Merges::default() };
+    let writing = Writing { target, schema: &schema, used_by: "the test" };
     let pieces = (0..10).map(|i| piece(i * 50)).collect::<Vec<_>>();
     let segments = writing.write_piecewise(SegmentKind::LoopLog, pieces.into_iter()).await.unwrap();
     // Three pieces are more than a kilobyte.

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::concat;
+use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::DFSchema;
 use datafusion_expr::{EmptyRelation, Values};
 use refrain_sql::bind::errors::from_datafusion;
-use refrain_sql::{Result, SqlError};
+use refrain_sql::{Result, Series, SqlError};
 use refrain_types::SqlState;
 
 use crate::expression::{physical, projected};
+
+/// Rows of a series in a view, at most.
+const SERIES_ROWS_MAX: usize = 1_000_000;
 
 /// The schema of a node whose logical node has no columns.
 pub(crate) fn no_columns() -> SchemaRef {
@@ -50,6 +53,20 @@ pub(crate) fn values(values: &Values) -> Result<RecordBatch> {
     let fields = schema.fields().iter().zip(&columns).map(|(f, c)| Field::new(f.name(), f.data_type().clone(), c.null_count() > 0));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::try_new(schema, columns).map_err(internal)
+}
+
+/// The rows of a series. A view holds them all, so there is a limit.
+pub(crate) fn series(series: &Series) -> Result<RecordBatch> {
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    for batch in series.batches() {
+        rows += batch.num_rows();
+        if rows > SERIES_ROWS_MAX {
+            let message = format!("a series of more than {SERIES_ROWS_MAX} rows is not supported in a materialized view");
+            return Err(SqlError::unsupported(message).with_hint("Insert the series into a table."));
+        }
+        batches.push(batch);
+    }
+    concat_batches(&datafusion_expr::TableSource::schema(series), &batches).map_err(internal)
 }
 
 fn internal(error: arrow::error::ArrowError) -> SqlError {

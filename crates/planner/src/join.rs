@@ -12,7 +12,6 @@ use refrain_sql::bind::errors::from_datafusion;
 
 use crate::expression::{field, move_columns, physical, plus_zero, predicate, projected, without_alias};
 use crate::lower::{Lowering, count_rows};
-use crate::refuse;
 
 /// One side of a join: a node whose first columns are the logical side's, and which of its columns are the key.
 pub(crate) struct Side {
@@ -28,7 +27,7 @@ impl Lowering<'_> {
             JoinType::RightSemi => self.semi_join(join, &join.right, &join.left, true),
             JoinType::LeftAnti | JoinType::RightAnti => self.anti_join(join),
             JoinType::Left | JoinType::Right | JoinType::Full => self.outer_join(join),
-            JoinType::LeftMark | JoinType::RightMark => Err(refuse::join(join)),
+            JoinType::LeftMark | JoinType::RightMark => self.mark_join(join),
         }
     }
 

@@ -8,12 +8,13 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, LogicalPlan, TableScan};
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
-use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, SqlError, WorkTable};
+use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, Series, SqlError, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::Builder;
 use crate::expression::{predicate, projected, without_negative_zero};
 use crate::mutual::Mutual;
+use crate::recursion::scan_function;
 use crate::{PlannerContext, constant, refuse};
 
 /// Lowers plans into one stream plan.
@@ -87,6 +88,13 @@ impl<'a> Lowering<'a> {
     fn scan(&mut self, scan: &TableScan) -> Result<NodeId> {
         if let Some(binding) = scan.source.downcast_ref::<WorkTable>() {
             return self.binding(binding, scan);
+        }
+        if let Some(series) = scan.source.downcast_ref::<Series>()
+            && scan.fetch.is_none()
+        {
+            let rows = self.constant(constant::series(series)?);
+            let function = scan_function(scan, &scan.source.schema())?;
+            return Ok(self.builder.map(rows, function));
         }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
             return Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("{} is not a relation", scan.table_name)));

@@ -41,6 +41,26 @@ impl Lowering<'_> {
         self.union_of(parts, &schema)
     }
 
+    /// The rows of one side, each with whether it meets something: EXISTS where it is more than a condition that has to hold.
+    pub(crate) fn mark_join(&mut self, join: &Join) -> Result<NodeId> {
+        let of_right = join.join_type == JoinType::RightMark;
+        let (kept, other) = sides(join, of_right);
+        let all = self.lower(kept)?;
+        let met = self.semi_join(join, kept, other, of_right)?;
+        let unmet = self.less(all, met)?;
+        let schema = Arc::clone(join.schema.inner());
+        let marked = [(met, true), (unmet, false)].map(|(node, mark)| self.marked(node, mark, &schema));
+        self.union_of(marked.to_vec(), &schema)
+    }
+
+    /// Rows with a mark behind them.
+    fn marked(&mut self, node: NodeId, mark: bool, schema: &Schema) -> NodeId {
+        let (last, own) = schema.fields().split_last().expect("a mark is a column");
+        let columns = own.iter().enumerate().map(|(i, field)| Projected::Column(i, Arc::clone(field)));
+        let mark = Projected::Computed(Arc::new(Literal::new(ScalarValue::Boolean(Some(mark)))), Arc::clone(last));
+        self.builder.map(node, RowFunction { steps: vec![Step::Project(columns.chain([mark]).collect())] })
+    }
+
     /// The rows of the left side, or of the right one, that meet nothing.
     fn unmatched(&mut self, join: &Join, of_right: bool) -> Result<NodeId> {
         let (kept, other) = sides(join, of_right);

@@ -1,7 +1,7 @@
 //! What cannot be maintained, named.
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, Join, JoinType, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan};
 use refrain_sql::{Result, SqlError};
 
 const SELECT_HINT: &str = "A one-shot SELECT over the materialized view can do it.";
@@ -39,7 +39,6 @@ fn window_function(name: &str) -> SqlError {
 /// The error for a node that cannot be maintained.
 pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
     match plan {
-        LogicalPlan::Join(join) => self::join(join),
         LogicalPlan::Unnest(_) => refused("unnest()"),
         LogicalPlan::Subquery(_) => refused("a subquery that could not be turned into a join"),
         other => refused(other.display().to_string()),
@@ -64,16 +63,6 @@ pub(crate) fn computed_limit() -> SqlError {
 /// The error for a limit in an order that has none of its own.
 pub(crate) fn order_of_intervals() -> SqlError {
     refused("ORDER BY an interval with LIMIT").with_hint("Order by extract(epoch FROM …).")
-}
-
-/// The error for a join that cannot be maintained.
-pub(crate) fn join(join: &Join) -> SqlError {
-    match join.join_type {
-        JoinType::LeftMark | JoinType::RightMark => {
-            refused("a subquery whose result is more than a condition of WHERE").with_hint("Write it as a join.")
-        }
-        other => refused(format!("a join of kind {other}")),
-    }
 }
 
 /// The error for NOT IN over several keys of which some may be NULL.

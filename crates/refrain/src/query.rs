@@ -137,6 +137,7 @@ pub(crate) fn relations_of(database: &Database, plan: &LogicalPlan) -> Result<BT
 pub(crate) fn execution_error(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::External(_) => refrain_sql::bind::errors::from_datafusion(error).into(),
+        DataFusionError::NotImplemented(what) => Error::unsupported(what.lines().next().unwrap_or_default()),
         _ => evaluation_error(&error).into(),
     }
 }

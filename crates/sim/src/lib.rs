@@ -14,8 +14,11 @@
 //!
 //! ```sh
 //! REFRAIN_SIM_CASES=100000 REFRAIN_SIM_SEED=1 cargo test --release --workspace --test sim -- --nocapture
+//! REFRAIN_SQL_SCRIPTS=12500 REFRAIN_SQL_SEED=1 cargo test --release --workspace --test sim -- --nocapture random_queries
 //! REFRAIN_WORLD_CASES=100000 REFRAIN_WORLD_SEED=1 cargo test --release --workspace --test sim -- --nocapture worlds
 //! ```
+//!
+//! [`random_script`] is for what is not recursion: queries of all of SQL, for who can ask PostgreSQL the same.
 //!
 //! Deliberately not here: errors of expressions, and recursions that have to be stopped. Every case has an answer.
 #![warn(missing_docs)]

@@ -28,10 +28,12 @@ mod cross_joins;
 mod distinct_on;
 mod equijoin_keys;
 mod grouping_sets;
+mod nested_in;
 mod not_in;
 mod push_down;
 mod restrict;
 pub(crate) mod scalar_subqueries;
+mod subquery_columns;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +108,10 @@ impl Rules {
             .without_query_execution_start_time()
             .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
         let bound = Arc::clone(plan.schema());
-        let plan = grouping_sets::as_unions(analyze(plan)?).and_then(scalar_subqueries::as_joins).map_err(from_datafusion)?;
+        let plan = subquery_columns::as_columns(analyze(plan)?, columns_context())
+            .and_then(grouping_sets::as_unions)
+            .and_then(scalar_subqueries::as_joins)
+            .map_err(from_datafusion)?;
         let plan = self.run(view_rules(), plan, &context)?;
         keep_types(plan, &bound)
     }
@@ -118,7 +123,9 @@ impl Rules {
     pub fn optimize_query(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()));
         let bound = Arc::clone(plan.schema());
-        let plan = distinct_on::by_number(analyze(plan)?).map_err(from_datafusion)?;
+        let plan = subquery_columns::as_columns(analyze(plan)?, columns_context())
+            .and_then(distinct_on::by_number)
+            .map_err(from_datafusion)?;
         let mut rules = Optimizer::new().rules;
         // It nests `sum` in `sum`, whose result has another type in PostgreSQL.
         rules.retain(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
@@ -157,9 +164,13 @@ pub(crate) fn coerce(plan: LogicalPlan) -> Result<LogicalPlan> {
     Analyzer::new().execute_and_check(plan, &OPTIONS, |_, _| {}).map_err(from_datafusion)
 }
 
-/// Coerces types, folds constants, and asks of NOT IN what the rules will understand.
+fn columns_context() -> OptimizerContext {
+    OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone())).without_query_execution_start_time()
+}
+
+/// Coerces types, folds constants, and asks of IN and NOT IN what the rules will understand.
 fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
-    constants::fold(coerce(plan)?).and_then(not_in::of_constants).map_err(from_datafusion)
+    constants::fold(coerce(plan)?).and_then(not_in::of_constants).and_then(nested_in::as_any).map_err(from_datafusion)
 }
 
 /// Whoever bound the query knows the types of its columns already, and relations were made of them: they stay as they are, even if a rule

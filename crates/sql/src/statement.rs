@@ -212,13 +212,15 @@ pub struct ConflictUpdate {
     pub selection: Option<ast::Expr>,
 }
 
-/// `DELETE FROM table [[AS] alias] [WHERE …] [RETURNING …]`
+/// `DELETE FROM table [[AS] alias] [USING …] [WHERE …] [RETURNING …]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delete {
     /// The table.
     pub table: String,
     /// What the condition calls it.
     pub alias: Option<ast::Ident>,
+    /// `USING`; empty where there is none.
+    pub using: Vec<ast::TableWithJoins>,
     /// Which rows.
     pub selection: Option<ast::Expr>,
     /// `RETURNING`; empty where there is none.

@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
-use refrain_sql::{GivenRows, RelationSource};
+use refrain_sql::{GivenRows, RelationSource, Series};
 use refrain_state::Dictionary;
 use refrain_state::codec::decode_column;
 use refrain_types::Delta;
@@ -43,6 +43,11 @@ pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &
         if let Some(source) = scan.source.downcast_ref::<GivenRows>() {
             let rows = given.get(source.name).expect("what a statement binds to rows at hand is given them");
             scan.source = provider_as_source(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?));
+            return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
+        }
+        if let Some(series) = scan.source.downcast_ref::<Series>() {
+            let (schema, series) = (scan.source.schema(), series.clone());
+            scan.source = provider_as_source(Arc::new(SeriesTable { series, schema }));
             return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
         }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
@@ -139,6 +144,46 @@ impl PartitionStream for Part {
             Expanded { rows, slice, row: 0, repeated: 0 }
         });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches.map(Ok))))
+    }
+}
+
+/// A series as a table: its rows are made as they are read.
+#[derive(Clone, Debug)]
+struct SeriesTable {
+    series: Series,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for SeriesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let part: Arc<dyn PartitionStream> = Arc::new(self.clone());
+        Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&self.schema), vec![part], projection, vec![], false, limit)?))
+    }
+}
+
+impl PartitionStream for SeriesTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = stream::iter(self.series.batches().map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
 

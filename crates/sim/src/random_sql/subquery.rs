@@ -7,7 +7,16 @@ impl Generator {
     pub(super) fn filter(&mut self, scope: &[Column], depth: usize) -> String {
         let count = 1 + self.random.below(2);
         let parts = (0..count).map(|_| {
-            if depth > 0 && self.random.percent(28) { self.subquery_predicate(scope, depth) } else { self.condition(scope, 2) }
+            if depth == 0 || !self.random.percent(28) {
+                return self.condition(scope, 2);
+            }
+            let predicate = self.subquery_predicate(scope, depth);
+            match self.random.weighted(&[70, 15, 10, 5]) {
+                0 => predicate,
+                1 => format!("({predicate} OR {})", self.condition(scope, 1)),
+                2 => format!("(NOT {predicate})"),
+                _ => format!("CASE WHEN {predicate} THEN {} ELSE {} END", self.condition(scope, 1), self.condition(scope, 1)),
+            }
         });
         parts.collect::<Vec<_>>().join(" AND ")
     }

@@ -8,13 +8,14 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result as DataFusionResult, TableReference};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
 use super::functions::FUNCTIONS;
 use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMA};
 use crate::error::{Result, SqlError};
+use crate::series::Series;
 use crate::source::{Named, PlanSource, RelationSource};
 
 /// The options under which everything is bound and optimized.
@@ -144,6 +145,10 @@ impl<'a> Context<'a> {
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> DataFusionResult<Arc<dyn TableSource>> {
         Ok(self.source(&name)?)
+    }
+
+    fn get_table_function_source(&self, name: &str, arguments: Vec<Expr>) -> DataFusionResult<Arc<dyn TableSource>> {
+        Ok(Arc::new(Series::of_function(name, &arguments)?))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    self, CastKind, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, Value, VisitMut,
-    VisitorMut, WindowType,
+    self, CastKind, Expr, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableFactor, Value, VisitMut, VisitorMut, WindowType,
 };
 
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
+mod grouping;
 mod windows;
 
 use windows::Windows;
@@ -69,6 +70,7 @@ impl VisitorMut for Normalizer {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         if let GroupByExpr::Expressions(by, _) = &mut select.group_by {
+            grouping::without_repetitions(by);
             by.iter_mut().for_each(keep_number);
         }
         name_columns(&mut select.projection);
@@ -76,6 +78,16 @@ impl VisitorMut for Normalizer {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } = factor {
+            if *with_ordinality {
+                return ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY is not supported"));
+            }
+            name_function(name, alias);
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
@@ -124,6 +136,15 @@ impl VisitorMut for Normalizer {
             *expr = typed(number, ast::DataType::Int(None));
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The one column of a function in FROM has the name that the function has there.
+fn name_function(function: &ast::ObjectName, alias: &mut Option<TableAlias>) {
+    let Some(own) = function.0.last().and_then(ast::ObjectNamePart::as_ident) else { return };
+    let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: own.clone(), columns: Vec::new(), at: None });
+    if alias.columns.is_empty() {
+        alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
 }
 

@@ -60,7 +60,18 @@ pub fn bind_insert(catalog: &Catalog, insert: &Insert) -> Result<Bound> {
 pub fn bind_delete(catalog: &Catalog, delete: &Delete) -> Result<Bound> {
     let table = catalog.table(&delete.table)?;
     let context = Context::new(catalog);
-    let query = table_query(table, delete.alias.as_ref(), delete.selection.clone(), Vec::new())?;
+    let mut selection = delete.selection.clone();
+    if !delete.using.is_empty() {
+        // As a join it would give rows as often as they meet others. As one it tells which names are not unique.
+        let mut joined = table_query(table, delete.alias.as_ref(), selection.clone(), Vec::new())?;
+        select_of(&mut joined).from.extend(delete.using.iter().cloned());
+        plan_query(&context, &joined)?;
+        let mut others = crate::parser::parse_query("SELECT 1")?;
+        let select = select_of(&mut others);
+        (select.from, select.selection) = (delete.using.clone(), selection);
+        selection = Some(ast::Expr::Exists { subquery: others, negated: false });
+    }
+    let query = table_query(table, delete.alias.as_ref(), selection, Vec::new())?;
     let plan = plan_query(&context, &query)?;
     Ok(bound(&context, plan))
 }
@@ -168,13 +179,19 @@ fn table_query(
     items: Vec<SelectItem>,
 ) -> Result<ast::Query> {
     let mut query = crate::parser::parse_query(&format!("SELECT * FROM {}", quoted(&table.name)))?;
-    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("a SELECT was parsed") };
+    let select = select_of(&mut query);
     select.selection = selection;
     select.projection.extend(items);
     if let (Some(name), TableFactor::Table { alias, .. }) = (alias, &mut select.from[0].relation) {
         *alias = Some(TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None });
     }
     Ok(*query)
+}
+
+/// The SELECT that a query was parsed from.
+fn select_of(query: &mut ast::Query) -> &mut ast::Select {
+    let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("a SELECT was parsed") };
+    select
 }
 
 pub(super) fn quoted(name: &str) -> Ident {

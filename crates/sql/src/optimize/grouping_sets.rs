@@ -52,15 +52,20 @@ fn part(aggregate: &Aggregate, keys: &[Expr], set: &[Expr]) -> DataFusionResult<
     let fields = aggregate.schema.fields();
     let mut columns = Vec::with_capacity(fields.len());
     let mut absent = 0u64;
-    for (key, field) in keys.iter().zip(fields) {
+    // Columns of two tables may have one name; here they have no tables.
+    let name = |at: usize| {
+        let own = fields[at].name();
+        if fields.iter().filter(|field| field.name() == own).count() > 1 { format!("{own} {at}") } else { own.clone() }
+    };
+    for (at, (key, field)) in keys.iter().zip(fields).enumerate() {
         let place = set.iter().position(|own| own == key);
         absent = absent << 1 | u64::from(place.is_none());
         let value = place.map_or_else(|| ScalarValue::try_from(field.data_type()).map(lit), |at| Ok(column(at)))?;
-        columns.push(value.alias(field.name()));
+        columns.push(value.alias(name(at)));
     }
     let id = &fields[keys.len()];
     columns.push(lit(ScalarValue::UInt64(Some(absent)).cast_to(id.data_type())?).alias(id.name()));
-    let aggregates = fields[keys.len() + 1..].iter().enumerate();
-    columns.extend(aggregates.map(|(i, field)| column(set.len() + i).alias(field.name())));
+    let first = keys.len() + 1;
+    columns.extend((first..fields.len()).map(|at| column(set.len() + at - first).alias(name(at))));
     LogicalPlanBuilder::from(grouped.clone()).project(columns)?.build()
 }

@@ -1,4 +1,5 @@
-//! DataFusion's rule that pushes conditions down, which must not push any into a recursion.
+//! DataFusion's rule that pushes conditions down, which must not push any into a recursion, nor below an aggregate that has a row even of
+//! nothing: that row would be there although the condition does not hold, one over no columns, such as that a subquery's value is NULL.
 //!
 //! Those over its columns the rule keeps above it. Those over none, such as a condition that was found to be NULL, it pushes into all inputs.
 //! Then copies of one recursion, which are one loop, are no longer equal, and what was asked of one would hold for the others.
@@ -6,7 +7,7 @@
 use datafusion_common::Result as DataFusionResult;
 use datafusion_common::tree_node::Transformed;
 use datafusion_expr::utils::{conjunction, split_conjunction};
-use datafusion_expr::{Filter, LogicalPlan};
+use datafusion_expr::{Expr, Filter, LogicalPlan};
 use datafusion_optimizer::optimizer::ApplyOrder;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::{OptimizerConfig, OptimizerRule};
@@ -35,13 +36,19 @@ impl OptimizerRule for PushDown {
         let LogicalPlan::Filter(filter) = plan else { return self.0.rewrite(plan, config) };
         let nested = matches!(*filter.input, LogicalPlan::Filter(_));
         let filter = merged(filter)?;
-        if matches!(*filter.input, LogicalPlan::Extension(_)) {
+        if matches!(*filter.input, LogicalPlan::Extension(_)) || is_never_empty(&filter.input) {
             return Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), nested));
         }
         let mut rewritten = self.0.rewrite(LogicalPlan::Filter(filter), config)?;
         rewritten.transformed |= nested;
         Ok(rewritten)
     }
+}
+
+/// Whether a plan is an aggregate that has a row of no rows.
+fn is_never_empty(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return false };
+    aggregate.group_expr.is_empty() || matches!(aggregate.group_expr[0], Expr::GroupingSet(_))
 }
 
 /// One filter for those that stand one above the other, the lowest one's conditions first. The rule would go on below them at once.

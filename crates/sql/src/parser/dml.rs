@@ -36,12 +36,12 @@ impl Parser<'_> {
         let ast::Statement::Delete(delete) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
             return self.refuse();
         };
-        refuse_if(delete.using.is_some(), "DELETE … USING")?;
         refuse_if(!delete.tables.is_empty() || delete.limit.is_some() || !delete.order_by.is_empty(), "this form of DELETE")?;
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let [target] = from.as_slice() else { return Err(SqlError::unsupported("DELETE from several tables is not supported")) };
         let (table, alias) = target_table(target, "DELETE")?;
-        Ok(Statement::Delete(Delete { table, alias, selection: delete.selection, returning: delete.returning.unwrap_or_default() }))
+        let (using, returning) = (delete.using.unwrap_or_default(), delete.returning.unwrap_or_default());
+        Ok(Statement::Delete(Delete { table, alias, using, selection: delete.selection, returning }))
     }
 
     pub(super) fn update(&mut self) -> Result<Statement> {

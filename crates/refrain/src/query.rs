@@ -133,11 +133,19 @@ pub(crate) fn relations_of(database: &Database, plan: &LogicalPlan) -> Result<BT
     Ok(reads)
 }
 
+/// What DataFusion says of a plan of its own that it cannot run.
+const UNORDERED_PARTITION: &str = "Expects PARTITION BY expression to be ordered";
+
 /// An error of DataFusion, in PostgreSQL's words.
 pub(crate) fn execution_error(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::External(_) => refrain_sql::bind::errors::from_datafusion(error).into(),
         DataFusionError::NotImplemented(what) => Error::unsupported(what.lines().next().unwrap_or_default()),
+        // Of a partition by a column that is constant.
+        DataFusionError::Execution(what) | DataFusionError::Internal(what) if what.contains(UNORDERED_PARTITION) => {
+            Error::unsupported("PARTITION BY a column that is constant is not supported in a query that is read once")
+                .with_hint("Leave the column out of PARTITION BY, or make the query a materialized view.")
+        }
         _ => evaluation_error(&error).into(),
     }
 }

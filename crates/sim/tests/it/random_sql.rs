@@ -292,15 +292,18 @@ fn different(who: &str, ours: &Answer, theirs: &Answer) -> String {
 }
 
 fn sorted(rows: &[Vec<Option<String>>]) -> Vec<String> {
-    let text =
-        |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".to_owned(), |text| format!("'{}'", without_zeros(text)));
+    let text = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".to_owned(), |text| format!("'{}'", number(text)));
     let mut rows = rows.iter().map(|row| row.iter().map(text).collect::<Vec<_>>().join(", ")).collect::<Vec<_>>();
     rows.sort();
     rows
 }
 
-/// A number without the zeros at the end of its fraction: in PostgreSQL each numeric has a scale of its own, here each column.
-fn without_zeros(text: &str) -> &str {
+/// A number without the zeros at the end of its fraction, and with no more digits than an average has here: in PostgreSQL each numeric has a
+/// scale of its own, here each column. Other texts as they are.
+fn number(text: &str) -> String {
     let is_number = text.contains('.') && text.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    if is_number { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+    match text.parse::<f64>() {
+        Ok(number) if is_number => format!("{number:.13}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        _ => text.to_owned(),
+    }
 }

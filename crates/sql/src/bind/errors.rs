@@ -94,6 +94,8 @@ fn of_schema(error: &SchemaError) -> SqlError {
         SchemaError::DuplicateQualifiedField { qualifier, .. } => {
             SqlError::new(code::DUPLICATE_ALIAS, format!("table name \"{}\" specified more than once", qualifier.table()))
         }
+        // The name of an expression, in which DataFusion leaves casts out.
+        SchemaError::DuplicateUnqualifiedField { name } if name.contains(['(', '.']) => differ_by_casts(),
         SchemaError::DuplicateUnqualifiedField { name } => {
             SqlError::new(code::DUPLICATE_COLUMN, format!("column \"{}\" specified more than once", column_name(name)))
         }
@@ -104,6 +106,12 @@ fn of_schema(error: &SchemaError) -> SqlError {
 pub(crate) fn no_function(name: &str, arguments: &[DataType]) -> SqlError {
     let types = arguments.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
     SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}({types}) does not exist")).with_hint(NO_FUNCTION_HINT)
+}
+
+/// Two expressions of which DataFusion makes columns of one name.
+fn differ_by_casts() -> SqlError {
+    SqlError::unsupported("two function calls or groups that differ by casts alone are not supported in one query")
+        .with_hint("Cast one of them in a subquery of FROM.")
 }
 
 fn missing_from(table: &TableReference) -> SqlError {
@@ -123,6 +131,9 @@ fn of_arrow(error: &ArrowError) -> SqlError {
 
 fn of_plan(message: &str) -> SqlError {
     let line = first_line(message);
+    if line.contains("require unique expression names") {
+        return differ_by_casts();
+    }
     if let Some(name) = between(line, "Invalid function '", "'") {
         return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name} does not exist")).with_hint(NO_FUNCTION_HINT);
     }

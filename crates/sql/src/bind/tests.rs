@@ -117,6 +117,14 @@ fn errors_are_in_postgresql_words() {
             "SELECT src, count(*) FROM edges",
             "42803: column \"edges.src\" must appear in the GROUP BY clause or be used in an aggregate function",
         ),
+        (
+            "SELECT min(src), min(src::bigint) FROM edges",
+            "0A000: two function calls or groups that differ by casts alone are not supported in one query",
+        ),
+        (
+            "SELECT 1 FROM edges GROUP BY src::text, src::bigint",
+            "0A000: two function calls or groups that differ by casts alone are not supported in one query",
+        ),
         ("SELECT * FROM edges, edges", "42712: table name \"edges\" specified more than once"),
         ("SELECT 1 UNION SELECT 1, 2", "42601: each UNION query must have the same number of columns"),
         ("SELECT src FROM edges UNION SELECT name FROM names", "42804: UNION types integer and text cannot be matched"),

@@ -72,6 +72,15 @@ struct Merged {
     attempt: Attempt,
 }
 
+/// Merging is under way as long as this is there, however it ends.
+struct Running<'a>(&'a Merges);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_running = false;
+    }
+}
+
 impl Merges {
     /// Names what has been merged in the place of what it is made of.
     pub fn apply(&self, segments: &mut Vec<SegmentRef>, attempt: &Attempt) {
@@ -121,13 +130,13 @@ impl Merges {
 
     /// Merges, one after the other. What fails is asked for again by the next checkpoint.
     pub async fn run(&self, requests: Vec<Request>, begin: impl Fn() -> Option<Attempt>, dictionary: &Arc<Dictionary>) {
+        let _running = Running(self);
         for request in requests {
             // None: the engine has ended meanwhile.
             let Some(attempt) = begin() else { break };
             let Ok(one) = request.merge(&attempt, dictionary, self).await else { break };
             self.state().merged.push(Merged { segments: request.segments, one, attempt });
         }
-        self.state().is_running = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,7 @@
 
 use super::parse;
 use crate::catalog::RelationKind;
-use crate::statement::{Copy, CopyFormat, CsvOptions, Drop, Show, Statement, SubscribeTarget};
+use crate::statement::{Begin, Copy, CopyFormat, CsvOptions, Drop, Show, Statement, SubscribeTarget, Transaction};
 
 fn one(sql: &str) -> Statement {
     let mut statements = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
@@ -14,6 +14,28 @@ fn error(sql: &str) -> String {
     let e = parse(sql).expect_err(sql);
     let at = e.position.map(|p| format!(" at {}:{}", p.line, p.column)).unwrap_or_default();
     format!("{}: {}{at}", e.code, e.message)
+}
+
+#[test]
+fn transactions_are_said_in_several_ways() {
+    let begin = |is_start, read_only| Statement::Transaction(Transaction::Begin(Begin { is_start, read_only }));
+    assert_eq!(one("BEGIN"), begin(false, false));
+    assert_eq!(one("begin work isolation level read committed, read only"), begin(false, true));
+    assert_eq!(one("START TRANSACTION READ ONLY READ WRITE NOT DEFERRABLE"), begin(true, false));
+    for (text, statement) in [
+        ("COMMIT", Transaction::Commit),
+        ("END TRANSACTION AND NO CHAIN", Transaction::Commit),
+        ("ABORT WORK", Transaction::Rollback),
+        ("ROLLBACK", Transaction::Rollback),
+        ("ROLLBACK TO s", Transaction::RollbackTo("s".to_owned())),
+        ("ROLLBACK WORK TO SAVEPOINT \"S\"", Transaction::RollbackTo("S".to_owned())),
+        ("SAVEPOINT S", Transaction::Savepoint("s".to_owned())),
+        ("RELEASE SAVEPOINT s", Transaction::Release("s".to_owned())),
+    ] {
+        assert_eq!(one(text), Statement::Transaction(statement), "{text}");
+    }
+    assert_eq!(error("BEGIN READ ONLY,"), "42601: syntax error at end of input");
+    assert_eq!(error("ABORT TO s"), "42601: syntax error at or near \"TO\" at 1:7");
 }
 
 #[test]
@@ -117,9 +139,11 @@ fn errors_say_where() {
         ("DROP TABLE t x", "42601: syntax error at or near \"x\" at 1:14"),
         ("ALTER TABLE t ADD COLUMN x int", "0A000: ALTER TABLE is not supported at 1:1"),
         ("CREATE INDEX i ON t (a)", "0A000: CREATE INDEX is not supported at 1:1"),
-        ("BEGIN", "0A000: BEGIN is not supported at 1:1"),
+        ("LISTEN news", "0A000: LISTEN is not supported at 1:1"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "0A000: transaction isolation level SERIALIZABLE is not supported"),
+        ("COMMIT AND CHAIN", "0A000: AND CHAIN is not supported"),
         ("EXPLAIN ANALYZE INSERT INTO t VALUES (1)", "0A000: EXPLAIN ANALYZE of this statement is not supported"),
-        ("DELETE FROM t USING u", "0A000: DELETE … USING is not supported"),
+        ("UPDATE t SET a = 1 FROM u", "0A000: UPDATE … FROM is not supported"),
         ("SELECT * FROM t WHERE 'unclosed", "42601: unterminated quoted string at or near \"'unclosed\" at 1:23"),
     ] {
         assert_eq!(error(sql), expected, "{sql}");

@@ -1,5 +1,6 @@
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use futures::FutureExt;
 use refrain_checkpoint::{Mode, Store};
 use refrain_types::{Delta, Weight};
 
@@ -103,6 +104,22 @@ async fn what_an_aborted_checkpoint_asks_for_is_forgotten() {
     }
     assert!(part.merges.after_checkpoint(false, &part.names()).is_empty());
     assert_eq!(part.merge().await, 0);
+}
+
+#[tokio::test]
+async fn what_fails_is_asked_for_again() {
+    let mut part = Part::new().await;
+    let mut attempts = Vec::new();
+    for number in 0..8 {
+        attempts.push(part.checkpoint(number..number + 1, 1).await);
+    }
+    let requests = part.merges.after_checkpoint(true, &part.names());
+    let failed = part.merges.run(requests, || panic!("the engine has stopped"), &part.dictionary);
+    assert!(std::panic::AssertUnwindSafe(failed).catch_unwind().await.is_err());
+    attempts.push(part.checkpoint(8..9, 1).await);
+    assert_eq!(part.merge().await, 1);
+    attempts.push(part.checkpoint(9..10, 1).await);
+    assert_eq!(part.segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [9, 1]);
 }
 
 #[tokio::test]

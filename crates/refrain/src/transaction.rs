@@ -19,7 +19,7 @@ use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::ingest::TableChange;
-use crate::relation::{Relation, RelationKind, Snapshot, consolidate};
+use crate::relation::{Relation, RelationKind, Snapshot, consolidate, takes_out};
 use crate::settings::Values;
 
 /// What a session is in, as a prompt shows it.
@@ -141,10 +141,6 @@ fn together(shared: &Shared, changes: Vec<TableChange>) -> Result<Option<TableCh
     }
     let rows = rows.into_iter().map(|delta| (decode_batch(&shared.dictionary, &delta.rows, &table.schema), Arc::new(delta)));
     Ok(Some(rows.collect::<Vec<_>>()).filter(|rows| !rows.is_empty()).map(|rows| TableChange::of_rows(&table, rows)))
-}
-
-fn takes_out(delta: &Delta) -> bool {
-    delta.weights.as_ref().is_some_and(|weights| weights.iter().any(|weight| *weight < 0))
 }
 
 fn changed_meanwhile() -> Error {

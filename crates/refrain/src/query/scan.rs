@@ -27,7 +27,7 @@ use refrain_types::physical::physical_schema;
 use super::{Reading, execution_error, is_system};
 use crate::engine::Shared;
 use crate::error::Result;
-use crate::relation::{Snapshot, consolidate};
+use crate::relation::{Snapshot, consolidate, takes_out};
 use crate::system_tables;
 
 /// Rows of a batch that is handed to DataFusion, at most.
@@ -78,8 +78,7 @@ pub(super) struct SnapshotTable {
 impl SnapshotTable {
     /// `schema` is logical.
     pub fn new(shared: &Shared, schema: &SchemaRef, snapshot: &Snapshot) -> Self {
-        let retracted = |d: &Arc<Delta>| d.weights.as_ref().is_some_and(|w| w.iter().any(|w| *w < 0));
-        let chunks = if snapshot.chunks.iter().any(retracted) {
+        let chunks = if snapshot.chunks.iter().any(|delta| takes_out(delta)) {
             consolidate(&physical_schema(schema), &snapshot.chunks).into_iter().map(Arc::new).collect()
         } else {
             snapshot.chunks.clone()

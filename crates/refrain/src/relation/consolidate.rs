@@ -11,6 +11,11 @@ use refrain_types::{Delta, ErrorRow, Iteration, Weight};
 /// Rows per consolidated delta.
 const CHUNK_ROWS: usize = 64 * 1024;
 
+/// Whether a delta takes rows out.
+pub fn takes_out(delta: &Delta) -> bool {
+    delta.weights.as_ref().is_some_and(|weights| weights.iter().any(|weight| *weight < 0))
+}
+
 /// The same Z-set with each row once and no weight 0, in the order in which the rows first appear, and with each error once, in a
 /// delta of their own. Weights of a row that do not add up to one stay apart. Iterations are left out.
 pub fn consolidate(physical: &SchemaRef, deltas: &[Arc<Delta>]) -> Vec<Delta> {

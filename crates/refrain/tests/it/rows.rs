@@ -1,6 +1,7 @@
 //! Rows as the tests compare them.
 
-use refrain::{Engine, Error, Outcome, Session, display};
+use futures::StreamExt;
+use refrain::{Engine, Error, Outcome, Session, Subscription, display};
 
 /// An engine in memory with a session.
 pub(crate) async fn memory() -> Session {
@@ -28,6 +29,19 @@ pub(crate) async fn run(session: &Session, sql: &str) -> String {
         Some(Outcome::Done { tag }) => tag,
         other => panic!("not done: {other:?}"),
     }
+}
+
+/// The next event of a subscription: weight and row each, sorted, or `progress`.
+pub(crate) async fn next(subscription: &mut Subscription) -> Vec<String> {
+    let event = subscription.next().await.expect("the stream goes on").expect("no error");
+    if event.progress {
+        return vec!["progress".to_owned()];
+    }
+    let rows = display::rows(&event.rows).into_iter().zip(&event.weights);
+    let mut texts =
+        rows.map(|(r, w)| format!("{w:+} {}", r.into_iter().flatten().collect::<Vec<_>>().join("|"))).collect::<Vec<_>>();
+    texts.sort();
+    texts
 }
 
 /// The error of a statement.

@@ -1,22 +1,6 @@
 //! SUBSCRIBE.
 
-use futures::StreamExt;
-use refrain::{Subscription, display};
-
-use crate::rows::{memory, run};
-
-/// The next event: epoch, then weight and row each, or `progress`.
-async fn next(subscription: &mut Subscription) -> Vec<String> {
-    let event = subscription.next().await.expect("the stream goes on").expect("no error");
-    if event.progress {
-        return vec!["progress".to_owned()];
-    }
-    let rows = display::rows(&event.rows).into_iter().zip(&event.weights);
-    let mut texts =
-        rows.map(|(r, w)| format!("{w:+} {}", r.into_iter().flatten().collect::<Vec<_>>().join("|"))).collect::<Vec<_>>();
-    texts.sort();
-    texts
-}
+use crate::rows::{memory, next, run};
 
 #[tokio::test]
 async fn a_table_tells_its_rows_and_then_its_changes() {

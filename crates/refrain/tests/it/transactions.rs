@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use futures::StreamExt;
 use proptest::prelude::{Just, Strategy, any, prop};
 use proptest::prop_oneof;
-use refrain::{Engine, Session, Subscription, TransactionStatus, display};
+use refrain::{Engine, Session, TransactionStatus};
 
-use crate::rows::{error, rows, run};
+use crate::rows::{error, next, rows, run};
 
 /// A session with a table of numbers, and another session.
 async fn two() -> (Engine, Session, Session) {
@@ -17,16 +16,6 @@ async fn two() -> (Engine, Session, Session) {
     let (a, b) = (engine.session(), engine.session());
     run(&a, "CREATE TABLE t (k int, v int); INSERT INTO t VALUES (1, 10), (2, 20)").await;
     (engine, a, b)
-}
-
-/// The rows of the next event, with their weights, sorted.
-async fn next(subscription: &mut Subscription) -> Vec<String> {
-    let event = subscription.next().await.expect("the stream goes on").expect("no error");
-    let rows = display::rows(&event.rows).into_iter().zip(&event.weights);
-    let mut texts =
-        rows.map(|(r, w)| format!("{w:+} {}", r.into_iter().flatten().collect::<Vec<_>>().join("|"))).collect::<Vec<_>>();
-    texts.sort();
-    texts
 }
 
 fn numbers(k: &[i32], v: &[i32]) -> RecordBatch {

@@ -237,7 +237,7 @@ impl Arrangement {
         let (rows, words) = (std::mem::replace(&mut self.rows, none), self.words);
         let mut ids = 0..;
         for block in rows.slices_from(0).flat_map(|slice| slice.chunks(BLOCK * words)) {
-            index.reserve(BLOCK);
+            index.reserve(block.len() / words);
             for row in block.chunks_exact(words) {
                 index.prefetch(row_key(row));
             }

@@ -51,7 +51,7 @@ impl KeyChain {
     fn follow_slice(&mut self, rows: &impl RowsById, new: &[u64], words: usize) {
         let key_words = self.of.words();
         for block in new.chunks(BLOCK * words) {
-            self.heads.reserve(BLOCK);
+            self.heads.reserve(block.len() / words);
             for (row, key) in block.chunks_exact(words).zip(self.scratch.chunks_exact_mut(key_words)) {
                 self.of.extract(row, key);
                 self.heads.prefetch(row_key(key));

@@ -12,6 +12,9 @@
 
 use crate::hash::hash_word;
 use crate::prefetch;
+use table::Table;
+
+mod table;
 
 /// No row.
 pub const NO_ROW: u32 = u32::MAX;
@@ -20,9 +23,6 @@ const CAPACITY_MIN: usize = 16;
 
 /// A table of this many slots or fewer moves at once.
 const MOVED_AT_ONCE: usize = if cfg!(test) { 64 } else { 1 << 16 };
-
-/// A table of this many slots or fewer, 12 MB, is freed at once.
-const FREED_AT_ONCE: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
 /// For each key that is inserted, this many slots move. With two the former table would be gone just before the next one is full; the more
 /// there are, the slower are the insertions meanwhile, as what they cost is the memory of the larger table, which is touched for the first time.
@@ -54,9 +54,9 @@ fn id_of(slot: Slot) -> u32 {
 
 /// See the module.
 pub struct HashIndex {
-    slots: Vec<Slot>,
+    slots: Table,
     /// The table before, while it has slots that have not moved; else empty.
-    former: Vec<Slot>,
+    former: Table,
     /// Where the first run that moved begins in it, and how many slots have moved from there on.
     start: usize,
     moved: usize,
@@ -74,7 +74,7 @@ impl HashIndex {
     /// An empty index. `exact` says that keys are whole packed keys, not hashes.
     #[must_use]
     pub fn new(exact: bool) -> Self {
-        Self { slots: vec![FREE; CAPACITY_MIN], former: Vec::new(), start: 0, moved: 0, len: 0, exact }
+        Self { slots: Table::new(CAPACITY_MIN), former: Table::default(), start: 0, moved: 0, len: 0, exact }
     }
 
     /// Whether keys are whole packed keys.
@@ -107,7 +107,7 @@ impl HashIndex {
             *self = Self::new(self.exact);
         } else {
             self.slots.fill(FREE);
-            self.former = Vec::new();
+            self.former = Table::default();
             self.len = 0;
         }
     }
@@ -128,7 +128,7 @@ impl HashIndex {
     #[cold]
     fn grow(&mut self, capacity: usize, additional: usize) {
         self.move_slots(usize::MAX);
-        self.former = std::mem::replace(&mut self.slots, vec![FREE; capacity]);
+        self.former = std::mem::replace(&mut self.slots, Table::new(capacity));
         self.moved = 0;
         let start = if self.former.len() > MOVED_AT_ONCE { after_free_slots(&self.former) } else { None };
         // Without such a place, and before more keys than the table has, all moves at once.
@@ -156,7 +156,7 @@ impl HashIndex {
                 self.slots[place] = slot;
             }
         }
-        free_beside(std::mem::take(&mut self.former));
+        self.former = Table::default();
     }
 
     #[inline]
@@ -175,7 +175,7 @@ impl HashIndex {
     #[inline]
     pub fn prefetch(&self, key: u64) {
         let hash = self.hash(key);
-        let slots = if self.is_former(hash) { &self.former } else { &self.slots };
+        let slots: &[Slot] = if self.is_former(hash) { &self.former } else { &self.slots };
         prefetch::read(slots, hash & (slots.len() - 1));
     }
 
@@ -183,7 +183,7 @@ impl HashIndex {
     #[inline]
     pub fn find(&self, key: u64, mut is_row: impl FnMut(u32) -> bool) -> Option<u32> {
         let hash = self.hash(key);
-        let slots = if self.is_former(hash) { &self.former } else { &self.slots };
+        let slots: &[Slot] = if self.is_former(hash) { &self.former } else { &self.slots };
         let mask = slots.len() - 1;
         let mut place = hash & mask;
         loop {
@@ -221,7 +221,7 @@ impl HashIndex {
         debug_assert!(id != NO_ROW, "row ids end before the mark for none");
         let hash = self.hash(key);
         let is_former = self.is_former(hash);
-        let slots = if is_former { &mut self.former } else { &mut self.slots };
+        let slots: &mut [Slot] = if is_former { &mut self.former } else { &mut self.slots };
         let mask = slots.len() - 1;
         let mut place = hash & mask;
         loop {
@@ -229,7 +229,7 @@ impl HashIndex {
                 break;
             }
             if key_of(slots[place]) == key && (self.exact || is_row(id_of(slots[place]))) {
-                let slots = if is_former { &mut self.former } else { &mut self.slots };
+                let slots: &mut [Slot] = if is_former { &mut self.former } else { &mut self.slots };
                 return Some(&mut slots[place]);
             }
             place = (place + 1) & mask;
@@ -253,14 +253,6 @@ impl HashIndex {
             place = (place + 1) & mask;
         }
         self.slots[place] = slot(key, id);
-    }
-}
-
-/// Gives memory back to the system; of a large table on a thread of its own, as that takes longer than a worker may pause.
-#[expect(clippy::disallowed_methods, reason = "the thread frees memory, and nobody waits for it")]
-fn free_beside(slots: Vec<Slot>) {
-    if slots.len() > FREED_AT_ONCE {
-        std::thread::spawn(move || drop(slots));
     }
 }
 

@@ -241,7 +241,7 @@ impl KeyedHistory {
     fn find_keys(&mut self, rows: &[u64], keys: &mut [u64], numbers: &mut Vec<u32>) {
         let key_words = self.key.words();
         numbers.clear();
-        self.keys.reserve(BLOCK);
+        self.keys.reserve(rows.len() / self.words);
         for (row, key) in rows.chunks_exact(self.words).zip(keys.chunks_exact_mut(key_words)) {
             self.key.extract(row, key);
             self.keys.prefetch(row_key(key));

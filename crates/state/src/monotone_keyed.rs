@@ -97,7 +97,7 @@ impl MonotoneKeyed {
     pub fn arrive(&mut self, rows: &[u64]) {
         let mut keys = std::mem::take(&mut self.scratch);
         for rows in rows.chunks(BLOCK * self.words) {
-            self.keys.reserve(BLOCK);
+            self.keys.reserve(rows.len() / self.words);
             let each = || rows.chunks_exact(self.words);
             for (row, key) in each().zip(keys.chunks_exact_mut(self.key.words())) {
                 self.key.extract(row, key);

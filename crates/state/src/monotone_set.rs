@@ -74,7 +74,7 @@ impl MonotoneSet {
     /// Takes in packed rows; those that were there already change nothing.
     pub fn arrive(&mut self, rows: &[u64]) {
         for rows in rows.chunks(BLOCK * self.words) {
-            self.index.reserve(BLOCK);
+            self.index.reserve(rows.len() / self.words);
             if rows.len() > self.words {
                 for row in rows.chunks_exact(self.words) {
                     self.index.prefetch(row_key(row));

@@ -91,7 +91,7 @@ impl PresenceHistory {
         let mut ids = [0u32; BLOCK];
         let blocks = rows.chunks(BLOCK * self.words).zip(iterations.chunks(BLOCK)).zip(weights.chunks(BLOCK));
         for ((rows, iterations), weights) in blocks {
-            self.index.reserve(BLOCK);
+            self.index.reserve(weights.len());
             if iterations.len() > 1 {
                 for row in rows.chunks_exact(self.words) {
                     self.index.prefetch(row_key(row));

@@ -591,7 +591,9 @@ fn release(
         if inputs.iter().any(|frontier| frontier.less_equal(&now)) {
             return false;
         }
-        if fuel == 0 || head.gauge().outstanding.load(Ordering::Relaxed) > outstanding_max {
+        // Who asks it to hold waits for this activation; each gets on, though, if only by a round.
+        let is_asked_to_hold = fuel < FUEL && head.context.control.holding();
+        if fuel == 0 || is_asked_to_hold || head.gauge().outstanding.load(Ordering::Relaxed) > outstanding_max {
             return true;
         }
         fuel = fuel.saturating_sub(head.round());

@@ -393,7 +393,9 @@ fn release(
         if frontier.less_equal(&now) {
             return false;
         }
-        if fuel == 0 || is_crowded() {
+        // Each activation gets on, if only by so many rows.
+        let is_asked_to_hold = fuel < FUEL && context.control.holding();
+        if fuel == 0 || is_asked_to_hold || is_crowded() {
             return true;
         }
         packed.clear();

@@ -11,6 +11,8 @@ use refrain_types::{Delta, Epoch};
 const SMALL_ROWS: usize = 8 * 1024;
 /// How many small chunks gather before they are merged: a row is moved about eight times before its chunk is no longer small.
 const SMALL_CHUNKS_MAX: usize = 1024;
+/// And how many rows at most are merged at once, or a few more: a loop waits for it.
+const MERGED_ROWS: usize = 8 * SMALL_ROWS;
 /// Fewer retracted rows than this are not worth a consolidation.
 const RETRACTED_ROWS_MIN: u64 = 4096;
 
@@ -23,8 +25,9 @@ pub struct Chunks {
     merged: Epoch,
     inserted: u64,
     retracted: u64,
-    /// Small chunks at the end of the list.
+    /// Small chunks at the end of the list, and their rows.
     small: usize,
+    small_rows: usize,
 }
 
 impl Chunks {
@@ -36,12 +39,13 @@ impl Chunks {
         let retracted = delta.weights.as_ref().map_or(0, |w| w.iter().filter(|w| **w < 0).count() as u64);
         self.retracted += retracted;
         self.inserted += delta.num_rows() as u64 - retracted;
-        self.small = if delta.num_rows() < SMALL_ROWS { self.small + 1 } else { 0 };
+        let is_small = delta.num_rows() < SMALL_ROWS;
+        (self.small, self.small_rows) = if is_small { (self.small + 1, self.small_rows + delta.num_rows()) } else { (0, 0) };
         let bare = delta.errors.is_empty() && delta.iterations.is_none();
         let chunk =
             if bare { Arc::clone(delta) } else { Arc::new(Delta { errors: Vec::new(), iterations: None, ..Delta::clone(delta) }) };
         self.list.push((epoch, chunk));
-        if self.small >= SMALL_CHUNKS_MAX {
+        if self.small >= SMALL_CHUNKS_MAX || self.small_rows >= MERGED_ROWS {
             self.merge_small();
         }
     }
@@ -92,7 +96,8 @@ impl Chunks {
         let epoch = *epoch;
         let merged = concat(&small.iter().map(|(_, chunk)| chunk.as_ref()).collect::<Vec<_>>());
         self.merged = self.merged.max(epoch);
-        self.small = usize::from(merged.num_rows() < SMALL_ROWS);
+        let is_small = merged.num_rows() < SMALL_ROWS;
+        (self.small, self.small_rows) = if is_small { (1, merged.num_rows()) } else { (0, 0) };
         self.list.push((epoch, Arc::new(merged)));
     }
 }
@@ -107,3 +112,6 @@ fn concat(deltas: &[&Delta]) -> Delta {
     let weights = deltas.iter().flat_map(|d| (0..d.num_rows()).map(|i| d.weight(i))).collect();
     Delta::weighted(rows, weights)
 }
+
+#[cfg(test)]
+mod tests;

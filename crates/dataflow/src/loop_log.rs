@@ -23,7 +23,8 @@ pub struct Piece {
 #[derive(Clone, Debug)]
 enum Place {
     Memory(Arc<Delta>, Option<Arc<Room>>),
-    Spilled(Arc<dyn Spilled>),
+    /// With the CRC-32 of the bytes that were put there.
+    Spilled(Arc<dyn Spilled>, u32),
 }
 
 impl From<Arc<Delta>> for Piece {
@@ -38,8 +39,12 @@ impl Piece {
     #[must_use]
     pub fn keep(delta: Delta, memory: &Arc<Memory>) -> Self {
         let rows = delta.num_rows();
-        let place = match memory.place(Use::LoopLogs, delta.size_bytes(), |elsewhere| elsewhere.put(&encode(delta.clone()))) {
-            Ok(spilled) => Place::Spilled(spilled),
+        let placed = memory.place(Use::LoopLogs, delta.size_bytes(), |elsewhere| {
+            let bytes = encode(delta.clone());
+            elsewhere.put(&bytes).map(|spilled| Place::Spilled(spilled, crc32fast::hash(&bytes)))
+        });
+        let place = match placed {
+            Ok(spilled) => spilled,
             Err(room) => Place::Memory(Arc::new(delta), Some(Arc::new(room))),
         };
         Self { rows, place }
@@ -56,7 +61,7 @@ impl Piece {
     pub fn bytes_in_memory(&self) -> usize {
         match &self.place {
             Place::Memory(_, room) => room.as_ref().map_or(0, |room| room.bytes()),
-            Place::Spilled(_) => 0,
+            Place::Spilled(..) => 0,
         }
     }
 
@@ -67,7 +72,13 @@ impl Piece {
     pub fn read(&self) -> io::Result<Arc<Delta>> {
         match &self.place {
             Place::Memory(delta, _) => Ok(Arc::clone(delta)),
-            Place::Spilled(spilled) => decode(&spilled.get()?).map(Arc::new),
+            Place::Spilled(spilled, checksum) => {
+                let bytes = spilled.get()?;
+                if crc32fast::hash(&bytes) != *checksum {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is another"));
+                }
+                decode(&bytes).map(Arc::new)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use refrain_plan::{Operator, StreamPlan};
+use refrain_plan::{LoopKind, Operator, StreamPlan};
 use refrain_state::RowLayout;
 use refrain_types::{Delta, OperatorId, Tick};
 
@@ -132,6 +132,13 @@ pub struct Restored {
     pub parts: BTreeMap<(OperatorId, Part), Vec<Piece>>,
 }
 
+/// All parts of the state of a plan: a capture has each of them, also one without rows.
+pub fn all(plan: &StreamPlan) -> impl Iterator<Item = (OperatorId, Part)> + '_ {
+    let operators = (0..plan.nodes.len()).map(|node| OperatorId(u32::try_from(node).expect("a plan has fewer nodes than 2^32")));
+    let parts = operators.flat_map(|operator| Part::ALL.map(|part| (operator, part)));
+    parts.filter(|(operator, part)| schema(plan, *operator, *part).is_some())
+}
+
 /// Logical schema of the rows of a part, `None` where the plan has no such state.
 #[must_use]
 pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<SchemaRef> {
@@ -155,11 +162,21 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
             let schema = input(usize::from(part == Part::Right))?;
             Some(if node.keeps_iterations() { with_iteration(&schema) } else { schema })
         }
-        (Operator::LoopHead(_), Part::Right) => input(1),
-        (Operator::LoopHead(head), Part::Derivations | Part::Emissions | Part::Rows | Part::Frontier | Part::Log) => {
-            Some(Arc::clone(&head.variable))
+        (Operator::LoopHead(head), Part::Right) if head.join.is_some() => input(1),
+        (Operator::LoopHead(head), part) => {
+            let is_ours = match head.kind {
+                LoopKind::Set | LoopKind::Keyed(_) => matches!(part, Part::Derivations | Part::Emissions | Part::Log),
+                LoopKind::MonotoneSet | LoopKind::Bag | LoopKind::MonotoneKeyed(_) => {
+                    matches!(part, Part::Rows | Part::Frontier | Part::Log)
+                }
+            };
+            is_ours.then(|| Arc::clone(&head.variable))
         }
-        (Operator::Variable(_), Part::Frontier | Part::Log | Part::Rows) => Some(Arc::clone(&node.schema)),
+        (Operator::Variable(_), Part::Frontier | Part::Log) => Some(Arc::clone(&node.schema)),
+        // The rows over a limit that fails.
+        (Operator::Variable(variable), Part::Rows) if variable.limit.is_some_and(|limit| limit.fails) => {
+            Some(Arc::clone(&node.schema))
+        }
         _ => None,
     }
 }

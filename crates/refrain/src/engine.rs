@@ -43,7 +43,7 @@ const TEMPORARY_IDS: u64 = 1 << 63;
 /// # engine.close().await }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine(pub(crate) Arc<Shared>);
 
 /// How an engine is to be opened.
 #[derive(Debug)]

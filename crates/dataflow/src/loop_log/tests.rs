@@ -92,3 +92,27 @@ fn a_damaged_piece_is_an_error() {
         assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
     }
 }
+
+/// Another place, where this bit flips.
+#[derive(Debug)]
+struct Flips(usize);
+
+impl Spill for Flips {
+    fn put(&self, bytes: &[u8]) -> io::Result<Arc<dyn Spilled>> {
+        let mut bytes = bytes.to_vec();
+        bytes[self.0 / 8] ^= 1 << (self.0 % 8);
+        Ok(Arc::new(Bytes(bytes)))
+    }
+
+    fn map(&self, _words: &[u64]) -> io::Result<ScalarBuffer<u64>> {
+        unreachable!("a loop log is put, not mapped")
+    }
+}
+
+#[test]
+fn every_bit_that_flips_elsewhere_is_found() {
+    for bit in 0..encode(delta(3)).len() * 8 {
+        let piece = Piece::keep(delta(3), &Memory::limited(usize::MAX, 0, Arc::new(Flips(bit))));
+        assert_eq!(piece.read().unwrap_err().kind(), io::ErrorKind::InvalidData, "bit {bit}");
+    }
+}

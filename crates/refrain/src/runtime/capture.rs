@@ -203,7 +203,7 @@ impl CapturedDataflow {
     }
 }
 
-fn operator_name(plan: &StreamPlan, operator: OperatorId) -> String {
+pub(super) fn operator_name(plan: &StreamPlan, operator: OperatorId) -> String {
     let node = plan.node(operator.0 as usize);
     match &node.operator {
         refrain_plan::Operator::LoopHead(head) => format!("loop {}", head.name),

@@ -12,7 +12,7 @@ use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
 use refrain_state::Memory;
-use refrain_types::{Delta, Epoch};
+use refrain_types::{Delta, Epoch, OperatorId};
 
 use super::segments::Reading;
 use super::views::View;
@@ -67,13 +67,22 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
 
 async fn restore_relations(reading: &Reading<'_>, database: &Database, views: &[PlannedView], manifest: &Manifest) -> Result<()> {
     let all = database.relations.values().map(|relation| async move {
+        let is_view = views.iter().any(|v| v.view.id == relation.id);
+        let is_captured = manifest.contents.dataflows.iter().any(|d| d.id == Database::dataflow(relation.id));
         match manifest.contents.relations.iter().find(|e| e.id == relation.id) {
+            Some(_) if is_view && !is_captured => Err(lacks(manifest, "the state of view", relation)),
             Some(entry) => restore_relation(reading, relation, entry, manifest).await,
-            None if views.iter().any(|v| v.view.id == relation.id) => Ok(()),
-            None => Err(Error::io(format!("checkpoint {} does not hold table \"{}\"", manifest.id, relation.name))),
+            // It was created while the checkpoint was taken.
+            None if is_view && !is_captured => Ok(()),
+            None if is_view => Err(lacks(manifest, "the rows of view", relation)),
+            None => Err(lacks(manifest, "table", relation)),
         }
     });
     try_join_all(all).await.map(drop)
+}
+
+fn lacks(manifest: &Manifest, what: &str, of: &Relation) -> Error {
+    Error::io(format!("checkpoint {} does not hold {what} \"{}\"", manifest.id, of.name))
 }
 
 /// The state of the dataflow of each view, where a checkpoint has it.
@@ -161,6 +170,12 @@ async fn read_dataflow(
             .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such loop")))?;
         parts.push(((log.operator, Part::Log), schema, &log.log, used_by));
     }
+    let has = |of: (OperatorId, Part)| parts.iter().any(|(part, ..)| *part == of);
+    if let Some((operator, part)) = refrain_dataflow::part::all(plan).find(|of| !has(*of)) {
+        let name = super::capture::operator_name(plan, operator);
+        let message = format!("operator {operator} ({name}, {}) of view \"{}\" is not in the checkpoint", part.name(), entry.name);
+        return Err(Error::io(message));
+    }
     let parts = try_join_all(parts.into_iter().map(|(of, schema, segments, used_by)| async move {
         let pieces = match of.1 {
             Part::Log => reading.pieces(&schema, segments, (memory, &used_by)).await?,
@@ -173,3 +188,6 @@ async fn read_dataflow(
     let admitted = entry.consumed.values().min().copied().unwrap_or(epoch);
     Ok((restored, admitted))
 }
+
+#[cfg(test)]
+mod tests;

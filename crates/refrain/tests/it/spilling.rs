@@ -75,7 +75,8 @@ async fn rows_go_through_temporary_files() {
     drop(s);
     s = open(2, "300kB").await;
     check(&s, NODES).await;
-    assert!(used(&s, "rows").await > 1 << 20);
+    let in_memory = used(&s, "rows").await;
+    assert!(in_memory > 1 << 20, "{in_memory} bytes");
     let error = "SELECT error FROM refrain.memory WHERE used_for = 'rows'";
     assert_eq!(rows(&s, error).await, ["temporary file size exceeds \"temp_file_limit\" (300kB)"]);
     run(&s, "DELETE FROM edge WHERE a = 250").await;

@@ -191,6 +191,13 @@ impl Worker {
     }
 }
 
+impl Drop for Dataflow {
+    /// Operators with state know the registry, and it knows them: without this they would never be dropped.
+    fn drop(&mut self) {
+        self.rendered.registry.take();
+    }
+}
+
 impl Dataflow {
     /// Takes the order that stands, if it is new, and passes on a request to hold. Returns whether something was done.
     fn obey(&mut self, worker: usize, peers: usize) -> bool {

@@ -31,6 +31,11 @@ impl Process {
         Self { child, input, output }
     }
 
+    /// Its number, as the system counts.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn send(&mut self, sql: &str) {
         let text = format!("{};\n\\echo {MARK}\n", sql.trim_end().trim_end_matches(';'));
         self.input.write_all(text.as_bytes()).expect("the process reads, its error is above");

@@ -1,17 +1,33 @@
-//! Stores that fail, are slow, or are gone for a while: queries go on, nothing acknowledged is lost, nothing is there twice.
+//! Stores that fail, are slow, or are gone for a while: queries go on, nothing acknowledged is lost, nothing is there twice. What a
+//! checkpoint that fails has taken is given back.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use refrain::{Engine, ErrorKind, Session};
 use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
+use tokio::runtime::Handle;
 
 use crate::rows::{error, rows, run};
+use crate::spilling::{OF_LOGS, comes_free, in_use};
 
 /// Recurs for ever.
 const NUMBERS: &str =
     "CREATE MATERIALIZED VIEW nat AS WITH RECURSIVE t(n) AS (SELECT 1::BIGINT UNION ALL SELECT n + 1 FROM t) SELECT n FROM t";
+
+/// A thousand rows go round for ever and leave nothing behind. They keep no iterations: of a loop that is held all of them are in its log.
+const CAROUSEL: &str = "CREATE TABLE rider (n BIGINT) WITH (append_only = true); \
+    INSERT INTO rider SELECT n FROM generate_series(1, 1000) AS n; \
+    CREATE MATERIALIZED VIEW carousel AS WITH MUTUALLY RECURSIVE t (n BIGINT) AS (SELECT n FROM rider UNION ALL SELECT n + 1 FROM t) \
+    SELECT n FROM t WHERE n < 0";
+
+/// Rows that went round.
+const ROUNDS: &str = "SELECT max(rows) FROM refrain.operators WHERE view = 'carousel'";
 
 fn store() -> FaultyStore {
     FaultyStore::new(Arc::new(InMemory::new()))
@@ -23,12 +39,21 @@ async fn open(store: &FaultyStore) -> (Engine, Session) {
     (engine, session)
 }
 
-async fn number(session: &Session, query: &str) -> i64 {
+/// An engine with the carousel, one worker, and its temporary files in this folder.
+async fn carousel(store: &FaultyStore, folder: &Path) -> (Engine, Session) {
+    let builder = Engine::builder().object_store(Arc::new(store.clone())).temporary_folder(folder);
+    let engine = builder.open().await.expect("the store opens");
+    let session = engine.session();
+    run(&session, CAROUSEL).await;
+    (engine, session)
+}
+
+pub(crate) async fn number(session: &Session, query: &str) -> i64 {
     rows(session, query).await[0].parse().unwrap_or(0)
 }
 
 /// Waits until a query gives more than this.
-async fn grows(session: &Session, query: &str, from: i64) -> i64 {
+pub(crate) async fn grows(session: &Session, query: &str, from: i64) -> i64 {
     for _ in 0..1_000 {
         let now = number(session, query).await;
         if now > from {
@@ -113,6 +138,79 @@ async fn a_checkpoint_that_fails_is_carried_by_the_next() {
     assert_eq!(rows(&s, "SELECT count(*) FROM c").await, ["10"]);
 }
 
+/// The loop is held while the put of its log waits, and goes on when that of the manifest has failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_checkpoint_took_is_free_again_when_it_is_aborted() {
+    let (folder, store) = (tempfile::tempdir().unwrap(), store());
+    let (engine, s) = carousel(&store, folder.path()).await;
+    run(&s, "SET checkpoint_hold_max_ms = 600000").await;
+    for (limit, used_for) in [("0", "temporary files"), ("-1", "loop logs")] {
+        run(&s, &format!("SET loop_memory_limit = {limit}")).await;
+        let gate = Gate::default();
+        store.inject(Operation::Put, "loop/", Effect::Delay(gate.clone()));
+        store.inject(Operation::Put, "manifest/", Effect::FailBefore);
+        let asker = s.clone();
+        let checkpoint = tokio::spawn(async move { error(&asker, "CHECKPOINT").await });
+        gate.arrival().await;
+        assert_eq!(rows(&s, "SELECT log_rows FROM refrain.loops").await, ["1000"]);
+        assert_eq!(in_use(&s).await, [used_for]);
+        gate.open();
+        assert_eq!(checkpoint.await.unwrap().code(), "58030");
+        comes_free(&s, folder.path(), OF_LOGS).await;
+        let rounds = number(&s, ROUNDS).await;
+        grows(&s, ROUNDS, rounds).await;
+    }
+    run(&s, "CHECKPOINT").await;
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_checkpoints_that_fail_leave_nothing_behind() {
+    const ABORTS: usize = 1_000;
+    /// What is there at one time and not at another: the objects of a checkpoint, the task that collects garbage.
+    const SPARE: usize = 8;
+    let (folder, objects, fails) = (tempfile::tempdir().unwrap(), Arc::new(InMemory::new()), Arc::new(AtomicBool::new(false)));
+    let (is_failing, puts) = (Arc::clone(&fails), AtomicUsize::new(0));
+    // Each manifest fails, and some of the objects before it.
+    let store = FaultyStore::deciding(objects.clone(), move |operation, name| {
+        let fails = operation == Operation::Put
+            && is_failing.load(Ordering::Relaxed)
+            && (name.contains("manifest/") || puts.fetch_add(1, Ordering::Relaxed).is_multiple_of(3));
+        if fails { Effect::FailBefore } else { Effect::Nothing }
+    });
+    let (engine, s) = carousel(&store, folder.path()).await;
+    run(&s, "SET loop_memory_limit = 0").await;
+    let there = async || (objects.list(None).count().await, Handle::current().metrics().num_alive_tasks());
+    for _ in 0..2 {
+        s.checkpoint().await.expect("the store is there");
+    }
+    let before = there().await;
+
+    fails.store(true, Ordering::Relaxed);
+    for _ in 0..ABORTS {
+        let aborted = s.checkpoint().await.expect_err("the manifest cannot be written");
+        assert!(aborted.message().starts_with("checkpoint aborted: "), "{aborted}");
+    }
+    comes_free(&s, folder.path(), OF_LOGS).await;
+    let rounds = number(&s, ROUNDS).await;
+    grows(&s, ROUNDS, rounds).await;
+    let remembered = number(&s, "SELECT count(*) FROM refrain.checkpoints").await;
+    assert!(remembered <= 1_000, "{remembered} checkpoints are remembered");
+
+    fails.store(false, Ordering::Relaxed);
+    let mut now = before;
+    for _ in 0..100 {
+        s.checkpoint().await.expect("the store is there again");
+        now = there().await;
+        if now.0 <= before.0 + SPARE && now.1 <= before.1 + SPARE {
+            break;
+        }
+    }
+    assert!(now.0 <= before.0 + SPARE, "{} objects are in the store, before it were {}", now.0, before.0);
+    assert!(now.1 <= before.1 + SPARE, "{} tasks are alive, before it were {}", now.1, before.1);
+    engine.close().await.unwrap();
+}
+
 /// The put of the input log hangs, so tables cannot be captured. The loop goes on all the same, and the checkpoint times out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_holds_no_loop() {
@@ -134,7 +232,10 @@ async fn a_store_that_hangs_holds_no_loop() {
     let reached = number(&s, "SELECT max(n) FROM nat").await;
     grows(&s, "SELECT max(n) FROM nat", reached).await;
     assert_eq!(number(&s, "SELECT count(*) FROM refrain.checkpoints WHERE status = 'running'").await, 1, "it is still under way");
-    assert_eq!(checkpoint.await.unwrap().message(), "checkpoint aborted: it took longer than checkpoint_timeout_ms");
+    let awaited = "it waits for statements that wait for the store";
+    assert_eq!(rows(&s, "SELECT reason FROM refrain.checkpoints WHERE status = 'running'").await, [awaited]);
+    let reason = "checkpoint aborted: it took longer than checkpoint_timeout_ms; it waited for statements that wait for the store";
+    assert_eq!(checkpoint.await.unwrap().message(), reason);
     gate.open();
     assert_eq!(insert.await.unwrap(), "INSERT 0 1");
     run(&s, "CHECKPOINT").await;

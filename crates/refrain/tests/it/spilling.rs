@@ -1,10 +1,15 @@
 //! Loop logs and rows of operators that have no room in memory: they go to temporary files, into checkpoints and back, and nothing is lost
-//! where these are full.
+//! where these are full. What a checkpoint or a view has taken is free again when it is gone.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::memory::InMemory;
 use refrain::{Engine, Session};
+use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 
+use crate::outage::{grows, number};
 use crate::rows::{error, rows, run};
 
 /// In each of so many lanes every number is to be had, and is derived from the one before in one way: a row that is lost is missed for ever.
@@ -17,7 +22,41 @@ const VIEW: &str = "CREATE MATERIALIZED VIEW numbers AS WITH RECURSIVE t(n, lane
 /// Tries of what depends on where the loop stands.
 const TRIES: usize = 200;
 
-async fn open(folder: &std::path::Path, workers: usize) -> (Engine, Session) {
+const ITERATION: &str = "SELECT max(iteration) FROM refrain.loops";
+
+/// What the logs of loops take.
+pub(crate) const OF_LOGS: &[&str] = &["loop logs", "temporary files"];
+const OF_VIEWS: &[&str] = &["rows", "loop logs", "temporary files"];
+
+/// What memory is taken for now.
+pub(crate) async fn in_use(session: &Session) -> Vec<String> {
+    rows(session, "SELECT used_for FROM refrain.memory WHERE used_bytes > 0").await
+}
+
+/// Files in this folder that the process has open, with or without a name, where the system tells.
+fn open_files(folder: &Path) -> usize {
+    let Ok(files) = std::fs::read_dir("/proc/self/fd") else { return 0 };
+    let folder = folder.canonicalize().expect("the folder is there");
+    // A file may be closed in between.
+    let targets = files.filter_map(|file| std::fs::read_link(file.expect("files can be listed").path()).ok());
+    targets.filter(|target| target.starts_with(&folder)).count()
+}
+
+/// Waits until no memory is taken for any of these, and no temporary file is open.
+pub(crate) async fn comes_free(session: &Session, temporary: &Path, uses: &[&str]) {
+    let mut left = Vec::new();
+    for _ in 0..1_000 {
+        left = in_use(session).await;
+        left.retain(|used_for| uses.contains(&used_for.as_str()));
+        if left.is_empty() && open_files(temporary) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("memory is taken for {left:?}, and {} temporary files are open", open_files(temporary));
+}
+
+async fn open(folder: &Path, workers: usize) -> (Engine, Session) {
     let store = folder.join("store").display().to_string();
     let temporary = folder.join("temporary");
     std::fs::create_dir_all(&temporary).expect("a folder can be made");
@@ -172,10 +211,86 @@ async fn temporary_files_that_are_full_abort_the_checkpoint_alone() {
     let reached = check(&s).await;
     run(&s, "SET temp_file_limit = -1").await;
     goes_on(&s, reached).await;
+    comes_free(&s, &folder.path().join("temporary"), OF_LOGS).await;
     run(&s, "CHECKPOINT").await;
     engine.close().await.expect("nothing is lost");
     drop((engine, s));
     let (_engine, s) = open(folder.path(), 1).await;
     goes_on(&s, reached).await;
     assert_eq!(error(&s, "SET temp_file_limit = 'all'").await.code(), "22023");
+}
+
+/// Once while a checkpoint holds it, with its log in temporary files, and once right after it was restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_is_dropped_gives_back_what_it_took() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let store = FaultyStore::new(Arc::new(InMemory::new()));
+    let open = async || {
+        let builder = Engine::builder().object_store(Arc::new(store.clone())).workers(2).temporary_folder(folder.path());
+        let builder = builder.setting("loop_memory_limit", "0").setting("checkpoint_hold_max_ms", "600000");
+        builder.open().await.expect("the store opens").session()
+    };
+    let s = open().await;
+    create(&s).await;
+    let mut held = None;
+    for _ in 0..TRIES {
+        let gate = Gate::default();
+        store.inject(Operation::Put, "manifest/", Effect::Delay(gate.clone()));
+        let asker = s.clone();
+        let checkpoint = tokio::spawn(async move { run(&asker, "CHECKPOINT").await });
+        gate.arrival().await;
+        if in_use(&s).await == ["rows", "temporary files"] {
+            held = Some((gate, checkpoint));
+            break;
+        }
+        gate.open();
+        checkpoint.await.expect("the checkpoint commits");
+        let reached = number(&s, ITERATION).await;
+        grows(&s, ITERATION, reached).await;
+    }
+    let (gate, checkpoint) = held.expect("a checkpoint holds the loop with rows under way");
+    run(&s, "DROP MATERIALIZED VIEW numbers").await;
+    comes_free(&s, folder.path(), OF_VIEWS).await;
+    gate.open();
+    checkpoint.await.expect("the checkpoint commits");
+
+    run(&s, VIEW).await;
+    let mut tries = 0..TRIES;
+    while s.checkpoint().await.expect("the checkpoint commits").loop_log_rows == 0 {
+        tries.next().expect("a checkpoint catches the loop with rows under way");
+    }
+    drop(s);
+    let s = open().await;
+    run(&s, "DROP MATERIALIZED VIEW numbers").await;
+    comes_free(&s, folder.path(), OF_VIEWS).await;
+}
+
+/// Checkpoints are taken as often as can be, and the engine lives no longer than until two of them have what it has just done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_ends_again_and_again_soon_after_its_replay_has_begun_gets_on() {
+    const LIVES: usize = 10;
+    const COMMITTED: &str = "SELECT count(*) FROM refrain.checkpoints WHERE status = 'committed'";
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (engine, s) = open(folder.path(), 1).await;
+    create(&s).await;
+    run(&s, "CHECKPOINT").await;
+    drop((engine, s));
+    let mut reached = -1;
+    for life in 0..LIVES {
+        let (engine, s) = open(folder.path(), 1 + life % 2).await;
+        run(&s, "SET checkpoint_interval_ms = 1").await;
+        let restored = number(&s, ITERATION).await;
+        assert!(restored > reached, "life {life} begins in iteration {restored}, the one before it in {reached}");
+        reached = restored;
+        // Workers may be an iteration apart.
+        grows(&s, ITERATION, restored + 3).await;
+        let committed = number(&s, COMMITTED).await;
+        // One may have been under way.
+        grows(&s, COMMITTED, committed + 1).await;
+        drop((engine, s));
+    }
+    let (_engine, s) = open(folder.path(), 2).await;
+    assert!(number(&s, ITERATION).await > reached);
+    let reached = check(&s).await;
+    goes_on(&s, reached).await;
 }

@@ -191,6 +191,19 @@ pub enum CommitFacts {
     Failed(String),
 }
 
+/// What a checkpoint in flight waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// These dataflows: they end their ticks, or are captured.
+    Dataflows(Vec<DataflowId>),
+    /// A moment at which no statement is between log and table.
+    Statements,
+    /// So many uploads.
+    Uploads(usize),
+    /// The store's answer to the put of the manifest.
+    Manifest,
+}
+
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -342,6 +355,18 @@ impl DataflowFacts {
 }
 
 impl Running {
+    /// What it waits for, in the order of its steps.
+    #[must_use]
+    pub fn awaits(&self) -> Awaited {
+        let late = self.ids(|d| matches!(d.phase, Phase::HoldRequested | Phase::Held { .. }));
+        match self.uploads.outstanding {
+            _ if !late.is_empty() => Awaited::Dataflows(late),
+            _ if !self.tables_captured => Awaited::Statements,
+            0 => Awaited::Manifest,
+            uploads => Awaited::Uploads(uploads),
+        }
+    }
+
     fn ids(&self, which: impl Fn(&DataflowFacts) -> bool) -> Vec<DataflowId> {
         self.dataflows.iter().filter(|d| which(d)).map(|d| d.id).collect()
     }

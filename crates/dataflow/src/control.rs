@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::{Dictionary, Memory};
@@ -46,6 +47,8 @@ pub struct Control {
     sequence: AtomicU64,
     tick: AtomicU64,
     hold: AtomicU64,
+    /// When the first loop head held in the tick that was last asked to, in microseconds; 0 where none has.
+    stood_still: AtomicU64,
     dead: AtomicBool,
     state: Mutex<State>,
 }
@@ -240,6 +243,7 @@ impl Control {
             sequence: AtomicU64::new(0),
             tick: AtomicU64::new(restored_tick.unwrap_or_default().0),
             hold: AtomicU64::new(0),
+            stood_still: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             state: Mutex::default(),
         })
@@ -313,8 +317,27 @@ impl Control {
 
     /// Asks the loop heads to hold, so that the current tick ends soon.
     pub fn hold(&self, tick: Tick) {
-        self.hold.fetch_max(tick.0, Ordering::Release);
+        if self.hold.fetch_max(tick.0, Ordering::Release) < tick.0 {
+            self.stood_still.store(0, Ordering::Release);
+        }
         self.wake();
+    }
+
+    /// A loop head releases nothing more in the current tick.
+    pub(crate) fn note_that_a_loop_stands_still(&self) {
+        if self.stood_still.load(Ordering::Acquire) == 0 {
+            let now = u64::try_from(self.environment.monotonic().as_micros()).unwrap_or(u64::MAX).max(1);
+            // Another worker's may have been first.
+            let _ = self.stood_still.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    /// Since when loops have stood still, where they do: the time of the engine's clock at which the first head held in the tick that was
+    /// last asked to.
+    #[must_use]
+    pub fn loops_stand_still_since(&self) -> Option<Duration> {
+        let since = self.stood_still.load(Ordering::Acquire);
+        (since > 0).then(|| Duration::from_micros(since))
     }
 
     /// Whether the loop heads shall hold in the current tick.

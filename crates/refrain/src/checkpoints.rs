@@ -35,5 +35,7 @@ pub(crate) enum CheckpointRecord {
     Running {
         started_unix_ms: u64,
         duration_ms: u64,
+        /// In words.
+        awaited: String,
     },
 }

@@ -153,12 +153,13 @@ fn checkpoints(shared: &Shared) -> RecordBatch {
         | CheckpointRecord::Aborted { started_unix_ms, duration_ms, pause_us, .. } => {
             (*started_unix_ms, *duration_ms, Some(*pause_us))
         }
-        CheckpointRecord::Running { started_unix_ms, duration_ms } => (*started_unix_ms, *duration_ms, None),
+        CheckpointRecord::Running { started_unix_ms, duration_ms, .. } => (*started_unix_ms, *duration_ms, None),
     });
     let started = times.clone().map(|(started, ..)| integer(started.saturating_mul(1000)));
     let reasons = history.iter().map(|record| match record {
-        CheckpointRecord::Aborted { reason, .. } => Some(reason),
-        CheckpointRecord::Committed(_) | CheckpointRecord::Running { .. } => None,
+        CheckpointRecord::Aborted { reason, .. } => Some(reason.clone()),
+        CheckpointRecord::Running { awaited, .. } => Some(format!("it waits for {awaited}")),
+        CheckpointRecord::Committed(_) => None,
     });
     let columns = vec![
         committed(|info| info.id),

@@ -29,7 +29,7 @@ pub(crate) type Bag = BTreeMap<Vec<Option<String>>, usize>;
 /// What happened to an engine.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Events {
-    /// Checkpoints that have committed.
+    /// Checkpoints that have committed. Of those that nobody asked for only the last engine's are counted, in a world.
     pub checkpoints: usize,
     /// Those of them that caught a recursion with rows in flight.
     pub in_flight: usize,
@@ -51,6 +51,8 @@ pub(crate) struct Subject {
     engine: Option<(Engine, Session)>,
     checkpoint: Option<JoinHandle<Result<CheckpointInfo, Error>>>,
     pub(crate) events: Events,
+    /// What had happened when the engine was opened.
+    events_before: Events,
 }
 
 impl Subject {
@@ -66,7 +68,8 @@ impl Subject {
         let settings = std::iter::once(STATEMENT_TIMEOUT.to_owned()).chain(case.settings.iter().cloned()).collect();
         let events = Events::default();
         let world = world.cloned();
-        let mut subject = Self { location, world, _directory: directory, settings, engine: None, checkpoint: None, events };
+        let (engine, checkpoint, events_before) = (None, None, events);
+        let mut subject = Self { location, world, _directory: directory, settings, engine, checkpoint, events, events_before };
         subject.start(case.workers).await?;
         for table in &case.tables {
             subject.execute(&crate::sql::create_table(table)).await?;
@@ -84,6 +87,7 @@ impl Subject {
             session.execute(setting).await?;
         }
         self.engine = Some((engine, session));
+        self.events_before = self.events;
         Ok(())
     }
 
@@ -148,6 +152,15 @@ impl Subject {
         Ok(())
     }
 
+    /// Counts all checkpoints of this engine, asked for or not.
+    async fn count_checkpoints(&mut self) -> Result<(), Error> {
+        let committed = self.rows("SELECT loop_log_rows > 0 FROM refrain.checkpoints WHERE status = 'committed'").await?;
+        let in_flight = committed.get(&[Some("t".to_owned())][..]).copied().unwrap_or_default();
+        self.events.checkpoints = self.events_before.checkpoints + committed.values().sum::<usize>();
+        self.events.in_flight = self.events_before.in_flight + in_flight;
+        Ok(())
+    }
+
     /// Ends the engine, whatever it is doing, and recovers it from its store.
     pub(crate) async fn restart(&mut self, workers: usize, end: End) -> Result<(), Error> {
         let (engine, session) = self.engine.take().expect("a subject is open between calls");
@@ -170,6 +183,9 @@ impl Subject {
     /// Ends the engine for good.
     pub(crate) async fn close(mut self) -> Result<Events, Error> {
         self.finish_checkpoint().await?;
+        if self.world.is_some() {
+            self.count_checkpoints().await?;
+        }
         let (engine, _) = self.engine.take().expect("a subject is open between calls");
         let closed = engine.close().await;
         if self.world.as_ref().is_none_or(|world| !world.has_faults()) {

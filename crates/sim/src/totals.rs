@@ -19,6 +19,7 @@ pub struct Totals {
 struct Count {
     compared: usize,
     looks: usize,
+    in_flight: usize,
     discarded: BTreeMap<Stop, usize>,
 }
 
@@ -31,6 +32,7 @@ impl Totals {
             Ended::Compared { looks, events } => {
                 count.compared += 1;
                 count.looks += looks;
+                count.in_flight += events.in_flight;
                 self.events.checkpoints += events.checkpoints;
                 self.events.in_flight += events.in_flight;
                 self.events.restarts += events.restarts;
@@ -51,6 +53,12 @@ impl Totals {
     pub fn compared(&self, shape: Shape) -> usize {
         self.shapes.get(&shape).map_or(0, |count| count.compared)
     }
+
+    /// Checkpoints that caught a recursion of this shape with rows in flight.
+    #[must_use]
+    pub fn in_flight(&self, shape: Shape) -> usize {
+        self.shapes.get(&shape).map_or(0, |count| count.in_flight)
+    }
 }
 
 impl fmt::Display for Totals {
@@ -59,7 +67,8 @@ impl fmt::Display for Totals {
         for (shape, count) in &self.shapes {
             let stops = count.discarded.iter().map(|(stop, n)| format!(", {n} {stop}")).collect::<String>();
             let dropped = count.discarded.values().sum::<usize>();
-            writeln!(f, "{shape:<12} {:>6} compared, {:>7} looks, {dropped:>5} discarded{stops}", count.compared, count.looks)?;
+            let Count { compared: cases, looks: n, in_flight, .. } = count;
+            writeln!(f, "{shape:<12} {cases:>6} compared, {n:>7} looks, {in_flight:>5} in flight, {dropped:>5} discarded{stops}")?;
             compared += count.compared;
             looks += count.looks;
             discarded += dropped;

@@ -78,18 +78,22 @@ fn readers_first_then_what_they_read_then_tables_then_the_commit() {
         assert_eq!(decide(&facts), Decision::Hold(vec![dataflow]));
         facts.phase(id, Phase::HoldRequested);
         assert_eq!(decide(&facts), Decision::Wait(Some(if id == 2 { ms(60_000) } else { ms(200) })));
+        assert_eq!(facts.running().awaits(), Awaited::Dataflows(vec![dataflow]));
         facts.phase(id, Phase::Held { since: ms(0) });
         assert_eq!(decide(&facts), Decision::Capture(dataflow));
         facts.phase(id, Phase::Captured { held_since: ms(0) });
     }
     assert_eq!(decide(&facts), Decision::CaptureTables);
+    assert_eq!(facts.running().awaits(), Awaited::Statements);
     facts.running().tables_captured = true;
     facts.running().uploads.outstanding = 1;
     assert_eq!(decide(&facts), Decision::Wait(Some(ms(200))));
+    assert_eq!(facts.running().awaits(), Awaited::Uploads(1));
     facts.running().uploads.outstanding = 0;
     assert_eq!(decide(&facts), Decision::Commit);
     facts.running().commit = CommitFacts::Putting;
     assert_eq!(decide(&facts), Decision::Wait(Some(ms(200))));
+    assert_eq!(facts.running().awaits(), Awaited::Manifest);
     facts.running().commit = CommitFacts::Unknown { since: ms(10) };
     assert_eq!(decide(&facts), Decision::Wait(Some(ms(110))));
     facts.now = ms(110);

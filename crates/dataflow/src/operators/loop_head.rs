@@ -106,6 +106,9 @@ struct Head {
     log: LoopLog,
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
+    /// The last tick in which rows were released or replayed. Each tick gets on, however soon it is asked to hold: so does a recursion whose
+    /// engine always ends soon after its last checkpoint.
+    got_on: Option<Tick>,
     reported: [i64; 4],
 }
 
@@ -154,6 +157,7 @@ impl Head {
             errors: Vec::new(),
             log: LoopLog::new(context.memory()),
             held: None,
+            got_on: None,
             reported: [0; 4],
             schema,
             layout,
@@ -221,11 +225,12 @@ impl Head {
 
     /// Feeds what was held back in, where it was held, within the fuel of one activation. Returns whether rows may be
     /// released: it has to be all of it.
-    fn replay(&mut self) -> bool {
+    fn replay(&mut self, tick: Tick) -> bool {
         let mut fuel = FUEL;
         while fuel > 0
             && let Some(delta) = self.log.pop()
         {
+            self.got_on = Some(tick);
             self.apply_feedback(&delta);
             fuel = fuel.saturating_sub(delta.num_rows());
         }
@@ -519,9 +524,9 @@ fn activate(
     let control = Arc::clone(&head.context.control);
     let open = control.tick();
     head.held = head.held.filter(|held| open <= *held);
-    // Before it may be held again, so that each tick gets on.
-    let replayed = head.held.is_some() || head.replay();
-    let holding = control.holding() || head.held.is_some();
+    let replayed = head.held.is_some() || head.replay(open);
+    let must_get_on = head.got_on != Some(open) && head.held_rows() > 0;
+    let holding = head.held.is_some() || (control.holding() && !must_get_on);
     let goes_round = ends.round.is_some();
     (ends.base)(&mut |message, delta| {
         capabilities.keep(&message, depth, goes_round);
@@ -550,6 +555,7 @@ fn activate(
         *capabilities = Capabilities::default();
     }
     if holding {
+        control.note_that_a_loop_stands_still();
         head.held = Some(head.held.unwrap_or(open));
         capabilities.move_past(head.held.expect("just set"));
     }
@@ -591,12 +597,16 @@ fn release(
         if inputs.iter().any(|frontier| frontier.less_equal(&now)) {
             return false;
         }
-        // Who asks it to hold waits for this activation; each gets on, though, if only by a round.
-        let is_asked_to_hold = fuel < FUEL && head.context.control.holding();
+        // Who asks it to hold waits for this activation.
+        let is_asked_to_hold = head.got_on == Some(outside.tick()) && head.context.control.holding();
+        if is_asked_to_hold {
+            head.context.control.note_that_a_loop_stands_still();
+        }
         if fuel == 0 || is_asked_to_hold || head.gauge().outstanding.load(Ordering::Relaxed) > outstanding_max {
             return true;
         }
         fuel = fuel.saturating_sub(head.round());
+        head.got_on = Some(outside.tick());
         flush(head, outlets, capabilities, flush_rows);
         if waits_for_better {
             fuel = 0;

@@ -60,6 +60,8 @@ struct Head {
     log: LoopLog,
     /// The tick in which it was held; it goes on when a later one is open.
     held: Option<Tick>,
+    /// The last tick in which rows went round, or were put in order again: each tick gets on, however soon it is asked to hold.
+    got_on: Option<Tick>,
     reported: [i64; 4],
 }
 
@@ -157,12 +159,15 @@ impl Head {
     }
 
     /// Feeds what was held back in, within the fuel of one activation. Returns whether rows may go round. What goes round as it comes is replayed as it goes, and not gathered before.
-    fn replay(&mut self) -> bool {
+    fn replay(&mut self, tick: Tick) -> bool {
         let mut fuel = if let Round::AsItComes(rows) = &self.round { FUEL.saturating_sub(rows.len()) } else { FUEL };
         while fuel > 0
             && let Some(delta) = self.log.pop()
         {
             self.apply(&delta);
+            if matches!(self.round, Round::InOrder(_)) {
+                self.got_on = Some(tick);
+            }
             fuel = fuel.saturating_sub(delta.num_rows());
         }
         self.log.is_empty() || matches!(self.round, Round::AsItComes(_))
@@ -277,6 +282,7 @@ pub(crate) fn variable<'scope>(
         errors: Vec::new(),
         log: LoopLog::new(context.memory()),
         held: None,
+        got_on: None,
         reported: [0; 4],
     };
     head.restore(placement);
@@ -325,8 +331,9 @@ fn activate(
     let control = Arc::clone(&head.context.control);
     let open = control.tick();
     head.held = head.held.filter(|held| open <= *held);
-    let replayed = head.held.is_some() || head.replay();
-    let holding = control.holding() || head.held.is_some();
+    let replayed = head.held.is_some() || head.replay(open);
+    let must_get_on = head.got_on != Some(open) && head.held_rows() > 0;
+    let holding = head.held.is_some() || (control.holding() && !must_get_on);
     (ends.inbox)(&mut |message, delta| {
         capabilities.keep(&message, depth, true);
         head.take(delta, holding);
@@ -344,6 +351,7 @@ fn activate(
         *capabilities = Capabilities::default();
     }
     if holding {
+        control.note_that_a_loop_stands_still();
         head.hold(open);
         capabilities.move_past(head.held.expect("just set"));
     }
@@ -359,7 +367,7 @@ fn release(
     frontier: &MutableAntichain<Time>,
     depth: usize,
 ) -> bool {
-    let Head { context, index, round: rows, packed, layout, physical, .. } = head;
+    let Head { context, index, round: rows, got_on, packed, layout, physical, .. } = head;
     let gauge = &context.control.loops[*index];
     let is_crowded = || gauge.outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
     let mut round = round.activate();
@@ -375,6 +383,7 @@ fn release(
             if is_crowded() {
                 return true;
             }
+            *got_on = Some(capability.time().tick());
             gauge.released.add(0, rows.len());
             context.outstanding.sent(rows.len());
             let delta = rows.to_delta(layout, physical);
@@ -393,8 +402,10 @@ fn release(
         if frontier.less_equal(&now) {
             return false;
         }
-        // Each activation gets on, if only by so many rows.
-        let is_asked_to_hold = fuel < FUEL && context.control.holding();
+        let is_asked_to_hold = *got_on == Some(now.tick()) && context.control.holding();
+        if is_asked_to_hold {
+            context.control.note_that_a_loop_stands_still();
+        }
         if fuel == 0 || is_asked_to_hold || is_crowded() {
             return true;
         }
@@ -403,6 +414,7 @@ fn release(
         gauge.iteration.store(u64::from(lowest), Ordering::Relaxed);
         gauge.released.add(lowest, packed.len());
         fuel = fuel.saturating_sub(packed.len());
+        *got_on = Some(now.tick());
         let delta = packed.to_delta(layout, physical);
         context.outstanding.sent(delta.num_rows());
         round.session_with_builder(capability).give_container(&mut delta.into());

@@ -10,7 +10,7 @@ use refrain_plan::{
 };
 use refrain_types::{LoopId, RelationId};
 
-use crate::harness::{Graph, Rows, survive};
+use crate::harness::{Graph, Rows, settled_in_cut_ticks, survive};
 use crate::plans::schema;
 use crate::recursion::closure_of;
 
@@ -174,4 +174,16 @@ fn two_bindings_equal_recomputation() {
 #[test]
 fn an_aggregate_in_the_loop_equals_recomputation() {
     equals_recomputation(&least_origin(), true, least_origins);
+}
+
+#[test]
+fn each_form_gets_on_in_each_tick() {
+    let edges = (0..12).map(|i| (vec![i, i + 1], 1)).chain([(vec![7, 2], 1)]).collect::<Rows>();
+    for workers in [1, 2] {
+        for plan in [non_linear_closure(), growing(&non_linear_closure())] {
+            assert_eq!(settled_in_cut_ticks(&plan, workers, &edges), closure_of(&edges), "{workers} workers");
+        }
+        assert_eq!(settled_in_cut_ticks(&odd_and_even(true), workers, &edges), walks(&edges, true), "{workers} workers");
+        assert_eq!(settled_in_cut_ticks(&least_origin(), workers, &edges), least_origins(&edges), "{workers} workers");
+    }
 }

@@ -116,6 +116,11 @@ impl Harness {
         Self::start_with(plan, workers, Beginning::Empty, true)
     }
 
+    /// The same, from what was captured.
+    pub fn restart_in_turns(plan: &Arc<StreamPlan>, workers: usize, restored: Restored) -> Self {
+        Self::start_with(plan, workers, Beginning::Restored(restored), true)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
     fn start_with(plan: &Arc<StreamPlan>, workers: usize, beginning: Beginning, in_turns: bool) -> Self {
         let commands = CommandLog::new(workers);
@@ -166,10 +171,15 @@ impl Harness {
 
     /// Runs a tick in turns, and asks the loops to hold as soon as the plan's only loop has released rows of this iteration.
     pub fn tick_cut_after(&mut self, iteration: Iteration, feeds: Vec<(NodeId, Delta)>) -> (Vec<Delta>, bool) {
-        assert!(!self.turns.is_empty(), "workers that run freely cannot be stopped at an iteration");
-        let before = self.released(iteration);
+        let before = released(&self.control, 0, iteration);
+        self.tick_cut_when(|control| released(control, 0, iteration) > before, feeds)
+    }
+
+    /// Runs a tick in turns, and asks the loops to hold after the first step after which this is so.
+    pub fn tick_cut_when(&mut self, cut_when: impl Fn(&Control) -> bool, feeds: Vec<(NodeId, Delta)>) -> (Vec<Delta>, bool) {
+        assert!(!self.turns.is_empty(), "workers that run freely cannot be stopped at a step");
         self.open(feeds);
-        self.end_of_tick(Some((iteration, before)))
+        self.end_of_tick(Some(&cut_when))
     }
 
     fn open(&mut self, feeds: Vec<(NodeId, Delta)>) {
@@ -179,8 +189,8 @@ impl Harness {
         self.control.order(Order::Tick(Arc::new(TickInput { tick: self.tick, feeds, constants })));
     }
 
-    fn end_of_tick(&self, cut_after: Option<(Iteration, u64)>) -> (Vec<Delta>, bool) {
-        match self.hear(cut_after) {
+    fn end_of_tick(&self, cut_when: Option<&dyn Fn(&Control) -> bool>) -> (Vec<Delta>, bool) {
+        match self.hear(cut_when) {
             Told::Ended(end) => {
                 assert_eq!(end.tick, self.tick);
                 (end.outputs, end.held_rows == 0)
@@ -189,21 +199,15 @@ impl Harness {
         }
     }
 
-    /// How many rows of an iteration the loop has released so far.
-    fn released(&self, iteration: Iteration) -> u64 {
-        let counts = self.control.loops[0].released.counts();
-        counts.filter(|(first, last, _)| (*first..=*last).contains(&iteration)).map(|(.., rows)| rows).sum()
-    }
-
     /// What the workers tell next. A worker that has panicked tells nothing any more.
-    fn hear(&self, cut_after: Option<(Iteration, u64)>) -> Told {
+    fn hear(&self, cut_when: Option<&dyn Fn(&Control) -> bool>) -> Told {
         for turn in self.turns.iter().cycle().take(TURNS_MAX) {
             turn.give.send(()).expect("a worker takes its turns");
             turn.taken.recv().expect("a worker does not panic");
             if let Ok(told) = self.told.try_recv() {
                 return told;
             }
-            if cut_after.is_some_and(|(iteration, before)| self.released(iteration) > before) {
+            if cut_when.is_some_and(|cut_when| cut_when(&self.control)) {
                 self.control.hold(self.tick);
             }
         }
@@ -248,6 +252,12 @@ impl Drop for Harness {
             }
         }
     }
+}
+
+/// How many rows of an iteration a loop has released so far.
+pub fn released(control: &Control, number: usize, iteration: Iteration) -> u64 {
+    let counts = control.loops[number].released.counts();
+    counts.filter(|(first, last, _)| (*first..=*last).contains(&iteration)).map(|(.., rows)| rows).sum()
 }
 
 /// A Z-set of rows of integers.
@@ -365,4 +375,20 @@ fn change(edges: &mut Rows, graph: Graph, random: &mut Random) -> Vec<(Vec<i32>,
         changes.push((edge, weight));
     }
     changes
+}
+
+/// What comes of these edges where each tick is asked to hold as soon as it is open, until all is settled.
+pub fn settled_in_cut_ticks(plan: &Arc<StreamPlan>, workers: usize, edges: &Rows) -> Rows {
+    let mut harness = Harness::start_in_turns(plan, workers);
+    let mut view = Rows::new();
+    let edges = edges.iter().map(|(edge, weight)| (edge.clone(), *weight)).collect::<Vec<_>>();
+    let mut feeds = vec![(0, delta(&edges, 2))];
+    for _ in 0..1_000 {
+        let (outputs, settled) = harness.tick(std::mem::take(&mut feeds), true);
+        accumulate(&mut view, &outputs);
+        if settled {
+            return view;
+        }
+    }
+    panic!("a recursion gets on in each tick");
 }

@@ -1,13 +1,15 @@
-//! Transitive closure under random changes, cut and restored in mid-recursion, equals recomputation.
+//! Transitive closure, and a recursion over it, under random changes, cut and restored in mid-recursion, equal recomputation.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use refrain_dataflow::Restored;
+use refrain_dataflow::{Control, Restored};
 use refrain_plan::LoopKind;
 
-use crate::harness::{Graph, Harness, Rows, accumulate, delta, survive};
-use crate::plans::{SHAPES, Shape, closure};
+use crate::harness::{Graph, Harness, Rows, accumulate, delta, released, settled_in_cut_ticks, survive};
+use crate::plans::{SHAPES, Shape, Way, back_from_closure, closure};
+
+const KINDS: [LoopKind; 3] = [LoopKind::Set, LoopKind::MonotoneSet, LoopKind::Bag];
 
 /// Pairs that a path connects.
 pub fn closure_of(edges: &Rows) -> Rows {
@@ -26,22 +28,46 @@ pub fn closure_of(edges: &Rows) -> Rows {
     out
 }
 
-/// Pairs with the number of paths; the graph has no cycle.
-fn paths_of(edges: &Rows) -> Rows {
-    let (mut out, mut last) = (edges.clone(), edges.clone());
+/// Pairs, and what steps over edges make of their ends: each once, or as often as there are ways if the graph has no cycle.
+fn walks(pairs: &Rows, edges: &Rows, way: Way, is_bag: bool) -> Rows {
+    let [from, to] = way.columns();
+    let (mut out, mut last) = (pairs.clone(), pairs.clone());
     while !last.is_empty() {
         let mut next = Rows::new();
-        for (path, n) in &last {
-            for (edge, m) in edges.iter().filter(|(e, _)| e[0] == path[1]) {
-                *next.entry(vec![path[0], edge[1]]).or_default() += n * m;
+        for (pair, n) in &last {
+            for (edge, m) in edges.iter().filter(|(e, _)| e[from] == pair[1]) {
+                *next.entry(vec![pair[0], edge[to]]).or_default() += n * m;
             }
         }
-        for (path, n) in &next {
-            *out.entry(path.clone()).or_default() += n;
+        if !is_bag {
+            next.retain(|pair, _| !out.contains_key(pair));
+            next.values_mut().for_each(|n| *n = 1);
+        }
+        for (pair, n) in &next {
+            *out.entry(pair.clone()).or_default() += n;
         }
         last = next;
     }
     out
+}
+
+/// What a loop of this kind makes of the edges.
+fn recomputed(kind: &LoopKind, edges: &Rows) -> Rows {
+    if *kind == LoopKind::Bag { walks(edges, edges, Way::Forth, true) } else { closure_of(edges) }
+}
+
+/// The rows of the closure, and those of the recursion over it.
+fn recomputed_with_back(kind: &LoopKind, edges: &Rows) -> Rows {
+    let closure = recomputed(kind, edges);
+    let mut both = walks(&closure, edges, Way::Back, *kind == LoopKind::Bag);
+    for (pair, n) in closure {
+        *both.entry(pair).or_default() += n;
+    }
+    both
+}
+
+fn graph_of(kind: &LoopKind) -> Graph {
+    Graph { deletes: *kind != LoopKind::MonotoneSet, acyclic: *kind == LoopKind::Bag }
 }
 
 #[derive(Clone, Debug)]
@@ -54,19 +80,75 @@ struct Run {
 
 fn run(run: Run) {
     let plan = closure(run.kind.clone(), run.shape);
-    let graph = Graph { deletes: run.kind != LoopKind::MonotoneSet, acyclic: run.kind == LoopKind::Bag };
-    let wanted = if run.kind == LoopKind::Bag { paths_of } else { closure_of };
-    survive(&plan, graph, (run.workers, run.seed), wanted, &format!("{run:?}"));
+    let wanted = |edges: &Rows| recomputed(&run.kind, edges);
+    survive(&plan, graph_of(&run.kind), (run.workers, run.seed), wanted, &format!("{run:?}"));
 }
 
 #[test]
 fn closure_equals_recomputation_under_changes_cuts_and_restarts() {
-    for kind in [LoopKind::Set, LoopKind::MonotoneSet, LoopKind::Bag] {
+    for kind in KINDS {
         for shape in SHAPES {
             for workers in [1, 2, 3] {
                 for seed in 0..4 {
                     run(Run { kind: kind.clone(), shape, workers, seed });
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recursion_over_a_closure_equals_recomputation_under_changes_cuts_and_restarts() {
+    for kind in KINDS {
+        for shapes in [0, 1, 2, 3].map(|i| [SHAPES[i], SHAPES[(i + 1) % SHAPES.len()]]) {
+            let plan = back_from_closure(&kind, shapes);
+            for workers in [1, 2, 3] {
+                for seed in 0..3 {
+                    let what = format!("{kind:?} {shapes:?} {workers} workers");
+                    survive(&plan, graph_of(&kind), (workers, seed), |edges| recomputed_with_back(&kind, edges), &what);
+                }
+            }
+        }
+    }
+}
+
+/// Within a tick the second recursion waits for the first. It is caught in its middle, and while what is held of it waits, the first one
+/// is caught in the middle of another change.
+#[test]
+fn two_recursions_are_restored_from_the_middle_of_both() {
+    let chain = |nodes: std::ops::Range<i32>| nodes.map(|i| (vec![i, i + 1], 1)).collect::<Vec<_>>();
+    let change = [chain(20..24), vec![(vec![10, 11], -1)]].concat();
+    let mut edges = chain(0..24).into_iter().collect::<Rows>();
+    edges.remove(&vec![10, 11]);
+    let is_held = |harness: &Harness| [0, 1].map(|i: usize| harness.control.loops[i].held_rows.load(Ordering::Relaxed) > 0);
+    for kind in [LoopKind::Set, LoopKind::Bag] {
+        for shapes in [[Shape::Join, Shape::FusedThenMap], [Shape::FusedThenMap, Shape::Join]] {
+            for workers in [1, 2] {
+                let what = format!("{kind:?} {shapes:?} {workers} workers");
+                let plan = back_from_closure(&kind, shapes);
+                let (mut view, mut restored) = (Rows::new(), Restored::default());
+                let mut harness = Harness::start_in_turns(&plan, workers);
+                let in_second = |control: &Control| released(control, 1, 3) > 0;
+                let (outputs, _) = harness.tick_cut_when(in_second, vec![(0, delta(&chain(0..20), 2))]);
+                accumulate(&mut view, &outputs);
+                assert_eq!(is_held(&harness), [false, true], "{what}");
+                harness.capture(true, &mut restored);
+                drop(harness);
+
+                let mut harness = Harness::restart_in_turns(&plan, 3 - workers, restored);
+                let mut restored = Restored::default();
+                let in_first = |control: &Control| released(control, 0, 3) > 0;
+                let (outputs, _) = harness.tick_cut_when(in_first, vec![(0, delta(&change, 2))]);
+                accumulate(&mut view, &outputs);
+                assert_eq!(is_held(&harness), [true, true], "{what}");
+                harness.capture(true, &mut restored);
+                drop(harness);
+
+                let mut harness = Harness::start(&plan, 3, Some(restored));
+                let (outputs, settled) = harness.tick(vec![], false);
+                accumulate(&mut view, &outputs);
+                assert!(settled, "{what}");
+                assert_eq!(view, recomputed_with_back(&kind, &edges), "{what}");
             }
         }
     }
@@ -135,6 +217,17 @@ fn a_long_chain_is_cut_in_its_middle() {
     }
 }
 
+#[test]
+fn a_recursion_gets_on_in_each_tick() {
+    let edges = (0..12).map(|i| (vec![i, i + 1], 1)).collect::<Rows>();
+    for kind in KINDS {
+        for (shape, workers) in SHAPES.into_iter().flat_map(|shape| [1, 2].map(|workers| (shape, workers))) {
+            let view = settled_in_cut_ticks(&closure(kind.clone(), shape), workers, &edges);
+            assert_eq!(view, closure_of(&edges), "{kind:?}, {shape:?}, {workers} workers");
+        }
+    }
+}
+
 /// A log that is too long for one activation is replayed in several, and can be held and captured in between.
 #[test]
 fn a_long_log_is_replayed_in_parts() {
@@ -169,4 +262,37 @@ fn a_long_log_is_replayed_in_parts() {
     let derived = (1..=WIDTH).map(|b| vec![0, WIDTH + b]);
     let derived = derived.chain((0..=WIDTH).flat_map(|a| ENDS.map(move |end| vec![a, end]))).map(|row| (row, 1));
     assert!(view == edges.iter().cloned().chain(derived).collect::<Rows>());
+}
+
+/// While so many rows are on the edges of its body, a loop head releases none.
+const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
+
+/// Nothing is released until the edges have room again, but to hold does not wait for that.
+#[test]
+fn a_loop_is_held_while_its_edges_are_full() {
+    const SOURCES: i32 = 20;
+    const HUBS: i32 = 900;
+    const SINKS: i32 = 50;
+    let (hub, sink) = (|h: i32| SOURCES + h, |s: i32| SOURCES + HUBS + s);
+    // Each sink is derived from each source once for every hub.
+    let first = (0..SOURCES).flat_map(|a| (0..HUBS).map(move |h| (vec![a, hub(h)], 1)));
+    let last = (0..HUBS).flat_map(|h| (0..SINKS).map(move |s| (vec![hub(h), sink(s)], 1)));
+    let edges = first.chain(last).collect::<Vec<_>>();
+    let derived = (0..SOURCES).flat_map(|a| (0..SINKS).map(move |s| (vec![a, sink(s)], 1)));
+    let wanted = edges.iter().cloned().chain(derived).collect::<Rows>();
+    let is_full = |control: &Control| control.loops[0].outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
+    for kind in [LoopKind::Set, LoopKind::MonotoneSet] {
+        let plan = closure(kind.clone(), Shape::Join);
+        let (mut view, mut restored) = (Rows::new(), Restored::default());
+        let mut harness = Harness::start_in_turns(&plan, 2);
+        let (outputs, settled) = harness.tick_cut_when(is_full, vec![(0, delta(&edges, 2))]);
+        accumulate(&mut view, &outputs);
+        assert!(!settled, "{kind:?}: its edges were never full");
+        harness.capture(true, &mut restored);
+        drop(harness);
+        let mut harness = Harness::start(&plan, 1, Some(restored));
+        let (outputs, settled) = harness.tick(vec![], false);
+        accumulate(&mut view, &outputs);
+        assert!(settled && view == wanted, "{kind:?}");
+    }
 }

@@ -3,11 +3,13 @@
 //! One task drives. It asks what to do next, does it, notes that, and asks again until the answer is to wait. Captures happen on
 //! the workers' threads and are noted under the schedule's lock; uploads and the commit are tasks of their own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use refrain_checkpoint::protocol::{CommitFacts, DataflowFacts, Decision, Facts, Last, Phase, Replay, Running, Settings, decide};
+use refrain_checkpoint::protocol::{
+    AbortReason, Awaited, CommitFacts, DataflowFacts, Decision, Facts, Last, Phase, Replay, Running, Settings, decide,
+};
 use refrain_checkpoint::{Attempt, CommitOutcome, Contents, DataflowEntry, RelationEntry};
 use refrain_dataflow::{Captured, Order};
 use refrain_state::memory::Use;
@@ -62,8 +64,10 @@ struct Run {
     /// Epoch and catalog of the tables' capture.
     tables: Option<(Epoch, serde_json::Value)>,
     outcome: Option<(u64, Contents)>,
-    /// Since when recursions that were going on stand still for it.
-    stopped: BTreeMap<DataflowId, Duration>,
+    /// What it waited for when its time was up.
+    awaited: Option<String>,
+    /// Recursions that were going on when they were asked to hold, and have not been let go on.
+    stopped: BTreeSet<DataflowId>,
     /// The longest that one has.
     pause: Duration,
 }
@@ -106,6 +110,20 @@ impl Schedule {
         }
     }
 
+    /// What a checkpoint waits for, in words.
+    fn awaited(&self, running: &Running) -> String {
+        match running.awaits() {
+            Awaited::Dataflows(ids) => {
+                let names = ids.iter().filter_map(|id| self.views.get(id)).map(|view| format!("view \"{}\"", view.relation.name));
+                names.collect::<Vec<_>>().join(", ")
+            }
+            Awaited::Statements => "statements that wait for the store".to_owned(),
+            Awaited::Uploads(1) => "an upload".to_owned(),
+            Awaited::Uploads(uploads) => format!("{uploads} uploads"),
+            Awaited::Manifest => "the store to take the manifest".to_owned(),
+        }
+    }
+
     /// A dataflow is gone.
     pub(super) fn forget_dataflow(&mut self, dataflow: DataflowId) {
         if let Some(run) = &mut self.checkpointer.run {
@@ -137,6 +155,7 @@ impl Runtime {
         let running = schedule.checkpointer.run.as_ref().map(|run| CheckpointRecord::Running {
             started_unix_ms: run.started_unix_ms,
             duration_ms: millis(now.saturating_sub(run.facts.started)),
+            awaited: schedule.awaited(&run.facts),
         });
         schedule.checkpointer.history.iter().cloned().chain(running).collect()
     }
@@ -267,7 +286,10 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
         Decision::ReadBack => put(&shared, true),
         Decision::Release(ids) => runtime.release(&ids, now),
         Decision::Abort(reason) => {
-            if let Some(run) = &mut runtime.schedule().checkpointer.run {
+            let mut schedule = runtime.schedule();
+            let awaited = schedule.checkpointer.run.as_ref().map(|run| schedule.awaited(&run.facts));
+            if let Some(run) = &mut schedule.checkpointer.run {
+                run.awaited = awaited.filter(|_| reason == AbortReason::Timeout);
                 run.facts.aborted = Some(reason);
             }
         }
@@ -298,7 +320,8 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
         capturing_tables: false,
         tables: None,
         outcome: None,
-        stopped: BTreeMap::new(),
+        awaited: None,
+        stopped: BTreeSet::new(),
         pause: Duration::ZERO,
     };
     schedule.checkpointer.run = Some(run);
@@ -319,7 +342,7 @@ impl Runtime {
                 *of = if is_running { Phase::HoldRequested } else { Phase::Held { since: now } };
             }
             if let Some(run) = schedule.checkpointer.run.as_mut().filter(|_| stops) {
-                run.stopped.insert(*id, now);
+                run.stopped.insert(*id);
             }
         }
     }
@@ -341,17 +364,22 @@ impl Runtime {
     fn release(&self, ids: &[DataflowId], now: Duration) {
         let mut schedule = self.schedule();
         for id in ids {
+            let mut still_since = None;
             if let Some(view) = schedule.views.get_mut(id) {
                 view.frozen = false;
+                still_since = view.control.loops_stand_still_since();
             }
             if let Some(phase) = schedule.phase(*id) {
-                let captured = matches!(phase, Phase::Captured { .. });
-                *phase = Phase::Released { captured };
+                if let Phase::Held { since } | Phase::Captured { held_since: since } = *phase {
+                    // Its tick may have ended before its loops were asked.
+                    still_since = Some(still_since.map_or(since, |still| still.min(since)));
+                }
+                *phase = Phase::Released { captured: matches!(phase, Phase::Captured { .. }) };
             }
             if let Some(run) = &mut schedule.checkpointer.run
-                && let Some(since) = run.stopped.remove(id)
+                && run.stopped.remove(id)
             {
-                run.pause = run.pause.max(now.saturating_sub(since));
+                run.pause = run.pause.max(still_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
             }
         }
         drop(schedule);
@@ -475,6 +503,7 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
         (_, reason) => {
             checkpointer.lost_changes = true;
             let reason = reason.map_or_else(|| "it was not committed".to_owned(), |r| r.to_string());
+            let reason = run.awaited.map_or(reason.clone(), |awaited| format!("{reason}; it waited for {awaited}"));
             checkpointer.remember(CheckpointRecord::Aborted {
                 started_unix_ms: run.started_unix_ms,
                 duration_ms: millis(now.saturating_sub(run.facts.started)),

@@ -90,3 +90,28 @@ async fn segments_stay_few_and_say_the_same() {
     run(&s, "DELETE FROM edge WHERE a % 7 = 0; INSERT INTO edge VALUES (20, 21, 1), (40, 41, 2)").await;
     check(&s).await;
 }
+
+/// A checkpoint writes what has changed since the one before: nothing, where nothing has.
+#[tokio::test]
+async fn what_has_not_changed_is_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().display().to_string();
+    let s = Engine::builder().store(url.clone()).open().await.unwrap().session();
+    run(&s, "CREATE TABLE edge (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL)").await;
+    run(&s, "INSERT INTO edge SELECT i, i + 1, 1 FROM generate_series(1, 6000) AS g(i) WHERE i % 20 <> 0 AND i <> 5000").await;
+    for (name, query) in VIEWS {
+        run(&s, &format!("CREATE MATERIALIZED VIEW {name} AS {query}")).await;
+        answer(&s, &format!("SELECT * FROM {name}")).await;
+    }
+    let base = s.checkpoint().await.unwrap();
+    for _ in 0..3 {
+        let idle = s.checkpoint().await.unwrap();
+        assert_eq!((idle.bytes, idle.loop_log_rows), (0, 0));
+    }
+    run(&s, "INSERT INTO edge VALUES (7000, 7001, 1)").await;
+    check(&s).await;
+    let changed = s.checkpoint().await.unwrap();
+    assert!(changed.bytes > 0 && changed.bytes * 10 < base.bytes, "{} of {} bytes", changed.bytes, base.bytes);
+    let report = inspect(&url).await.unwrap();
+    assert!(report.checkpoints.iter().flat_map(|c| &c.loops).all(|l| l.log.objects == 0));
+}

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Model, SESSIONS};
+use refrain::inspect::inspect;
 use refrain::{Engine, Session};
 use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 use refrain_checkpoint::local::LocalStore;
@@ -209,6 +210,21 @@ fn setting(name: &str, default: usize) -> usize {
     value.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not \"{text}\"")))
 }
 
+/// After two more checkpoints the store is whole and has no object that is not needed.
+async fn nothing_is_left_behind(folder: &Path) {
+    let (engine, session) = open(folder, 1).await;
+    for a in 0..2 {
+        run(&session, &format!("INSERT INTO edge VALUES ({a}, -1)")).await;
+        session.checkpoint().await.expect("the checkpoint commits");
+    }
+    engine.close().await.expect("nothing is lost");
+    drop((engine, session));
+    // Garbage is collected when a store is opened, too.
+    open(folder, 1).await.0.close().await.expect("nothing is lost");
+    let report = inspect(&folder.display().to_string()).await.expect("the store can be read");
+    assert_eq!((report.problems, report.unreferenced.objects), (Vec::new(), 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_at_any_step_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder can be made");
@@ -237,6 +253,7 @@ async fn a_process_that_is_killed_at_any_step_loses_nothing() {
             println!("{} processes, {} of them killed, by step: {struck:?}", cycle + 1, struck.iter().sum::<usize>());
         }
     }
+    nothing_is_left_behind(folder.path()).await;
     let killed = struck.iter().sum::<usize>();
     assert!(2 * killed >= cycles, "most processes are killed");
     for (step, struck) in STEPS.iter().zip(struck) {

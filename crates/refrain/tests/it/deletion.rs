@@ -113,7 +113,7 @@ impl Fed {
         self.build(&session).await;
         self.catch_deletion(&folder, &session).await;
         drop(session);
-        for restored in [1, 2, 4] {
+        for restored in [1, 2, 4, 8] {
             let session = open(&folder, restored).await;
             self.check(&session, "cut off").await;
             assert_eq!(rows(&session, "SELECT DISTINCT n FROM lit").await, ["0"], "from {} workers to {restored}", self.workers);

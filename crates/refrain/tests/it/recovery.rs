@@ -149,3 +149,51 @@ async fn an_engine_that_shows_a_checkpoint_refuses_to_write() {
     assert!(missing.code() == "42704" && missing.message().starts_with("checkpoint 7 is not in store"), "{missing}");
     run(&s, "INSERT INTO t VALUES (2)").await;
 }
+
+/// Whoever opens a store with another planner is told so, rather than given a state that belongs to another plan.
+#[tokio::test]
+async fn a_view_whose_plan_has_changed_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE e (a INT, b INT); INSERT INTO e VALUES (1, 2), (2, 3), (3, 1), (4, 5)").await;
+    let closure = "WITH RECURSIVE r(a, b) AS (SELECT a, b FROM e UNION SELECT r.a, e.b FROM r JOIN e ON e.a = r.b) SELECT * FROM r";
+    run(&s, &format!("CREATE MATERIALIZED VIEW v AS SELECT b FROM ({closure}) AS c WHERE a = 1")).await;
+    assert_eq!(rows(&s, "SELECT b FROM v").await, ["1", "2", "3"]);
+    run(&s, "CHECKPOINT").await;
+    engine.close().await.unwrap();
+    drop((engine, s));
+    let other = Engine::builder().store(folder.path().display().to_string()).without_optimizer_rule("restrict_recursions");
+    let error = other.open().await.expect_err("the plan is another one");
+    assert_eq!(error.message(), "materialized view \"v\" cannot be restored: its plan has changed since the checkpoint");
+    let (_engine, s) = open(&folder).await;
+    assert_eq!(rows(&s, "SELECT b FROM v").await, ["1", "2", "3"]);
+}
+
+/// The limit counts from the beginning of the recursion, not from where it was restored, and names the same row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_fails_fails_after_a_restore_in_the_middle_too() {
+    let counting = |limit: &str| {
+        format!("WITH MUTUALLY RECURSIVE ({limit}) t (n INT) AS (SELECT 0 UNION SELECT n + 1 FROM t) SELECT n FROM t")
+    };
+    let (fails, returns) = (counting("ERROR AT RECURSION LIMIT 60000"), counting("RETURN AT RECURSION LIMIT 60000"));
+    let alone = Engine::builder().open().await.unwrap().session();
+    let wanted = error(&alone, &fails).await;
+    for round in 0.. {
+        assert!(round < 200, "no checkpoint has caught the recursion in its middle");
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, s) = open(&folder).await;
+        run(&s, &format!("CREATE MATERIALIZED VIEW v AS {fails}; CREATE MATERIALIZED VIEW w AS {returns}")).await;
+        while rows(&s, "SELECT count(*) FROM refrain.loops WHERE iteration > 1000").await != ["2"] {}
+        s.checkpoint().await.expect("the checkpoint commits");
+        drop((engine, s));
+        let report = refrain::inspect::inspect(&folder.path().display().to_string()).await.expect("the store can be read");
+        if report.checkpoints[0].loops.iter().any(|l| l.iteration >= 59_000) {
+            continue;
+        }
+        let s = Engine::builder().store(folder.path().display().to_string()).workers(2).open().await.unwrap().session();
+        let after = error(&s, "SELECT n FROM v").await;
+        assert_eq!((after.code(), after.message()), (wanted.code(), wanted.message()));
+        assert_eq!(rows(&s, "SELECT count(*), max(n) FROM w").await, ["60000|59999"]);
+        return;
+    }
+}

@@ -9,8 +9,8 @@ use memmap2::MmapMut;
 
 use super::{FREE, Slot};
 
-/// A table of this many slots or fewer, 12 MB, comes from the allocator.
-const ALLOCATED_MAX: usize = if cfg!(test) { 64 } else { 1 << 20 };
+/// A table of this many slots or fewer, 1.5 MB, comes from the allocator.
+const ALLOCATED_MAX: usize = if cfg!(test) { 64 } else { 1 << 17 };
 
 /// See the module.
 #[derive(Default)]

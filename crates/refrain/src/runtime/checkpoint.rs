@@ -61,8 +61,8 @@ struct Run {
     relations: Vec<RelationEntry>,
     /// Somebody waits for a turn to capture them in.
     capturing_tables: bool,
-    /// Epoch and catalog of the tables' capture.
-    tables: Option<(Epoch, serde_json::Value)>,
+    /// Epoch of the tables' capture, and what there was then.
+    tables: Option<(Epoch, Arc<Database>)>,
     outcome: Option<(u64, Contents)>,
     /// What it waited for when its time was up.
     awaited: Option<String>,
@@ -421,7 +421,7 @@ fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
         run.pins.insert(table.relation.id, Position::at(&table.relation, epoch));
     }
     run.positions.clear();
-    run.tables = Some((epoch, catalog_of(&database)));
+    run.tables = Some((epoch, database));
     run.facts.uploads.outstanding += 1;
     let (attempt, committed) = (Arc::clone(&run.attempt), committed.clone());
     let (dictionary, merges) = (Arc::clone(&shared.dictionary), Arc::clone(&shared.runtime.merges));
@@ -443,22 +443,17 @@ fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
     });
 }
 
-fn catalog_of(database: &Database) -> serde_json::Value {
-    serde_json::to_value(&database.catalog).expect("a catalog is plain data")
-}
-
 /// Puts the manifest, or asks after one whose put had no answer.
 fn put(shared: &Arc<Shared>, again: bool) {
     let mut schedule = shared.runtime.schedule();
     let Some(run) = schedule.checkpointer.run.as_mut() else { return };
     run.facts.commit = CommitFacts::Putting;
-    let (epoch, catalog) = run.tables.clone().expect("tables are captured before the commit");
-    // Views that were dropped meanwhile are not in the catalog any more.
-    let database = shared.database();
+    let (epoch, database) = run.tables.clone().expect("tables are captured before the commit");
+    // Views that were captured and then dropped are not in the catalog. What has been dropped since it was captured is.
     let lives = |id| database.relations.contains_key(&id);
     let contents = Contents {
         epoch,
-        catalog,
+        catalog: serde_json::to_value(&database.catalog).expect("a catalog is plain data"),
         relations: run.relations.iter().filter(|r| lives(r.id)).cloned().collect(),
         dataflows: run.dataflows.iter().filter(|d| lives(RelationId(d.id.0))).cloned().collect(),
     };

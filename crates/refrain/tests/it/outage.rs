@@ -258,3 +258,32 @@ async fn an_engine_is_closed_while_its_store_is_gone() {
     let there = rows(&s, "SELECT * FROM t").await;
     assert!(there == ["1"] || there == ["1", "2"], "{there:?}");
 }
+
+/// What is dropped, altered or created between the capture of the catalog and the commit is in the checkpoint as it was then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalog_changes_while_a_checkpoint_is_written() {
+    let store = store();
+    let (engine, s) = open(&store).await;
+    run(&s, "CREATE TABLE t (a INT); CREATE TABLE gone (a INT); INSERT INTO t VALUES (1); INSERT INTO gone VALUES (2)").await;
+    run(&s, "CREATE MATERIALIZED VIEW sums AS SELECT sum(a) AS a FROM gone; CREATE MATERIALIZED VIEW v AS SELECT a FROM t").await;
+    run(&s, NUMBERS).await;
+    assert_eq!(rows(&s, "SELECT a FROM sums UNION ALL SELECT a FROM v").await, ["1", "2"]);
+    let gate = Gate::default();
+    store.inject(Operation::Put, "segment/", Effect::Delay(gate.clone()));
+    let asker = s.clone();
+    let checkpoint = tokio::spawn(async move { run(&asker, "CHECKPOINT").await });
+    gate.arrival().await;
+    let uploads = "SELECT count(*) FROM refrain.checkpoints WHERE status = 'running' AND reason LIKE 'it waits for % upload%'";
+    grows(&s, uploads, 0).await;
+    run(&s, "DROP TABLE gone CASCADE; DROP MATERIALIZED VIEW v; CREATE TABLE gone (b TEXT); INSERT INTO gone VALUES ('x')").await;
+    gate.open();
+    checkpoint.await.unwrap();
+    drop((engine, s));
+    let (engine, s) = open(&store).await;
+    assert_eq!(rows(&s, "SELECT b FROM gone").await, ["x"]);
+    assert_eq!(rows(&s, "SELECT a FROM t").await, ["1"]);
+    assert_eq!(error(&s, "SELECT * FROM v").await.code(), "42P01");
+    run(&s, "CREATE MATERIALIZED VIEW v AS SELECT b FROM gone; CHECKPOINT").await;
+    assert_eq!(rows(&s, "SELECT b FROM v").await, ["x"]);
+    engine.close().await.unwrap();
+}

@@ -1,5 +1,6 @@
 //! What each kind of statement does, one file per kind.
 
+mod alter_table;
 mod analyze;
 mod conflict;
 pub(crate) mod copy;
@@ -28,6 +29,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::CreateTable(_)
         | Statement::CreateView(_)
         | Statement::CreateMaterializedView(_)
+        | Statement::AlterTable(_)
         | Statement::AlterMaterializedView(_)
         | Statement::Drop(_) => ddl::run(session, &statement, text).await,
         Statement::Insert(insert) => dml::insert(session, &insert).await,
@@ -58,6 +60,7 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::CreateTable(_) => Some("CREATE TABLE"),
         Statement::CreateView(_) => Some("CREATE VIEW"),
         Statement::CreateMaterializedView(_) => Some("CREATE MATERIALIZED VIEW"),
+        Statement::AlterTable(_) => Some("ALTER TABLE"),
         Statement::AlterMaterializedView(_) => Some("ALTER MATERIALIZED VIEW"),
         Statement::Drop(drop) => Some(ddl::drop_tag(drop)),
         Statement::Insert(_) => Some("INSERT"),

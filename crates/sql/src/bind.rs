@@ -30,7 +30,7 @@ use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
 pub use conflict::{BoundConflict, PAIR, bind_conflict};
-pub use constraints::{bind_checks, bind_default, check_table};
+pub use constraints::{bind_checks, bind_default, check_table, default_is_immutable};
 pub use functions::{aggregate_functions, scalar_functions};
 pub use write::{bind_delete, bind_insert, bind_returning, bind_update};
 

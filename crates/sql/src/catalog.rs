@@ -3,6 +3,7 @@
 //! Pure data, serializable; whoever holds it decides when a change is durable. Relations get ids in the order in which they are
 //! created, so that repeating the same statements gives the same ids. Names are folded (`crate::parser::fold`) before they come here.
 
+mod alter;
 mod constraint;
 mod dependencies;
 mod stored;
@@ -17,6 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_types::RelationId;
 use serde::{Deserialize, Serialize};
 
+pub use alter::AlteredTable;
 pub use constraint::{Constraint, ConstraintKind, Key};
 pub use dependencies::DropPlan;
 

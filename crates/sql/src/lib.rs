@@ -29,7 +29,7 @@ pub mod why;
 
 pub use bind::{
     Bound, BoundConflict, bind_checks, bind_conflict, bind_default, bind_delete, bind_insert, bind_query, bind_returning,
-    bind_stored_view, bind_update, bind_view, check_table,
+    bind_stored_view, bind_update, bind_view, check_table, default_is_immutable,
 };
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};

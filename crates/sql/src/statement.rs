@@ -15,6 +15,8 @@ pub enum Statement {
     CreateView(CreateView),
     /// `CREATE MATERIALIZED VIEW`
     CreateMaterializedView(CreateView),
+    /// `ALTER TABLE`
+    AlterTable(AlterTable),
     /// `ALTER MATERIALIZED VIEW`
     AlterMaterializedView(AlterView),
     /// `DROP TABLE | VIEW | MATERIALIZED VIEW`
@@ -106,6 +108,20 @@ pub struct ConstraintDefinition {
     pub rule: ConstraintRule,
 }
 
+impl ConstraintDefinition {
+    /// Whether it is a key, rather than a check.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self.rule, ConstraintRule::Key { .. })
+    }
+
+    /// Whether it is a primary key.
+    #[must_use]
+    pub fn is_primary_key(&self) -> bool {
+        matches!(self.rule, ConstraintRule::Key { primary: true, .. })
+    }
+}
+
 /// What a constraint of `CREATE TABLE` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConstraintRule {
@@ -142,6 +158,79 @@ pub struct CreateView {
     pub query: Box<ast::Query>,
     /// The query as it was written. The catalog keeps it.
     pub query_text: String,
+}
+
+/// `ALTER TABLE [IF EXISTS] name action, …`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterTable {
+    /// The table.
+    pub name: String,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+    /// What is done, in this order.
+    pub actions: Vec<TableAction>,
+}
+
+/// A part of `ALTER TABLE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableAction {
+    /// `ADD [COLUMN] [IF NOT EXISTS] column`
+    AddColumn {
+        /// The column.
+        column: ColumnDefinition,
+        /// The constraints that stand at it.
+        constraints: Vec<ConstraintDefinition>,
+        /// `IF NOT EXISTS`
+        if_not_exists: bool,
+    },
+    /// `DROP [COLUMN] [IF EXISTS] name [CASCADE]`
+    DropColumn {
+        /// The column.
+        name: String,
+        /// `IF EXISTS`
+        if_exists: bool,
+        /// `CASCADE`
+        cascade: bool,
+    },
+    /// `RENAME [COLUMN] from TO to`
+    RenameColumn {
+        /// Its name so far.
+        from: String,
+        /// Its name from now on.
+        to: String,
+    },
+    /// `RENAME TO name`
+    RenameTable(String),
+    /// `ALTER [COLUMN] column { SET DEFAULT … | DROP DEFAULT }`
+    SetDefault {
+        /// The column.
+        column: String,
+        /// The expression, as text.
+        default: Option<String>,
+    },
+    /// `ALTER [COLUMN] column { SET | DROP } NOT NULL`
+    SetNotNull {
+        /// The column.
+        column: String,
+        /// `SET`
+        not_null: bool,
+    },
+    /// `ADD constraint`
+    AddConstraint(ConstraintDefinition),
+    /// `DROP CONSTRAINT [IF EXISTS] name`
+    DropConstraint {
+        /// Its name.
+        name: String,
+        /// `IF EXISTS`
+        if_exists: bool,
+    },
+    /// `RENAME CONSTRAINT from TO to`
+    RenameConstraint {
+        /// Its name so far.
+        from: String,
+        /// Its name from now on.
+        to: String,
+    },
 }
 
 /// `ALTER MATERIALIZED VIEW [IF EXISTS] name { SET (recursion_limit = n) | RESET (recursion_limit) }`

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use refrain_sql::catalog::{RelationKind, ViewDefinition};
 use refrain_sql::statement::{AlterView, CreateTable, CreateView, Drop};
 use refrain_sql::{Bound, Statement};
-use refrain_types::{Epoch, RelationId};
+use refrain_types::{Delta, Epoch, RelationId};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Database, PlannedView};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::relation::{Relation, RelationKind as Rows};
+use crate::relation::{Relation, RelationKind as Rows, publish_together};
 use crate::session::{Notice, Outcome, Session};
 
 /// What the input log keeps of a statement.
@@ -22,12 +22,23 @@ struct Record {
 }
 
 /// What a statement will do: checked, planned, not yet done.
-struct Change {
-    database: Database,
-    start: Option<PlannedView>,
-    drop: Vec<Arc<Relation>>,
-    tag: &'static str,
-    notices: Vec<Notice>,
+pub(super) struct Change {
+    pub database: Database,
+    pub start: Option<PlannedView>,
+    /// A table that is new, and its rows.
+    pub fill: Option<(Arc<Relation>, Vec<Arc<Delta>>)>,
+    pub drop: Vec<Arc<Relation>>,
+    /// A table that has other keys.
+    pub rekeyed: Option<RelationId>,
+    pub tag: &'static str,
+    pub notices: Vec<Notice>,
+}
+
+impl Change {
+    /// To this, and nothing else.
+    pub fn to(database: Database, tag: &'static str) -> Self {
+        Self { database, start: None, fill: None, drop: Vec::new(), rekeyed: None, tag, notices: Vec::new() }
+    }
 }
 
 /// Carries out a statement that changes the catalog.
@@ -60,7 +71,7 @@ pub(crate) fn replay(shared: &Arc<Shared>, json: &str, epoch: Epoch) -> Result<(
     Ok(())
 }
 
-enum Prepared {
+pub(super) enum Prepared {
     Change(Box<Change>),
     Nothing { tag: &'static str, notices: Vec<Notice> },
 }
@@ -71,6 +82,7 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
         Statement::CreateTable(create) => create_table(shared, &database, create),
         Statement::CreateView(create) => create_view(&database, create),
         Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create),
+        Statement::AlterTable(alter) => super::alter_table::prepare(shared, &database, alter),
         Statement::AlterMaterializedView(alter) => alter_materialized_view(shared, &database, alter),
         Statement::Drop(drop) => drop_relations(&database, drop),
         _ => Err(Error::engine("a statement that does not change the catalog was taken for one that does")),
@@ -79,9 +91,14 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
 
 /// Does what was prepared. The epoch is durable.
 fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
-    let Change { database, start, drop, .. } = change;
+    let Change { database, start, fill, drop, rekeyed, .. } = change;
+    // Before anybody finds the table.
+    if let Some((table, rows)) = fill {
+        publish_together(epoch, vec![(table, rows)]);
+    }
     let sources = start.as_ref().map(|s| database.sources(&s.plan).expect("what a view reads was there when it was planned"));
     shared.set_database(database);
+    rekeyed.into_iter().for_each(|table| shared.keys.forget(table));
     for relation in drop {
         shared.row_indexes.forget(relation.id);
         shared.keys.forget(relation.id);
@@ -175,7 +192,7 @@ fn alter_materialized_view(shared: &Shared, database: &Database, alter: &AlterVi
     let gone = altered.relations.remove(&entry.id).into_iter().collect();
     let entry = altered.catalog.get(id).expect("it has just been added").clone();
     let planned = altered.add_view(&entry, &shared.visible)?;
-    Ok(Prepared::Change(Box::new(Change { database: altered, start: Some(planned), drop: gone, tag, notices: Vec::new() })))
+    Ok(Prepared::Change(Box::new(Change { start: Some(planned), drop: gone, ..Change::to(altered, tag) })))
 }
 
 /// What a `DROP` is called.
@@ -200,11 +217,11 @@ fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
         database.catalog.remove(id);
         gone.extend(database.relations.remove(&id));
     }
-    Ok(Prepared::Change(Box::new(Change { database, start: None, drop: gone, tag, notices })))
+    Ok(Prepared::Change(Box::new(Change { drop: gone, notices, ..Change::to(database, tag) })))
 }
 
 fn change(database: Database, tag: &'static str) -> Prepared {
-    Prepared::Change(Box::new(Change { database, start: None, drop: Vec::new(), tag, notices: Vec::new() }))
+    Prepared::Change(Box::new(Change::to(database, tag)))
 }
 
 fn exists(name: &str, tag: &'static str) -> Prepared {

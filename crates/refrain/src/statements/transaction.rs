@@ -89,6 +89,7 @@ pub(super) fn check(session: &Session, statement: &Statement) -> Result<()> {
         Statement::CreateTable(_) => "CREATE TABLE",
         Statement::CreateView(_) => "CREATE VIEW",
         Statement::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
+        Statement::AlterTable(_) => "ALTER TABLE",
         Statement::AlterMaterializedView(_) => "ALTER MATERIALIZED VIEW",
         Statement::Drop(drop) => ddl::drop_tag(drop),
         Statement::Subscribe(_) => "SUBSCRIBE",

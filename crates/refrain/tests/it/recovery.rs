@@ -197,3 +197,77 @@ async fn a_limit_that_fails_fails_after_a_restore_in_the_middle_too() {
         return;
     }
 }
+
+/// A table is altered again and again while sessions write it: what was acknowledged is there, in the shape of the end, also after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_altered_while_it_is_written() {
+    const WRITERS: i32 = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE t (a INT PRIMARY KEY, b TEXT DEFAULT 'b'); SET checkpoint_interval_ms = 1").await;
+    let goes_on = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let writers = (0..WRITERS).map(|writer| {
+        let (s, goes_on) = (engine.session(), std::sync::Arc::clone(&goes_on));
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for a in (writer..).step_by(WRITERS.unsigned_abs() as usize) {
+                if !goes_on.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                match s.execute(&format!("INSERT INTO t (a) VALUES ({a})")).await {
+                    Ok(_) => acknowledged.push(a),
+                    // The table that it was planned for is gone, and there is another one.
+                    Err(error) => assert_eq!(error.code(), "42P01"),
+                }
+                tokio::task::yield_now().await;
+            }
+            acknowledged
+        })
+    });
+    let writers = writers.collect::<Vec<_>>();
+    for round in 0..20 {
+        run(
+            &s,
+            &format!(
+                "ALTER TABLE t ADD COLUMN c{round} INT NOT NULL DEFAULT {round}; ALTER TABLE t ADD CHECK (c{round} = {round})"
+            ),
+        )
+        .await;
+        run(&s, &format!("ALTER TABLE t DROP COLUMN c{round}, RENAME TO u; ALTER TABLE u RENAME TO t")).await;
+    }
+    run(&s, "ALTER TABLE t ADD COLUMN last INT DEFAULT 7").await;
+    goes_on.store(false, std::sync::atomic::Ordering::Relaxed);
+    let mut wanted = Vec::new();
+    for writer in writers {
+        wanted.extend(writer.await.unwrap().into_iter().map(|a| format!("{a}|b|7")));
+    }
+    wanted.sort();
+    assert!(wanted.len() > 10, "{} rows", wanted.len());
+    assert_eq!(rows(&s, "SELECT * FROM t").await, wanted);
+    drop((engine, s));
+    for _ in 0..2 {
+        let (_engine, s) = open(&folder).await;
+        assert_eq!(rows(&s, "SELECT * FROM t").await, wanted);
+        assert_eq!(error(&s, "INSERT INTO t (a) SELECT a FROM t").await.code(), "23505");
+    }
+}
+
+/// A block that has changed a table fails at its end when the table was altered meanwhile; nothing of it is there.
+#[tokio::test]
+async fn a_block_over_a_table_that_is_altered_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1)").await;
+    let other = engine.session();
+    run(&other, "BEGIN; INSERT INTO t VALUES (2)").await;
+    run(&s, "ALTER TABLE t ADD COLUMN b INT").await;
+    assert_eq!(error(&other, "COMMIT").await.code(), "42P01");
+    assert_eq!(rows(&s, "SELECT * FROM t").await, ["1|NULL"]);
+    assert_eq!(error(&s, "ALTER TABLE nix RENAME TO t").await.code(), "42P01");
+    run(&s, "BEGIN").await;
+    assert_eq!(error(&s, "ALTER TABLE t DROP COLUMN b").await.code(), "25001");
+    run(&s, "ROLLBACK").await;
+    drop((engine, s, other));
+    let (_engine, s) = open(&folder).await;
+    assert_eq!(rows(&s, "SELECT * FROM t").await, ["1|NULL"]);
+}

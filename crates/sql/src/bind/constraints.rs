@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_common::tree_node::TreeNode;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility};
 use datafusion_sql::sqlparser::ast::{self, SelectItem, SetExpr};
 
 use super::context::Context;
@@ -75,6 +76,18 @@ pub fn bind_default(catalog: &Catalog, column: &Column) -> Result<Option<Bound>>
     let Some(value) = default_value(catalog, column)? else { return Ok(None) };
     let plan = LogicalPlanBuilder::empty(true).project(vec![value.alias(&column.name)]).and_then(LogicalPlanBuilder::build);
     Ok(Some(bound(&Context::new(catalog), plan.map_err(from_datafusion)?)))
+}
+
+/// Whether the default of a column, if it has one, is the same whenever it is worked out.
+///
+/// # Errors
+/// As [`bind_default`].
+pub fn default_is_immutable(catalog: &Catalog, column: &Column) -> Result<bool> {
+    let Some(value) = default_value(catalog, column)? else { return Ok(true) };
+    let changes = |expr: &Expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(function) if function.func.signature().volatility != Volatility::Immutable))
+    };
+    Ok(!value.exists(changes).map_err(from_datafusion)?)
 }
 
 /// The values of a table's checks over rows of it, which are given as [`GivenRows::STORED`]: a column for each, in the order in which

@@ -62,17 +62,29 @@ impl Constraint {
 
 /// The constraints of a table, with names: the primary key first, then as they were written. Columns of the primary key become NOT NULL.
 pub(super) fn resolve(table: &str, columns: &mut [Column], definitions: &[ConstraintDefinition]) -> Result<Vec<Constraint>> {
-    let mut constraints = Vec::new();
-    let mut names = BTreeSet::new();
+    add(table, columns, Vec::new(), definitions)
+}
+
+/// Likewise, beside those that the table has already.
+pub(super) fn add(
+    table: &str,
+    columns: &mut [Column],
+    mut constraints: Vec<Constraint>,
+    definitions: &[ConstraintDefinition],
+) -> Result<Vec<Constraint>> {
+    let mut names = constraints.iter().map(|c| c.name.clone()).collect::<BTreeSet<_>>();
     for definition in definitions {
         if let Some(name) = &definition.name
             && !names.insert(name.clone())
         {
-            return Err(match definition.rule {
-                ConstraintRule::Key { .. } => SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")),
-                ConstraintRule::Check { .. } => {
-                    SqlError::new(code::DUPLICATE_OBJECT, format!("check constraint \"{name}\" already exists"))
-                }
+            let is_check = matches!(definition.rule, ConstraintRule::Check { .. });
+            return Err(if is_check && constraints.is_empty() {
+                SqlError::new(code::DUPLICATE_OBJECT, format!("check constraint \"{name}\" already exists"))
+            } else if is_check {
+                let message = format!("constraint \"{name}\" for relation \"{table}\" already exists");
+                SqlError::new(code::DUPLICATE_OBJECT, message)
+            } else {
+                SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"))
             });
         }
     }

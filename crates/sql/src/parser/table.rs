@@ -60,7 +60,7 @@ impl Parser<'_> {
     }
 }
 
-fn column_definition(
+pub(super) fn column_definition(
     table: &str,
     column: &ast::ColumnDef,
     constraints: &mut Vec<ConstraintDefinition>,
@@ -112,7 +112,7 @@ fn column_definition(
     Ok(definition)
 }
 
-fn table_constraint(constraint: &TableConstraint) -> Result<ConstraintDefinition> {
+pub(super) fn table_constraint(constraint: &TableConstraint) -> Result<ConstraintDefinition> {
     let unsupported = || SqlError::unsupported(format!("table constraint {constraint} is not supported"));
     let (name, rule) = match constraint {
         TableConstraint::PrimaryKey(key) if key.characteristics.is_none() => {

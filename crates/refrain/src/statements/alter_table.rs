@@ -27,18 +27,24 @@ pub(super) fn prepare(shared: &Arc<Shared>, database: &Database, alter: &AlterTa
         let notices = vec![Notice::new(format!("relation \"{}\" does not exist, skipping", alter.name))];
         return Ok(Prepared::Nothing { tag: TAG, notices });
     }
+    let constraints = database.catalog.relation(&alter.name)?.constraints.clone();
     let mut database = Database::clone(database);
     let altered = database.catalog.alter_table(alter)?;
     let notices = altered.notices.iter().map(|notice| Notice::new(notice.clone())).collect::<Vec<_>>();
     let entry = database.catalog.get(altered.after).expect("it has just been altered").clone();
     refrain_sql::check_table(&database.catalog, &entry)?;
+    let is_same = altered.before == altered.after;
+    if is_same && entry.constraints.iter().all(|constraint| constraints.contains(constraint)) {
+        // Nothing is asked of the rows that was not before.
+        return Ok(Prepared::Change(Box::new(Change { rekeyed: Some(altered.after), notices, ..Change::to(database, TAG) })));
+    }
     let before = Arc::clone(database.relation(altered.before)?);
     let snapshot = before.snapshot_at(before.settled());
     let rows = consolidate(&before.physical, &snapshot.chunks).into_iter().filter(|delta| delta.num_rows() > 0);
-    let mut altering = Altering { shared, database: &database, entry: &entry, altered: &altered };
-    let rows = rows.map(|delta| altering.row_by_row(delta)).collect::<Result<Vec<_>>>()?;
+    let altering = Altering { shared, database: &database, entry: &entry, altered: &altered };
+    let rows = rows.map(|delta| altering.reshaped(delta)).collect::<Result<Vec<_>>>()?;
     altering.check(&rows)?;
-    if altered.before == altered.after {
+    if is_same {
         return Ok(Prepared::Change(Box::new(Change { rekeyed: Some(altered.after), notices, ..Change::to(database, TAG) })));
     }
     let drop = database.relations.remove(&altered.before).into_iter().collect();
@@ -56,7 +62,7 @@ struct Altering<'a> {
 
 impl Altering<'_> {
     /// Rows of the table as it was, as they are in the table as it will be.
-    fn row_by_row(&mut self, delta: Delta) -> Result<Arc<Delta>> {
+    fn reshaped(&self, delta: Delta) -> Result<Arc<Delta>> {
         let physical = refrain_types::physical::physical_schema(&self.entry.schema());
         let mut columns = Vec::with_capacity(self.altered.columns.len());
         for (at, from) in self.altered.columns.iter().enumerate() {

@@ -74,6 +74,9 @@ pub struct SegmentRef {
     pub crc32: u32,
     /// A base (everything) rather than a changelog (what changed).
     pub full: bool,
+    /// It was written at once with the segment before it in its list, which has the rows that it has no room for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 impl SegmentRef {
@@ -112,7 +115,7 @@ pub(crate) async fn write(
         })
         .await?
     };
-    let written = SegmentRef { name, rows, bytes: framed.bytes, crc32: framed.crc32, full };
+    let written = SegmentRef { name, rows, bytes: framed.bytes, crc32: framed.crc32, full, continues: false };
     let unclear = match bucket.create(&written.name, framed.payload).await {
         Created::Yes => return Ok(written),
         Created::Exists => None,

@@ -35,11 +35,11 @@ impl From<Arc<Delta>> for Piece {
 }
 
 impl Piece {
-    /// Keeps a delta, in memory if there is room.
+    /// Keeps a delta, in memory if there is room for this use of it.
     #[must_use]
-    pub fn keep(delta: Delta, memory: &Arc<Memory>) -> Self {
+    pub fn keep(delta: Delta, memory: &Arc<Memory>, used_for: Use) -> Self {
         let rows = delta.num_rows();
-        let placed = memory.place(Use::LoopLogs, delta.size_bytes(), |elsewhere| {
+        let placed = memory.place(used_for, delta.size_bytes(), |elsewhere| {
             let bytes = encode(delta.clone());
             elsewhere.put(&bytes).map(|spilled| Place::Spilled(spilled, crc32fast::hash(&bytes)))
         });
@@ -56,7 +56,7 @@ impl Piece {
         self.rows
     }
 
-    /// Bytes of memory that it takes of what loop logs have.
+    /// Bytes of memory that it takes.
     #[must_use]
     pub fn bytes_in_memory(&self) -> usize {
         match &self.place {
@@ -107,7 +107,7 @@ impl LoopLog {
     }
 
     pub fn push(&mut self, delta: Delta) {
-        let piece = Piece::keep(delta, &self.memory);
+        let piece = Piece::keep(delta, &self.memory, Use::LoopLogs);
         self.rows += piece.num_rows();
         self.bytes += piece.bytes_in_memory();
         self.pieces.push_back(piece);

@@ -14,7 +14,7 @@ use refrain_types::{Delta, OperatorId, Tick};
 use crate::loop_log::Piece;
 use crate::operators::aggregate::sums_schema;
 
-/// Rows of a part at one worker. Which ones they are is found out by [`Captured::into_pieces`], off the worker's thread.
+/// Rows of a part at one worker. Which ones they are is found out by [`Captured::each_piece`], off the worker's thread.
 #[derive(Debug)]
 pub struct Captured {
     /// The operator.
@@ -107,17 +107,18 @@ impl Captured {
         Self { operator, part, full, schema: Arc::clone(schema), rows: Rows::Pieces(pieces) }
     }
 
-    /// The rows, physical, with weights and iterations. It takes as long as there are many; what was spilled stays where it is.
-    #[must_use]
-    pub fn into_pieces(self) -> Vec<Piece> {
+    /// Calls `each` with the rows, some at a time: physical, with weights and iterations. It takes as long as there are many; what was
+    /// spilled stays where it is.
+    pub fn each_piece(self, each: &mut dyn FnMut(Piece)) {
         match self.rows {
-            Rows::Pieces(pieces) => pieces,
+            Rows::Pieces(pieces) => pieces.into_iter().for_each(each),
             Rows::Packed(layout, rows) => {
-                let rows = rows.into_rows();
                 let physical = refrain_types::physical::physical_schema(&self.schema);
-                let mut delta = Delta::weighted(layout.unpack(&rows.rows, &physical), rows.weights);
-                delta.iterations = (!rows.iterations.is_empty()).then(|| rows.iterations.into());
-                vec![Arc::new(delta).into()]
+                rows.each_piece(&mut |rows| {
+                    let mut delta = Delta::weighted(layout.unpack(&rows.rows, &physical), rows.weights);
+                    delta.iterations = (!rows.iterations.is_empty()).then(|| rows.iterations.into());
+                    each(Arc::new(delta).into());
+                });
             }
         }
     }

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use arrow::buffer::{Buffer, ScalarBuffer};
-use arrow::datatypes::ToByteSlice;
+use arrow::buffer::Buffer;
 use bytes::Bytes;
 use memmap2::{Mmap, MmapOptions};
 use refrain_state::memory::{Spill, Spilled};
@@ -89,7 +88,8 @@ impl TemporaryFiles {
 
     /// Appends to the open file, or to a new one when that is full.
     fn append(&self, bytes: &[u8], mapped: bool) -> io::Result<Extent> {
-        let length = bytes.len() as u64;
+        // What is mapped begins at a multiple of eight.
+        let length = if mapped { bytes.len().next_multiple_of(8) } else { bytes.len() } as u64;
         let mut open = if mapped { &self.open_mapped } else { &self.open }.lock().unwrap_or_else(PoisonError::into_inner);
         // What is mapped has to end where the file does.
         let ends_at = if mapped { length } else { 1 };
@@ -122,9 +122,8 @@ impl Spill for TemporaryFiles {
         Ok(Arc::new(self.append(bytes, false)?))
     }
 
-    fn map(&self, words: &[u64]) -> io::Result<ScalarBuffer<u64>> {
-        let extent = self.append(words.to_byte_slice(), true)?;
-        Ok(Buffer::from(Bytes::from_owner(extent)).into())
+    fn map(&self, bytes: &[u8]) -> io::Result<Buffer> {
+        Ok(Bytes::from_owner(self.append(bytes, true)?).into())
     }
 }
 

@@ -316,7 +316,7 @@ impl Arrangement {
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        if let Some(changes) = ChangeNotes::take(&mut self.changes, full) {
+        if let Some(changes) = ChangeNotes::take(&mut self.changes, &self.rows, full) {
             return changes.into_capture(self.rows.share(), Iterations::None);
         }
         let mut captured = Captured::default();
@@ -326,12 +326,12 @@ impl Arrangement {
 
     /// Changes are noted from now on, where the store is still empty.
     pub fn note_everything(&mut self) {
-        self.changes = Some(ChangeNotes::of_everything());
+        self.changes = Some(ChangeNotes::of_everything(&self.rows));
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeNotes::default());
+        self.changes = Some(ChangeNotes::from_now_on(&self.rows));
     }
 }
 

@@ -64,10 +64,11 @@ impl BagCalendar {
         }
     }
 
-    /// Its rows in this memory, as far as there is room.
+    /// Its rows and its calendar in this memory, as far as there is room.
     #[must_use]
     pub fn within(mut self, memory: &Arc<Memory>) -> Self {
         self.rows = self.rows.within(Some(memory));
+        self.calendar = self.calendar.within(memory);
         self
     }
 
@@ -150,7 +151,7 @@ impl BagCalendar {
         self.rows.clear();
         self.entries.clear();
         self.index.clear();
-        self.calendar = Calendar::default();
+        self.calendar.clear();
         self.live = 0;
     }
 
@@ -214,6 +215,7 @@ impl BagCalendar {
         }
         let mut fresh = Self::new(self.words - 1, None);
         fresh.rows = self.rows.none_yet();
+        fresh.calendar = std::mem::take(&mut self.calendar);
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();
@@ -231,7 +233,7 @@ impl BagCalendar {
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let released = match ChangeNotes::take(&mut self.changes, full) {
+        let released = match ChangeNotes::take(&mut self.changes, &self.rows, full) {
             Some(changes) => changes.into_capture(self.rows.share(), Iterations::LastWord),
             None => Capture::now(true, self.with(|entry| entry.released)),
         };
@@ -261,12 +263,12 @@ impl BagCalendar {
 
     /// Changes are noted from now on, where the store is still empty.
     pub fn note_everything(&mut self) {
-        self.changes = Some(ChangeNotes::of_everything());
+        self.changes = Some(ChangeNotes::of_everything(&self.rows));
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.changes = Some(ChangeNotes::default());
+        self.changes = Some(ChangeNotes::from_now_on(&self.rows));
     }
 }
 

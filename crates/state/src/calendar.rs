@@ -1,17 +1,50 @@
-//! What a loop head still has to release, by iteration: ids of touched rows, four bytes each.
+//! What a loop head still has to release, by iteration: ids of touched rows, four bytes each. Full blocks of them are in memory as far as
+//! there is room, and come back one by one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow::buffer::ScalarBuffer;
 use refrain_types::Iteration;
+
+use crate::memory::{self, Memory};
+
+/// Ids of a full block.
+const BLOCK_LEN: usize = if cfg!(test) { 8 } else { 1 << 15 };
 
 /// See the module. A row may stand under several iterations, and twice under one; whoever takes it out looks at the row itself.
 #[derive(Debug, Default)]
 pub struct Calendar {
-    touched: BTreeMap<Iteration, Vec<u32>>,
+    touched: BTreeMap<Iteration, Touched>,
     len: usize,
+    /// `None` is without a limit.
+    memory: Option<Arc<Memory>>,
+    /// Bytes of full blocks that are in memory.
+    full_bytes: usize,
+}
+
+/// The rows of an iteration: those of full blocks came before the others.
+#[derive(Debug, Default)]
+struct Touched {
+    full: Vec<Block>,
+    open: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Block {
+    ids: ScalarBuffer<u32>,
+    /// Bytes of memory.
+    bytes: usize,
 }
 
 impl Calendar {
+    /// In this memory, as far as there is room.
+    #[must_use]
+    pub fn within(mut self, memory: &Arc<Memory>) -> Self {
+        self.memory = Some(Arc::clone(memory));
+        self
+    }
+
     /// Number of ids.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -33,8 +66,15 @@ impl Calendar {
     /// Remembers that a row is touched at an iteration.
     #[inline]
     pub fn touch(&mut self, iteration: Iteration, id: u32) {
-        self.touched.entry(iteration).or_default().push(id);
+        let touched = self.touched.entry(iteration).or_default();
+        touched.open.push(id);
         self.len += 1;
+        if touched.open.len() == BLOCK_LEN {
+            let (ids, bytes) = memory::seal(self.memory.as_ref(), &touched.open);
+            touched.full.push(Block { ids, bytes });
+            touched.open.clear();
+            self.full_bytes += bytes;
+        }
     }
 
     /// Moves up to `limit` ids of the lowest iteration to `ids`, which is cleared first.
@@ -43,30 +83,47 @@ impl Calendar {
         loop {
             let mut entry = self.touched.first_entry()?;
             let iteration = *entry.key();
-            let list = entry.get_mut();
-            if list.is_empty() {
-                entry.remove();
-                continue;
+            let touched = entry.get_mut();
+            if touched.open.is_empty() {
+                let Some(block) = touched.full.pop() else {
+                    entry.remove();
+                    continue;
+                };
+                touched.open.extend_from_slice(&block.ids);
+                self.full_bytes -= block.bytes;
             }
-            if list.len() <= limit {
-                std::mem::swap(ids, list);
+            if touched.open.len() > limit {
+                ids.extend(touched.open.drain(touched.open.len() - limit..));
+            } else if touched.full.is_empty() {
+                std::mem::swap(ids, &mut touched.open);
                 entry.remove();
             } else {
-                ids.extend(list.drain(list.len() - limit..));
+                ids.append(&mut touched.open);
             }
             self.len -= ids.len();
             return Some(iteration);
         }
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.touched.clear();
+        (self.len, self.full_bytes) = (0, 0);
+    }
+
     /// How many rows are touched at each iteration, lowest first.
     pub fn histogram(&self) -> impl Iterator<Item = (Iteration, usize)> + '_ {
-        self.touched.iter().filter(|(_, ids)| !ids.is_empty()).map(|(iteration, ids)| (*iteration, ids.len()))
+        let touched =
+            self.touched.iter().map(|(iteration, touched)| (*iteration, touched.full.len() * BLOCK_LEN + touched.open.len()));
+        touched.filter(|(_, ids)| *ids > 0)
     }
 
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.touched.values().map(|ids| ids.capacity() * 4).sum()
+        self.full_bytes + self.touched.values().map(|touched| touched.open.capacity() * size_of::<u32>()).sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,84 +1,28 @@
 //! What a store hands to a checkpoint: the changes since the last capture, or everything.
 //!
-//! A change is noted where it happens, in one word as a rule. A capture takes the notes and shares the rows that they speak of, so it takes
-//! no longer the more has changed. What the notes add up to is found out by whoever writes it, on a thread of its own:
-//! [`Capture::into_rows`].
+//! A change is noted where it happens, in a word or two. A capture takes the notes and shares the rows that they speak of, so it takes
+//! no longer the more has changed. What the notes add up to is found out by whoever writes it, on a thread of its own and a piece at a time:
+//! [`Capture::each_piece`].
 
 use refrain_types::{Iteration, Weight};
 
-use crate::rows::SharedRows;
+use crate::rows::{Rows, SharedRows};
 
 mod by_id;
+mod notes;
 
-/// Notes in one list at most.
-const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 13 };
+use notes::Notes;
+
+/// Rows of a piece of what is captured.
+const PIECE_ROWS: usize = if cfg!(test) { 16 } else { 1 << 16 };
 /// From so many notes on, and so many for each row, they are added up, when they have doubled since: a row that flips for ever does not grow
 /// them for ever. It is seldom worth while before the next capture, whose rows are added up elsewhere, so they may take about as much
 /// memory as the store itself.
 const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
 const ADDED_UP_MIN_PER_ROW: usize = 8;
 
-/// What was noted of rows that are known by their ids.
-#[derive(Debug, Default)]
-struct Notes {
-    /// Notes of one word: the id, the iteration (24 bits), the weight (8 bits, signed).
-    last: Vec<u64>,
-    /// Lists that are full.
-    full: Vec<Vec<u64>>,
-    /// Notes that do not fit a word.
-    wide: Vec<(u32, Iteration, Weight)>,
-}
-
-impl Notes {
-    fn len(&self) -> usize {
-        self.last.len() + self.full.iter().map(Vec::len).sum::<usize>() + self.wide.len()
-    }
-
-    /// Returns whether there are as many more as fill a list.
-    #[inline]
-    fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) -> bool {
-        match i8::try_from(weight) {
-            Ok(small) if iteration < 1 << 24 => {
-                self.last.push(u64::from(id) << 32 | u64::from(iteration) << 8 | u64::from(small.cast_unsigned()));
-                self.last.len() >= LIST_LEN
-            }
-            _ => {
-                self.wide.push((id, iteration, weight));
-                self.wide.len().is_multiple_of(LIST_LEN)
-            }
-        }
-    }
-
-    /// Calls `each` with what the notes of each row and iteration add up to, if it is anything, by id.
-    fn add_up(self, mut each: impl FnMut(u32, Iteration, Weight)) {
-        let id_and_iteration = |word: &u64| (by_id::id(*word), (word >> 8) as Iteration & 0xff_ffff);
-        let weight = |word: &u64| (*word as u8).cast_signed();
-        if self.wide.is_empty() {
-            by_id::sorted(self.full.iter().chain([&self.last]).map(Vec::as_slice), |words| {
-                for same in words.chunk_by(|a, b| a >> 8 == b >> 8) {
-                    let (id, iteration) = id_and_iteration(&same[0]);
-                    let sum = same.iter().map(|word| Weight::from(weight(word))).sum::<Weight>();
-                    if sum != 0 {
-                        each(id, iteration, sum);
-                    }
-                }
-            });
-            return;
-        }
-        let words = self.full.iter().flatten().chain(&self.last);
-        let narrow = words.map(|word| (id_and_iteration(word), i128::from(weight(word))));
-        let wide = self.wide.iter().map(|(id, iteration, weight)| ((*id, *iteration), i128::from(*weight)));
-        let mut notes = narrow.chain(wide).collect::<Vec<_>>();
-        notes.sort_unstable();
-        for same in notes.chunk_by(|a, b| a.0 == b.0) {
-            let (id, iteration) = same[0].0;
-            pieces(same.iter().map(|(_, weight)| weight).sum(), |weight| each(id, iteration, weight));
-        }
-    }
-}
-
 /// A sum of weights in pieces that are weights; nothing for 0.
-fn pieces(mut sum: i128, mut each: impl FnMut(Weight)) {
+fn in_weights(mut sum: i128, mut each: impl FnMut(Weight)) {
     while sum != 0 {
         let piece = Weight::try_from(sum).unwrap_or(if sum < 0 { -Weight::MAX } else { Weight::MAX });
         each(piece);
@@ -101,15 +45,21 @@ pub struct ChangeNotes {
 }
 
 impl ChangeNotes {
-    /// Of a store that is empty: the first capture takes them, rather than go through everything.
+    /// Of a store of these rows, none of which there are yet: the first capture takes them, rather than go through everything.
     #[must_use]
-    pub fn of_everything() -> Self {
-        Self { is_everything: true, ..Self::default() }
+    pub fn of_everything(rows: &Rows) -> Self {
+        Self { is_everything: true, ..Self::from_now_on(rows) }
     }
 
-    /// Takes the notes of a store for a capture, of everything where it is `full`, if there are such; others begin.
-    pub fn take(of: &mut Option<Self>, full: bool) -> Option<Self> {
-        of.replace(Self::default()).filter(|notes| !full || notes.is_everything)
+    /// Of a store of these rows.
+    #[must_use]
+    pub fn from_now_on(rows: &Rows) -> Self {
+        Self { notes: Notes::within(rows.memory()), ..Self::default() }
+    }
+
+    /// Takes the notes of a store of these rows for a capture, of everything where it is `full`, if there are such; others begin.
+    pub fn take(of: &mut Option<Self>, rows: &Rows, full: bool) -> Option<Self> {
+        of.replace(Self::from_now_on(rows)).filter(|notes| !full || notes.is_everything)
     }
 
     /// Notes a change.
@@ -122,17 +72,15 @@ impl ChangeNotes {
 
     #[cold]
     fn turn_over(&mut self) {
-        if self.notes.last.len() >= LIST_LEN {
-            let list = std::mem::replace(&mut self.notes.last, Vec::with_capacity(LIST_LEN));
-            self.ids = list.iter().map(|word| (word >> 32) as usize + 1).fold(self.ids, usize::max);
-            self.notes.full.push(list);
-        }
+        self.ids = self.ids.max(self.notes.turn_over());
         if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN).max(ADDED_UP_MIN_PER_ROW * self.ids) {
-            let mut sums = Notes::default();
+            let mut sums = self.notes.none_yet();
             std::mem::take(&mut self.notes).add_up(|id, iteration, weight| {
-                sums.push(id, iteration, weight);
+                if sums.push(id, iteration, weight) {
+                    sums.turn_over();
+                }
             });
-            self.notes = Notes { full: vec![sums.last], wide: sums.wide, last: Vec::new() };
+            self.notes = sums;
             self.add_up_at = self.notes.len() * 2;
         }
     }
@@ -149,25 +97,24 @@ impl ChangeNotes {
     /// When they have changed before, since the last capture.
     pub fn renumbered(mut self, rows: SharedRows) -> Self {
         assert!(self.may_renumber(), "ids change once between two captures");
-        let notes = std::mem::take(&mut self.notes);
-        Self { before: (notes.len() > 0).then_some((rows, notes)), is_everything: self.is_everything, ..Self::default() }
+        let later = self.notes.none_yet();
+        let notes = std::mem::replace(&mut self.notes, later);
+        let before = (notes.len() > 0).then_some((rows, notes));
+        Self { before, is_everything: self.is_everything, notes: self.notes, ..Self::default() }
     }
 
     /// What is captured of a store of these rows.
     #[must_use]
     pub fn into_capture(self, rows: SharedRows, iterations: Iterations) -> Capture {
-        Capture::later(self.is_everything, move || {
-            let mut captured = Captured::default();
-            let is_renumbered = self.before.is_some();
+        Capture::later(self.is_everything, move |pieces| {
             for (rows, notes) in self.before.into_iter().chain([(rows, self.notes)]) {
                 notes.add_up(|id, iteration, weight| match (iterations, rows.get(id)) {
-                    (Iterations::None, row) => captured.push(row, None, weight),
-                    (Iterations::Noted, row) => captured.push(row, Some(iteration), weight),
-                    (Iterations::LastWord, [row @ .., iteration]) => captured.push(row, Some(*iteration as Iteration), weight),
+                    (Iterations::None, row) => pieces.push(row, None, weight),
+                    (Iterations::Noted, row) => pieces.push(row, Some(iteration), weight),
+                    (Iterations::LastWord, [row @ .., iteration]) => pieces.push(row, Some(*iteration as Iteration), weight),
                     (Iterations::LastWord, []) => unreachable!("a row has an iteration"),
                 });
             }
-            if is_renumbered { captured.added_up() } else { captured }
         })
     }
 }
@@ -207,23 +154,35 @@ impl Captured {
         self.iterations.extend(iteration);
         self.weights.push(weight);
     }
+}
 
-    /// Each row once at an iteration, with the sum of its weights, and none with the weight 0.
-    #[must_use]
-    pub fn added_up(self) -> Self {
-        if self.weights.is_empty() {
-            return self;
+/// Where a capture says what its rows are, so that they are in memory a few at a time.
+pub struct Pieces<'a> {
+    piece: Captured,
+    each: &'a mut dyn FnMut(Captured),
+}
+
+impl Pieces<'_> {
+    /// One more row.
+    #[inline]
+    pub fn push(&mut self, row: &[u64], iteration: Option<Iteration>, weight: Weight) {
+        self.piece.push(row, iteration, weight);
+        if self.piece.weights.len() == PIECE_ROWS {
+            self.end_piece();
         }
-        let words = self.rows.len() / self.weights.len();
-        let key = |i: &usize| (&self.rows[i * words..(i + 1) * words], self.iterations.get(*i));
-        let mut order = (0..self.weights.len()).collect::<Vec<_>>();
-        order.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-        let mut sums = Self::default();
-        for same in order.chunk_by(|a, b| key(a) == key(b)) {
-            let (row, iteration) = key(&same[0]);
-            pieces(same.iter().map(|i| i128::from(self.weights[*i])).sum(), |weight| sums.push(row, iteration.copied(), weight));
+    }
+
+    /// More rows.
+    pub fn append(&mut self, rows: Captured) {
+        self.end_piece();
+        (self.each)(rows);
+    }
+
+    fn end_piece(&mut self) {
+        if !self.piece.weights.is_empty() {
+            let room = Captured { rows: Vec::with_capacity(self.piece.rows.len()), ..Captured::default() };
+            (self.each)(std::mem::replace(&mut self.piece, room));
         }
-        sums
     }
 }
 
@@ -231,7 +190,7 @@ impl Captured {
 pub struct Capture {
     /// Everything there is, rather than changes to add to what was captured before.
     pub full: bool,
-    rows: Box<dyn FnOnce() -> Captured + Send>,
+    rows: Box<dyn FnOnce(&mut Pieces<'_>) + Send>,
 }
 
 impl std::fmt::Debug for Capture {
@@ -244,19 +203,32 @@ impl Capture {
     /// Rows that are known.
     #[must_use]
     pub fn now(full: bool, rows: Captured) -> Self {
-        Self::later(full, move || rows)
+        Self::later(full, move |pieces| pieces.append(rows))
     }
 
     /// Rows that are found out later, on another thread.
     #[must_use]
-    pub fn later(full: bool, rows: impl FnOnce() -> Captured + Send + 'static) -> Self {
+    pub fn later(full: bool, rows: impl FnOnce(&mut Pieces<'_>) + Send + 'static) -> Self {
         Self { full, rows: Box::new(rows) }
     }
 
-    /// The rows. It takes as long as there are many.
-    #[must_use]
-    pub fn into_rows(self) -> Captured {
-        (self.rows)()
+    /// Calls `each` with the rows, some at a time: they add up to what was captured. It takes as long as there are many.
+    pub fn each_piece(self, each: &mut dyn FnMut(Captured)) {
+        let mut pieces = Pieces { piece: Captured::default(), each };
+        (self.rows)(&mut pieces);
+        pieces.end_piece();
+    }
+
+    /// All of the rows.
+    #[cfg(test)]
+    pub(crate) fn into_rows(self) -> Captured {
+        let mut all = Captured::default();
+        self.each_piece(&mut |piece| {
+            all.rows.extend(piece.rows);
+            all.weights.extend(piece.weights);
+            all.iterations.extend(piece.iterations);
+        });
+        all
     }
 }
 

@@ -656,7 +656,12 @@ impl KeyedHistory {
         let emitted = self.emitted.replace(Changes::default());
         if let (Some(derived), Some(emitted), false) = (derived, emitted, full) {
             let words = self.words;
-            let later = |changes: Changes| Capture::later(false, move || captured(&changes.into_consolidated(words), words));
+            let later = |changes: Changes| {
+                Capture::later(false, move |pieces| {
+                    let list = changes.into_consolidated(words);
+                    entries_of(&list, words).for_each(|(row, iteration, weight)| pieces.push(row, Some(iteration), weight));
+                })
+            };
             return (later(derived), later(emitted));
         }
         let mut derived = Vec::new();
@@ -665,7 +670,7 @@ impl KeyedHistory {
         }
         let emitted = self.groups.iter().flat_map(|group| self.emissions.of(group.last));
         let emitted = emitted.map(|at| (self.emissions.row(at), self.emissions.iteration(at), 1));
-        let derived = captured(&derived, self.words);
+        let derived = Captured::of(entries_of(&derived, self.words));
         (Capture::now(true, derived), Capture::now(true, Captured::of(emitted)))
     }
 
@@ -725,9 +730,10 @@ impl KeyedHistory {
 }
 
 /// A list of entries as it is captured.
-fn captured(list: &[u64], words: usize) -> Captured {
+/// The rows of a list with their iterations and weights.
+fn entries_of(list: &[u64], words: usize) -> impl Iterator<Item = (&[u64], Iteration, Weight)> {
     let entries = list.chunks_exact(stride(words));
-    Captured::of(entries.flat_map(|entry| weights(entry).map(|weight| (&entry[..words], iteration(entry), weight))))
+    entries.flat_map(move |entry| weights(entry).map(move |weight| (&entry[..words], iteration(entry), weight)))
 }
 
 #[cfg(test)]

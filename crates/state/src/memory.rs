@@ -5,7 +5,12 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::datatypes::{ArrowNativeType, ToByteSlice};
+use bytes::Bytes;
+
+#[cfg(test)]
+pub(crate) mod elsewhere;
 
 /// Where bytes go that memory has no room for.
 pub trait Spill: Debug + Send + Sync {
@@ -15,11 +20,11 @@ pub trait Spill: Debug + Send + Sync {
     /// When they cannot be put there; it says why.
     fn put(&self, bytes: &[u8]) -> io::Result<Arc<dyn Spilled>>;
 
-    /// Puts words where they are read as if they were in memory, until what is returned is dropped.
+    /// Puts bytes where they are read as if they were in memory, until what is returned is dropped. They begin at a multiple of eight.
     ///
     /// # Errors
     /// When they cannot be put there; it says why.
-    fn map(&self, words: &[u64]) -> io::Result<ScalarBuffer<u64>>;
+    fn map(&self, bytes: &[u8]) -> io::Result<Buffer>;
 }
 
 /// Bytes that were put somewhere.
@@ -34,7 +39,7 @@ pub trait Spilled: Debug + Send + Sync {
 /// What memory is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Rows that operators remember.
+    /// Rows that operators remember, what is noted of them, and what of them is still to be done.
     Rows,
     /// Feedback that comes back to a held loop. It may take a part of the memory only.
     LoopLogs,
@@ -127,6 +132,31 @@ impl Memory {
     fn take(self: &Arc<Self>, used_for: Use, bytes: usize) -> Room {
         self.used[used_for as usize].fetch_add(bytes, Ordering::Relaxed);
         Room { memory: Arc::clone(self), used_for, bytes }
+    }
+}
+
+/// A copy of values that do not change any more, in this memory as far as there is room, and the bytes of memory that it takes. `None` is
+/// without a limit.
+pub(crate) fn seal<T: ArrowNativeType>(memory: Option<&Arc<Memory>>, values: &[T]) -> (ScalarBuffer<T>, usize) {
+    let bytes = values.to_byte_slice();
+    let in_memory = Buffer::from_slice_ref;
+    let (sealed, taken) = match memory.map(|memory| memory.place(Use::Rows, bytes.len(), |elsewhere| elsewhere.map(bytes))) {
+        Some(Ok(elsewhere)) => (elsewhere, 0),
+        Some(Err(room)) => (Bytes::from_owner(Counted { values: in_memory(bytes), _room: room }).into(), bytes.len()),
+        None => (in_memory(bytes), bytes.len()),
+    };
+    (sealed.into(), taken)
+}
+
+/// Values in memory that count.
+struct Counted {
+    values: Buffer,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.values
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::arrangement::row_key;
-use crate::capture::{Capture, Captured};
+use crate::capture::Capture;
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
@@ -124,10 +124,10 @@ impl MonotoneSet {
         let (rows, len, released) = (self.rows.share(), self.len(), self.released);
         let captured = |from: usize, full: bool| {
             let rows = rows.clone();
-            Capture::later(full, move || Captured {
-                rows: rows.range(from..len),
-                weights: vec![1; len - from],
-                iterations: Vec::new(),
+            Capture::later(full, move |pieces| {
+                for id in from..len {
+                    pieces.push(rows.get(id as u32), None, 1);
+                }
             })
         };
         let both = (captured(start.unwrap_or(0), start.is_none()), captured(released, true));

@@ -211,7 +211,7 @@ impl PresenceHistory {
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        if let Some(changes) = ChangeNotes::take(&mut self.derived, full) {
+        if let Some(changes) = ChangeNotes::take(&mut self.derived, &self.rows, full) {
             return changes.into_capture(self.rows.share(), Iterations::Noted);
         }
         let mut captured = Captured::default();
@@ -223,12 +223,12 @@ impl PresenceHistory {
 
     /// Changes are noted from now on, where the store is still empty.
     pub fn note_everything(&mut self) {
-        self.derived = Some(ChangeNotes::of_everything());
+        self.derived = Some(ChangeNotes::of_everything(&self.rows));
     }
 
     /// From now on changes are listed, as after a capture: the state was just restored from one.
     pub fn list_changes(&mut self) {
-        self.derived = Some(ChangeNotes::default());
+        self.derived = Some(ChangeNotes::from_now_on(&self.rows));
     }
 }
 

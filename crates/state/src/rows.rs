@@ -3,13 +3,11 @@
 //! Layout: chunks. A full chunk is sealed and never changes again, so whoever captures the rows shares it, and a store that grows moves
 //! no row twice. Where it finds no room in memory it is put elsewhere, and read from there.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::buffer::{Buffer, ScalarBuffer};
-use bytes::Bytes;
+use arrow::buffer::ScalarBuffer;
 
-use crate::memory::{Memory, Room, Use};
+use crate::memory::{self, Memory};
 use crate::prefetch;
 
 /// Words of a chunk at most: it is copied once, when it is sealed, and the last one again at each capture.
@@ -27,18 +25,6 @@ pub struct Rows {
     memory: Option<Arc<Memory>>,
     /// Bytes of sealed chunks that are in memory.
     sealed_bytes: usize,
-}
-
-/// A chunk in memory that counts.
-struct Counted {
-    words: Buffer,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.words
-    }
 }
 
 /// Rows found by id, whoever has them.
@@ -63,6 +49,12 @@ impl Rows {
     pub fn within(mut self, memory: Option<&Arc<Memory>>) -> Self {
         self.memory = memory.cloned();
         self
+    }
+
+    /// Where they count.
+    #[must_use]
+    pub(crate) fn memory(&self) -> Option<&Arc<Memory>> {
+        self.memory.as_ref()
     }
 
     /// None yet, as wide as these and in the same memory.
@@ -100,19 +92,9 @@ impl Rows {
 
     #[cold]
     fn seal(&mut self) {
-        let bytes = self.open.len() * size_of::<u64>();
-        let placed = self.memory.as_ref().map(|memory| memory.place(Use::Rows, bytes, |elsewhere| elsewhere.map(&self.open)));
-        let chunk = if let Some(Ok(elsewhere)) = placed {
-            elsewhere
-        } else {
-            self.sealed_bytes += bytes;
-            let words = Buffer::from_slice_ref(&self.open);
-            match placed {
-                Some(Err(room)) => Buffer::from(Bytes::from_owner(Counted { words, _room: room })).into(),
-                _ => words.into(),
-            }
-        };
+        let (chunk, bytes) = memory::seal(self.memory.as_ref(), &self.open);
         self.sealed.push(chunk);
+        self.sealed_bytes += bytes;
         self.open.clear();
     }
 
@@ -210,18 +192,6 @@ impl SharedRows {
         let chunk = &self.chunks[(id >> self.chunk_rows_log2) as usize];
         let start = (id as usize & ((1 << self.chunk_rows_log2) - 1)) * self.words;
         &chunk[start..start + self.words]
-    }
-
-    /// The rows with these ids, packed.
-    #[must_use]
-    pub fn range(&self, ids: Range<usize>) -> Vec<u64> {
-        let mut rows = Vec::with_capacity(ids.len() * self.words);
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            let first = number << self.chunk_rows_log2;
-            let within = |id: usize| (id.max(first) - first).min(1 << self.chunk_rows_log2) * self.words;
-            rows.extend_from_slice(&chunk[within(ids.start).min(chunk.len())..within(ids.end).min(chunk.len())]);
-        }
-        rows
     }
 }
 

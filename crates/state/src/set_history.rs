@@ -90,10 +90,11 @@ impl SetHistory {
         }
     }
 
-    /// Its rows in this memory, as far as there is room.
+    /// Its rows and its calendar in this memory, as far as there is room.
     #[must_use]
     pub fn within(mut self, memory: &Arc<Memory>) -> Self {
         self.rows = self.rows.within(Some(memory));
+        self.calendar = self.calendar.within(memory);
         self
     }
 
@@ -266,6 +267,7 @@ impl SetHistory {
         }
         let mut fresh = Self::new(self.words, None);
         fresh.rows = self.rows.none_yet();
+        fresh.calendar = std::mem::take(&mut self.calendar);
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();
@@ -291,7 +293,7 @@ impl SetHistory {
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = [&mut self.derived, &mut self.emissions].map(|changes| ChangeNotes::take(changes, full));
+        let changes = [&mut self.derived, &mut self.emissions].map(|changes| ChangeNotes::take(changes, &self.rows, full));
         if let [Some(derived), Some(emissions)] = changes {
             let rows = self.rows.share();
             return (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted));
@@ -310,14 +312,14 @@ impl SetHistory {
 
     /// Changes are noted from now on, where the store is still empty.
     pub fn note_everything(&mut self) {
-        self.derived = Some(ChangeNotes::of_everything());
-        self.emissions = Some(ChangeNotes::of_everything());
+        self.derived = Some(ChangeNotes::of_everything(&self.rows));
+        self.emissions = Some(ChangeNotes::of_everything(&self.rows));
     }
 
     /// Adds captured derivations and emissions to an empty history; call [`Self::restored`] after the last.
     ///
     /// # Errors
-    /// When weights overflow or a row is emitted at two iterations: the state is not one that was captured.
+    /// When weights overflow: the state is not one that was captured.
     pub fn restore(
         &mut self,
         derivations: bool,
@@ -333,36 +335,36 @@ impl SetHistory {
             }
             return Ok(());
         }
-        // Retractions first: a row that moved stands in one segment with both.
-        for wanted in [-1, 1] {
-            for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
-                if *weight != wanted {
-                    continue;
-                }
-                self.index.reserve(1);
-                let id = self.intern(row);
-                let emitted = &mut self.derivations.beside_mut(id).emitted;
-                let (before, after) = if wanted == 1 { (NEVER, *iteration) } else { (*iteration, NEVER) };
-                if *emitted != before {
-                    return Err(WeightOverflow);
-                }
-                *emitted = after;
-            }
+        // In any order, so these are sums: how often the row is emitted, and at which iteration, as `NEVER` is 0 − 1.
+        for ((row, iteration), weight) in rows.chunks_exact(self.words).zip(iterations).zip(weights) {
+            self.index.reserve(1);
+            let id = self.intern(row);
+            let State { emitted, mark } = self.derivations.beside_mut(id);
+            *mark = mark.wrapping_add(*weight as u32);
+            *emitted = emitted.wrapping_add(iteration.wrapping_add(1).wrapping_mul(*weight as u32));
         }
         Ok(())
     }
 
     /// All parts are back: finds the calendar again, and lists changes from now on.
-    pub fn restored(&mut self) {
+    ///
+    /// # Errors
+    /// When a row is emitted at two iterations: the state is not one that was captured.
+    pub fn restored(&mut self) -> Result<(), WeightOverflow> {
         for id in self.derivations.ids() {
+            let times = std::mem::take(&mut self.derivations.beside_mut(id).mark);
             let (first, emitted) = (self.derivations.first(id), self.derivations.beside(id).emitted);
+            if times != u32::from(emitted != NEVER) {
+                return Err(WeightOverflow);
+            }
             self.live += usize::from(emitted != NEVER);
             if first != emitted {
                 self.touch(first.min(emitted), id);
             }
         }
-        self.derived = Some(ChangeNotes::default());
-        self.emissions = Some(ChangeNotes::default());
+        self.derived = Some(ChangeNotes::from_now_on(&self.rows));
+        self.emissions = Some(ChangeNotes::from_now_on(&self.rows));
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 fn segment(name: &str) -> SegmentRef {
-    SegmentRef { name: format!("segment/{name}.arrow"), rows: 1, bytes: 100, crc32: 7, full: true }
+    SegmentRef { name: format!("segment/{name}.arrow"), rows: 1, bytes: 100, crc32: 7, full: true, continues: false }
 }
 
 fn sound() -> Manifest {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::Buffer;
 use refrain_state::memory::Spill;
 
 use super::*;
@@ -22,7 +22,7 @@ impl Spill for Elsewhere {
         Ok(Arc::new(Bytes(bytes.to_vec())))
     }
 
-    fn map(&self, _words: &[u64]) -> io::Result<ScalarBuffer<u64>> {
+    fn map(&self, _bytes: &[u8]) -> io::Result<Buffer> {
         unreachable!("a loop log is put, not mapped")
     }
 }
@@ -104,7 +104,7 @@ impl Spill for Flips {
         Ok(Arc::new(Bytes(bytes)))
     }
 
-    fn map(&self, _words: &[u64]) -> io::Result<ScalarBuffer<u64>> {
+    fn map(&self, _bytes: &[u8]) -> io::Result<Buffer> {
         unreachable!("a loop log is put, not mapped")
     }
 }
@@ -112,7 +112,7 @@ impl Spill for Flips {
 #[test]
 fn every_bit_that_flips_elsewhere_is_found() {
     for bit in 0..encode(delta(3)).len() * 8 {
-        let piece = Piece::keep(delta(3), &Memory::limited(usize::MAX, 0, Arc::new(Flips(bit))));
+        let piece = Piece::keep(delta(3), &Memory::limited(usize::MAX, 0, Arc::new(Flips(bit))), Use::LoopLogs);
         assert_eq!(piece.read().unwrap_err().kind(), io::ErrorKind::InvalidData, "bit {bit}");
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::Buffer;
 use arrow::datatypes::Int32Type;
 use refrain_dataflow::{
     Beginning, Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats,
@@ -51,8 +51,8 @@ impl Spill for Elsewhere {
         Ok(Arc::new(Bytes(bytes.to_vec())))
     }
 
-    fn map(&self, words: &[u64]) -> std::io::Result<ScalarBuffer<u64>> {
-        Ok(words.to_vec().into())
+    fn map(&self, bytes: &[u8]) -> std::io::Result<Buffer> {
+        Ok(Buffer::from_slice_ref(bytes))
     }
 }
 
@@ -232,7 +232,8 @@ impl Harness {
             if part.full && cleared.insert(key) {
                 into.parts.remove(&key);
             }
-            into.parts.entry(key).or_default().extend(part.into_pieces());
+            let pieces = into.parts.entry(key).or_default();
+            part.each_piece(&mut |piece| pieces.push(piece));
         }
     }
 }

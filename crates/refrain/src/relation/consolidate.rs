@@ -1,10 +1,11 @@
-//! Sums equal rows of a list of deltas.
+//! Sums equal rows of a list of deltas, or brings them together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use refrain_state::{Arrangement, Entries, RowLayout};
+use refrain_dataflow::parcel::worker_of;
+use refrain_state::{Arrangement, Entries, RowLayout, hash_words};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, ErrorRow, Iteration, Weight};
 
@@ -65,6 +66,22 @@ fn sum(physical: &SchemaRef, deltas: &[Arc<Delta>], by_iteration: bool) -> Vec<D
         consolidated.push(Delta::of_errors(Arc::clone(physical), errors));
     }
     consolidated
+}
+
+/// The rows of a delta in so many shares, equal ones in the same. Errors are left out.
+pub fn deal(physical: &SchemaRef, delta: &Delta, shares: usize) -> Vec<Delta> {
+    let layout = RowLayout::of_schema(physical);
+    let mut packed = Vec::new();
+    layout.pack_batch(&delta.rows, &mut packed);
+    let mut dealt = (0..shares).map(|_| Packed::default()).collect::<Vec<_>>();
+    for (i, row) in packed.chunks_exact(layout.words()).enumerate() {
+        // Hashed once more: the rows of a share are to differ in all bits of their hashes, since an index places them by these.
+        let share = &mut dealt[worker_of(hash_words(&[hash_words(row)]), shares)];
+        share.rows.extend_from_slice(row);
+        share.weights.push(delta.weight(i));
+        share.iterations.extend(delta.iterations.is_some().then(|| delta.iteration(i)));
+    }
+    dealt.into_iter().map(|share| share.into_delta(&layout, physical)).collect()
 }
 
 /// Packed rows of a delta.

@@ -10,7 +10,7 @@ use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_types::{Delta, Epoch, OperatorId, RelationId};
 
-use super::segments::{Segments, Target, Writing};
+use super::segments::{Segments, Source, Target, Writing, source};
 use super::views::View;
 use crate::error::Result;
 use crate::relation::{ReaderId, Relation};
@@ -110,17 +110,14 @@ impl CapturedRelation {
     pub async fn write(&self, target: Target<'_>, committed: Option<&RelationEntry>) -> Result<RelationEntry> {
         let (schema, used_by) = (&self.relation.schema, format!("relation \"{}\"", self.relation.name));
         let writing = Writing { target, schema, used_by: &used_by };
-        let plain = |deltas: &[Arc<Delta>]| {
-            let rows = deltas.iter().map(|d| (None, Arc::clone(d))).collect();
-            move || rows
-        };
+        let plain = |deltas: &[Arc<Delta>]| source(deltas.iter().map(|d| (None, Arc::clone(d))).collect());
         let of = |rows: &[SegmentRef], errors: &[SegmentRef]| Segments { rows: rows.to_vec(), errors: errors.to_vec() };
         let result = committed.filter(|_| !self.full).map(|e| of(&e.result, &e.result_errors)).unwrap_or_default();
         let unsettled = committed.filter(|_| !self.unsettled_full).map(|e| of(&e.unsettled, &e.unsettled_errors));
         let unsettled = unsettled.unwrap_or_default();
         let result = writing.extend(result, plain(&self.result)).await?;
         let log = self.log.iter().map(|(epoch, d)| (Some(*epoch), Arc::clone(d))).collect();
-        let (log, log_errors) = writing.write(SegmentKind::State, move || log).await?;
+        let log = writing.write(SegmentKind::State, (true, true), source(log)).await?;
         let unsettled = writing.extend(unsettled, plain(&self.unsettled)).await?;
         let entry = RelationEntry {
             id: self.relation.id,
@@ -128,8 +125,8 @@ impl CapturedRelation {
             epoch: self.epoch,
             result: result.rows,
             result_errors: result.errors,
-            log: log.into_iter().collect(),
-            log_errors: log_errors.into_iter().collect(),
+            log: log.rows,
+            log_errors: log.errors,
             unsettled: unsettled.rows,
             unsettled_errors: unsettled.errors,
         };
@@ -173,17 +170,18 @@ impl CapturedDataflow {
             // All workers hand over the same way: everything, or what changed.
             let full = captured.iter().all(|c| c.full);
             let schema = Arc::clone(&captured[0].schema);
-            let pieces = captured.into_iter().flat_map(Captured::into_pieces);
             let used_by = format!("operator {operator} ({name}, {}) of view \"{}\"", part.name(), entry.name);
             let writing = Writing { target, schema: &schema, used_by: &used_by };
+            let rows: Source = Box::new(|each| {
+                captured.into_iter().for_each(|c| c.each_piece(&mut |piece| each(None, piece)));
+                Ok(())
+            });
             let segments = if part.is_in_flight() {
-                writing.write_piecewise(SegmentKind::LoopLog, pieces).await?
+                writing.write(SegmentKind::LoopLog, (true, true), rows).await?.rows
             } else {
                 let operators = before.filter(|_| !full).map(|b| b.operators.as_slice()).unwrap_or_default();
                 let same = operators.iter().find(|o| o.operator == operator && o.part == part.name());
                 let before = same.map(|o| o.segments.clone()).unwrap_or_default();
-                let rows =
-                    || pieces.map(|piece| Ok((None, piece.read()?))).collect::<std::io::Result<_>>().expect("state is in memory");
                 writing.extend(Segments { rows: before, errors: Vec::new() }, rows).await?.rows
             };
             if part == Part::Log {

@@ -531,8 +531,9 @@ fn merge(shared: &Arc<Shared>, requests: Vec<Request>) {
         return;
     }
     let (engine, merges, dictionary) = (Arc::downgrade(shared), Arc::clone(&shared.runtime.merges), Arc::clone(&shared.dictionary));
+    let memory = Arc::clone(&shared.runtime.memory);
     let begin = move || engine.upgrade().filter(|shared| shared.check_alive().is_ok()).map(|shared| shared.store.begin());
-    tokio::spawn(async move { merges.run(requests, begin, &dictionary).await });
+    tokio::spawn(async move { merges.run(requests, begin, (&dictionary, &memory)).await });
 }
 
 fn info(

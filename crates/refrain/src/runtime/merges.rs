@@ -2,7 +2,7 @@
 //! much, however large the state is, and the next one has no more to capture than what has changed since.
 //!
 //! ```text
-//! write ─▶ too many? ask ─▶ commit ─▶ read, add up, write as one (a task of its own) ─▶ the next checkpoint names the one instead
+//! write ─▶ too many? ask ─▶ commit ─▶ read, add up, write as one run (a task of its own) ─▶ the next checkpoint names that instead
 //! ```
 //! What a checkpoint has asked for goes with it when it is aborted. A merged segment belongs to an attempt of its own until a checkpoint takes
 //! it over, so it is garbage where none does: where the view is gone meanwhile, say.
@@ -11,25 +11,40 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
-use refrain_checkpoint::{Attempt, SegmentKind, SegmentRef};
-use refrain_state::Dictionary;
+use refrain_checkpoint::{Attempt, SegmentKind, SegmentRef, Store};
+use refrain_dataflow::loop_log::Piece;
+use refrain_state::memory::Use;
+use refrain_state::{Dictionary, Memory};
+use refrain_types::physical::physical_schema;
 
-use super::segments::{Reading, Target, Writing, added_up};
+use super::segments::{Reading, Source, Target, Writing, added_up, aside};
 use crate::error::Result;
+use crate::relation::deal;
 
-/// So many segments are left as they are: where views come and go, merging them would be for nothing.
-const SEGMENTS_MIN: usize = 8;
+/// So many are left as they are: where views come and go, merging them would be for nothing.
+const RUNS_MIN: usize = 8;
 
-/// Where the last of some segments begin, oldest first, that are to be written again as one. As in a log-structured merge tree each segment
-/// is more than twice as large as what comes after it, if they are many: a row is written again a logarithmic number of times.
+/// A part of the memory that there is, for what is merged at a time.
+const SHARE_OF_MEMORY: usize = 16;
+/// Bytes in the store of what is merged at a time, at least, where memory is limited.
+const AT_A_TIME_BYTES_MIN: usize = if cfg!(test) { 1 << 9 } else { 1 << 20 };
+
+/// Where the last of some segments begin, oldest first, that are to be written again as one run, as segments that were written at once are
+/// one. As in a log-structured merge tree each run is more than twice as large as what comes after it, if they are many: a row is written
+/// again a logarithmic number of times.
 fn merged_from(segments: &[SegmentRef]) -> usize {
-    let Some(last) = segments.last().filter(|_| segments.len() >= SEGMENTS_MIN) else { return segments.len() };
-    let (mut sum, mut first) = (last.rows, segments.len() - 1);
-    while let Some(before) = first.checked_sub(1).map(|i| &segments[i]).filter(|before| before.rows <= sum * 2) {
-        sum += before.rows;
+    let starts = (0..segments.len()).filter(|i| *i == 0 || !segments[*i].continues).collect::<Vec<_>>();
+    let rows = |run: usize| {
+        let end = starts.get(run + 1).copied().unwrap_or(segments.len());
+        segments[starts[run]..end].iter().map(|segment| segment.rows).sum::<u64>()
+    };
+    let Some(mut first) = starts.len().checked_sub(1).filter(|_| starts.len() >= RUNS_MIN) else { return segments.len() };
+    let mut sum = rows(first);
+    while let Some(before) = first.checked_sub(1).map(rows).filter(|before| *before <= sum * 2) {
+        sum += before;
         first -= 1;
     }
-    first
+    if first + 1 < starts.len() { starts[first] } else { segments.len() }
 }
 
 /// What is to be merged, and what has been.
@@ -63,12 +78,12 @@ pub(super) struct Request {
     used_by: String,
 }
 
-/// Segments that have become one.
+/// Segments that have become one run.
 #[derive(Debug)]
 struct Merged {
     segments: Vec<SegmentRef>,
-    /// `None` where nothing is left.
-    one: Option<SegmentRef>,
+    /// Nothing where nothing is left.
+    run: Vec<SegmentRef>,
     attempt: Attempt,
 }
 
@@ -90,17 +105,17 @@ impl Merges {
             Some((place, number))
         }) {
             let merged = state.merged.swap_remove(number);
-            if let Some(one) = &merged.one {
-                attempt.take_over(&merged.attempt, one);
+            for segment in &merged.run {
+                attempt.take_over(&merged.attempt, segment);
             }
-            segments.splice(place..place + merged.segments.len(), merged.one);
+            segments.splice(place..place + merged.segments.len(), merged.run);
         }
     }
 
     /// Asks for some of these segments to be merged, if they are many.
     pub fn ask(&self, part: Part, segments: &[SegmentRef], schema: &SchemaRef, used_by: &str) {
         let first = merged_from(segments);
-        if segments.len() - first > 1 {
+        if first < segments.len() {
             let request = Request {
                 part,
                 segments: segments[first..].to_vec(),
@@ -129,13 +144,18 @@ impl Merges {
     }
 
     /// Merges, one after the other. What fails is asked for again by the next checkpoint.
-    pub async fn run(&self, requests: Vec<Request>, begin: impl Fn() -> Option<Attempt>, dictionary: &Arc<Dictionary>) {
+    pub async fn run(
+        &self,
+        requests: Vec<Request>,
+        begin: impl Fn() -> Option<Attempt>,
+        (dictionary, memory): (&Arc<Dictionary>, &Arc<Memory>),
+    ) {
         let _running = Running(self);
         for request in requests {
             // None: the engine has ended meanwhile.
             let Some(attempt) = begin() else { break };
-            let Ok(one) = request.merge(&attempt, dictionary, self).await else { break };
-            self.state().merged.push(Merged { segments: request.segments, one, attempt });
+            let Ok(run) = request.merge(&attempt, (dictionary, memory), self).await else { break };
+            self.state().merged.push(Merged { segments: request.segments, run, attempt });
         }
     }
 
@@ -145,17 +165,55 @@ impl Merges {
 }
 
 impl Request {
-    async fn merge(&self, attempt: &Attempt, dictionary: &Arc<Dictionary>, merges: &Merges) -> Result<Option<SegmentRef>> {
-        let reading = Reading::of(attempt.store(), dictionary);
-        let read = match self.part {
-            Part::Rows => reading.rows(&self.schema, &self.segments, &self.used_by).await?,
-            Part::Errors => reading.errors_as_deltas(&self.schema, &self.segments, &self.used_by).await?,
-        };
-        let rows = added_up(attempt.store(), &self.schema, read).await?;
+    async fn merge(
+        &self,
+        attempt: &Attempt,
+        (dictionary, memory): (&Arc<Dictionary>, &Arc<Memory>),
+        merges: &Merges,
+    ) -> Result<Vec<SegmentRef>> {
         let target = Target { attempt, dictionary, merges };
         let writing = Writing { target, schema: &self.schema, used_by: &self.used_by };
-        let (rows, errors) = writing.put(SegmentKind::State, (self.full, self.full), rows).await?;
-        Ok(rows.or(errors))
+        let (shares, physical) = (self.shares(attempt.store(), dictionary, memory).await?, physical_schema(&self.schema));
+        let rows: Source = Box::new(move |each| {
+            for share in shares {
+                added_up(&physical, &share)?.into_iter().for_each(|piece| each(None, piece));
+            }
+            Ok(())
+        });
+        let written = writing.write(SegmentKind::State, (self.full, self.full), rows).await?;
+        Ok(if self.part == Part::Rows { written.rows } else { written.errors })
+    }
+
+    /// What is in the segments, in shares that are added up one after the other, since memory has room for one: equal rows are in one share.
+    async fn shares(&self, store: &Store, dictionary: &Arc<Dictionary>, memory: &Arc<Memory>) -> Result<Vec<Vec<Piece>>> {
+        let reading = Reading::of(store, dictionary);
+        if self.part == Part::Errors {
+            return Ok(vec![reading.errors_as_deltas(&self.schema, &self.segments, &self.used_by).await?]);
+        }
+        let bytes = self.segments.iter().map(|segment| segment.bytes).sum::<u64>();
+        let at_a_time = (memory.limit(Use::Rows) / SHARE_OF_MEMORY).max(AT_A_TIME_BYTES_MIN) as u64;
+        let count = usize::try_from(bytes.div_ceil(at_a_time)).expect("segments in a store are far fewer bytes");
+        if count <= 1 {
+            let read = reading.rows(&self.schema, &self.segments, &self.used_by).await?;
+            return Ok(vec![read.into_iter().map(|(_, delta)| delta.into()).collect()]);
+        }
+        let physical = physical_schema(&self.schema);
+        let mut shares = vec![Vec::new(); count];
+        for segment in &self.segments {
+            let read = reading.rows(&self.schema, std::slice::from_ref(segment), &self.used_by).await?;
+            let (physical, memory) = (Arc::clone(&physical), Arc::clone(memory));
+            shares = aside(store, move || {
+                for (_, delta) in read {
+                    let dealt = deal(&physical, &delta, count).into_iter().zip(&mut shares);
+                    dealt
+                        .filter(|(part, _)| part.num_rows() > 0)
+                        .for_each(|(part, share)| share.push(Piece::keep(part, &memory, Use::Rows)));
+                }
+                Ok(shares)
+            })
+            .await?;
+        }
+        Ok(shares)
     }
 }
 

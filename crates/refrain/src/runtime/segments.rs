@@ -1,6 +1,7 @@
 //! Physical deltas as segments of a store, and back. On disk text is text; hidden columns behind those of the rows carry weights,
 //! iterations and epochs. They are as narrow as their values, and left out where all weights are 1, all iterations or epochs 0.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
@@ -11,10 +12,12 @@ use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN}
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_dataflow::loop_log::Piece;
 use refrain_state::codec::{decode_batch_for_disk, encode_batch};
+use refrain_state::memory::Use;
 use refrain_state::{Dictionary, Memory};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::merges::{Merges, Part};
 use crate::error::{Error, Result};
@@ -23,6 +26,9 @@ use crate::relation::consolidate_by_iteration;
 
 /// Physical rows that are to be written as one segment, each delta with the epoch of its changes where that counts.
 pub(super) type Rows = Vec<(Option<Epoch>, Arc<Delta>)>;
+
+/// Rows that are to be written, however many: it says some at a time, and is asked where that holds up neither I/O nor the coordinator.
+pub(super) type Source = Box<dyn FnOnce(&mut dyn FnMut(Option<Epoch>, Piece)) -> Result<()> + Send>;
 
 /// Segments of one part of a state, or of one relation.
 #[derive(Clone, Debug, Default)]
@@ -49,64 +55,42 @@ pub(super) struct Writing<'a> {
     pub used_by: &'a str,
 }
 
-/// Rows of so many bytes, or a few more, are written at once where they are written piecewise.
-const PIECEWISE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 23 };
+/// Rows of a segment are not more bytes: so they are in memory a few at a time, however many there are.
+const SEGMENT_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 24 };
+
+/// A source of rows that are there.
+pub(super) fn source(rows: Rows) -> Source {
+    Box::new(move |each| {
+        rows.into_iter().for_each(|(epoch, delta)| each(epoch, delta.into()));
+        Ok(())
+    })
+}
 
 impl Writing<'_> {
-    /// Writes rows, which are all that there are, as a segment and their errors as another; nothing is written where there is nothing.
-    /// `rows` is called where it does not hold up I/O or the coordinator, however long it takes.
-    pub async fn write(
-        self,
-        kind: SegmentKind,
-        rows: impl FnOnce() -> Rows + Send + 'static,
-    ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-        let rows = aside(self.store(), move || Ok(rows())).await?;
-        self.put(kind, (true, true), rows).await
-    }
-
-    /// Writes rows as several segments, so that they are in memory a few at a time, wherever they come from.
-    pub async fn write_piecewise(
-        self,
-        kind: SegmentKind,
-        mut pieces: impl Iterator<Item = Piece> + Send + 'static,
-    ) -> Result<Vec<SegmentRef>> {
-        let mut segments = Vec::new();
-        loop {
-            let (rows, rest) = aside(self.store(), move || {
-                let (mut rows, mut bytes) = (Rows::new(), 0);
-                while bytes < PIECEWISE_BYTES
-                    && let Some(piece) = pieces.next()
-                {
-                    let delta = piece.read().map_err(|e| Error::io(format!("a temporary file cannot be read: {e}")))?;
-                    bytes += delta.size_bytes();
-                    rows.push((None, delta));
-                }
-                Ok((rows, pieces))
-            })
-            .await?;
-            pieces = rest;
-            if rows.is_empty() {
-                return Ok(segments);
-            }
-            segments.extend(self.put(kind, (true, true), rows).await?.0);
+    /// Writes rows, and their errors, as segments; none where there is nothing. `full`: they are all that there are.
+    pub async fn write(self, kind: SegmentKind, (full, errors_full): (bool, bool), rows: Source) -> Result<Segments> {
+        let mut written = Segments::default();
+        let mut parts = Parts::of(self.store(), rows);
+        while let Some(rows) = parts.next().await {
+            let (rows, errors) = self.put(kind, (full, errors_full), rows?).await?;
+            written.rows.extend(rows.map(|segment| SegmentRef { continues: !written.rows.is_empty(), ..segment }));
+            written.errors.extend(errors.map(|segment| SegmentRef { continues: !written.errors.is_empty(), ..segment }));
         }
+        Ok(written)
     }
 
     /// Adds changes to what is in segments already, and asks for those that have become many to be merged.
-    pub async fn extend(self, before: Segments, rows: impl FnOnce() -> Rows + Send + 'static) -> Result<Segments> {
-        let rows = aside(self.store(), move || Ok(rows())).await?;
+    pub async fn extend(self, before: Segments, rows: Source) -> Result<Segments> {
         let Segments { rows: mut old, errors: mut old_errors } = before;
         let Target { attempt, merges, .. } = self.target;
         merges.apply(&mut old, attempt);
         merges.apply(&mut old_errors, attempt);
-        let (written, errors) = self.put(SegmentKind::State, (old.is_empty(), old_errors.is_empty()), rows).await?;
-        if written.is_some() {
-            old.extend(written);
-            merges.ask(Part::Rows, &old, self.schema, self.used_by);
-        }
-        if errors.is_some() {
-            old_errors.extend(errors);
-            merges.ask(Part::Errors, &old_errors, self.schema, self.used_by);
+        let written = self.write(SegmentKind::State, (old.is_empty(), old_errors.is_empty()), rows).await?;
+        for (part, all, written) in [(Part::Rows, &mut old, written.rows), (Part::Errors, &mut old_errors, written.errors)] {
+            if !written.is_empty() {
+                all.extend(written);
+                merges.ask(part, all, self.schema, self.used_by);
+            }
         }
         Ok(Segments { rows: old, errors: old_errors })
     }
@@ -115,8 +99,8 @@ impl Writing<'_> {
         self.target.attempt.store()
     }
 
-    /// Writes rows as a segment, and errors as another; whether each is all that there is.
-    pub async fn put(
+    /// Writes rows as a segment, and errors as another.
+    async fn put(
         self,
         kind: SegmentKind,
         (full, errors_full): (bool, bool),
@@ -139,31 +123,113 @@ impl Writing<'_> {
     }
 }
 
-/// What some segments add up to, as they were read. Where no row is taken back, that is all of them.
-pub(super) async fn added_up(store: &Store, schema: &SchemaRef, read: Vec<(Epoch, Arc<Delta>)>) -> Result<Rows> {
-    if read.iter().all(|(_, delta)| delta.weights.is_none() && delta.errors.is_empty()) {
-        return Ok(read.into_iter().map(|(_, delta)| (None, delta)).collect());
+/// The rows of a source, as much at a time as makes a segment.
+enum Parts {
+    /// Where it is decided elsewhere which thread runs.
+    Known(std::vec::IntoIter<Result<Rows>>),
+    /// From a thread of its own, which waits until they are taken.
+    Coming(mpsc::Receiver<Result<Rows>>, Option<JoinHandle<()>>),
+}
+
+impl Parts {
+    fn of(store: &Store, source: Source) -> Self {
+        if store.environment().turns().is_some() {
+            let mut all = Vec::new();
+            gather(source, &mut |rows| {
+                all.push(rows);
+                true
+            });
+            return Self::Known(all.into_iter());
+        }
+        let (sender, receiver) = mpsc::channel(1);
+        let gathering = tokio::task::spawn_blocking(move || gather(source, &mut |rows| sender.blocking_send(rows).is_ok()));
+        Self::Coming(receiver, Some(gathering))
     }
-    let physical = refrain_types::physical::physical_schema(schema);
-    aside(store, move || {
-        let read = read.into_iter().map(|(_, delta)| delta).collect::<Vec<_>>();
-        Ok(consolidate_by_iteration(&physical, &read).into_iter().map(|delta| (None, Arc::new(delta))).collect())
+
+    async fn next(&mut self) -> Option<Result<Rows>> {
+        match self {
+            Self::Known(rows) => rows.next(),
+            Self::Coming(receiver, gathering) => {
+                let rows = receiver.recv().await;
+                match gathering.take_if(|_| rows.is_none()) {
+                    Some(gathering) => ended(gathering.await).err().map(Err),
+                    None => rows,
+                }
+            }
+        }
+    }
+}
+
+/// Hands over what a source says, as much at a time as makes a segment, as long as `hand_over` says that it is wanted.
+fn gather(source: Source, hand_over: &mut dyn FnMut(Result<Rows>) -> bool) {
+    let (mut rows, mut bytes, mut is_wanted) = (Rows::new(), 0, true);
+    let all_said = source(&mut |epoch, piece| {
+        if !is_wanted {
+            return;
+        }
+        match piece.read() {
+            Ok(delta) => {
+                for (delta, size) in in_slices(delta) {
+                    if bytes + size > SEGMENT_BYTES && !rows.is_empty() {
+                        bytes = 0;
+                        is_wanted = is_wanted && hand_over(Ok(std::mem::take(&mut rows)));
+                    }
+                    bytes += size;
+                    rows.push((epoch, delta));
+                }
+            }
+            Err(e) => {
+                hand_over(Err(cannot_read(e)));
+                is_wanted = false;
+            }
+        }
+    });
+    match all_said {
+        Ok(()) if rows.is_empty() => {}
+        _ if !is_wanted => {}
+        all_said => drop(hand_over(all_said.map(|()| rows))),
+    }
+}
+
+/// A delta in slices that have room in a segment, with their bytes.
+fn in_slices(delta: Arc<Delta>) -> impl Iterator<Item = (Arc<Delta>, usize)> {
+    let (rows, bytes) = (delta.num_rows(), delta.size_bytes());
+    let slices = bytes.div_ceil(SEGMENT_BYTES).clamp(1, rows.max(1));
+    let length = rows.div_ceil(slices);
+    (0..slices).map(move |i| {
+        let start = (i * length).min(rows);
+        let slice = if slices == 1 { Arc::clone(&delta) } else { Arc::new(delta.slice(start, length.min(rows - start))) };
+        (slice, bytes / slices)
     })
-    .await
+}
+
+/// What some deltas add up to. Where no row is taken back, that is all of them.
+pub(super) fn added_up(physical: &SchemaRef, pieces: &[Piece]) -> Result<Vec<Piece>> {
+    let deltas = pieces.iter().map(|piece| piece.read().map_err(cannot_read)).collect::<Result<Vec<_>>>()?;
+    if deltas.iter().all(|delta| delta.weights.is_none() && delta.errors.is_empty()) {
+        return Ok(deltas.into_iter().map(Piece::from).collect());
+    }
+    Ok(consolidate_by_iteration(physical, &deltas).into_iter().map(|delta| Arc::new(delta).into()).collect())
+}
+
+fn cannot_read(error: io::Error) -> Error {
+    Error::io(format!("a temporary file cannot be read: {error}"))
 }
 
 /// Does work that takes its time on a thread of its own, unless it is decided elsewhere which thread runs.
-async fn aside<T: Send + 'static>(store: &Store, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn aside<T: Send + 'static>(store: &Store, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     if store.environment().turns().is_some() {
         return work();
     }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::engine("the engine is closed")),
-        },
-    }
+    ended(tokio::task::spawn_blocking(work).await)?
+}
+
+/// What became of work on a thread of its own.
+fn ended<T>(work: std::result::Result<T, JoinError>) -> Result<T> {
+    work.map_err(|failed| match failed.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::engine("the engine is closed"),
+    })
 }
 
 /// The types of the hidden columns of a segment, where it has them.
@@ -292,7 +358,7 @@ impl<'a> Reading<'a> {
             let (dictionary, schema, memory) = (Arc::clone(self.dictionary), Arc::clone(schema), Arc::clone(memory));
             move || {
                 let read = batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose));
-                read.map(|read| Ok(Piece::keep(Arc::unwrap_or_clone(read?.1), &memory))).collect()
+                read.map(|read| Ok(Piece::keep(Arc::unwrap_or_clone(read?.1), &memory, Use::LoopLogs))).collect()
             }
         })
         .await
@@ -304,16 +370,11 @@ impl<'a> Reading<'a> {
             .await
     }
 
-    /// The same, each segment's as a delta without rows.
-    pub async fn errors_as_deltas(
-        &self,
-        schema: &SchemaRef,
-        segments: &[SegmentRef],
-        used_by: &str,
-    ) -> Result<Vec<(Epoch, Arc<Delta>)>> {
+    /// The same without their epochs, each segment's as a delta without rows.
+    pub async fn errors_as_deltas(&self, schema: &SchemaRef, segments: &[SegmentRef], used_by: &str) -> Result<Vec<Piece>> {
         let physical = refrain_types::physical::physical_schema(schema);
         let read = self.errors(segments, used_by).await?;
-        Ok(read.into_iter().map(|(epoch, errors)| (epoch, Arc::new(Delta::of_errors(Arc::clone(&physical), errors)))).collect())
+        Ok(read.into_iter().map(|(_, errors)| Arc::new(Delta::of_errors(Arc::clone(&physical), errors)).into()).collect())
     }
 
     /// What `decode` makes of the batches of each segment.

@@ -37,21 +37,22 @@ fn the_limit_counts_what_is_in_files() {
 #[test]
 fn what_is_mapped_is_read_in_place() {
     let (folder, files) = files(u64::MAX);
-    let blocks = (0..40u64).map(|i| vec![i; 1 + usize::try_from(i).unwrap()]).collect::<Vec<_>>();
-    let mut mapped = blocks.iter().map(|words| files.map(words).unwrap()).collect::<Vec<_>>();
-    let bytes = blocks.iter().map(|words| words.len() as u64 * 8).sum::<u64>();
+    let blocks = (0..80u8).map(|i| vec![i; 1 + usize::from(i) * 4]).collect::<Vec<_>>();
+    let mut mapped = blocks.iter().map(|bytes| files.map(bytes).unwrap()).collect::<Vec<_>>();
+    let bytes = blocks.iter().map(|bytes| bytes.len().next_multiple_of(8) as u64).sum::<u64>();
     assert_eq!((files.used(), std::fs::read_dir(folder.path()).unwrap().count()), (bytes, 0));
-    for (words, mapped) in blocks.iter().zip(&mapped) {
-        assert_eq!(**words, **mapped);
+    for (bytes, mapped) in blocks.iter().zip(&mapped) {
+        assert_eq!(**bytes, **mapped);
+        assert!(mapped.as_ptr().cast::<u64>().is_aligned());
     }
     // A file is there as long as one of its pieces is.
     mapped.truncate(1);
     assert!(files.used() < bytes / 2);
-    assert_eq!(*mapped[0], [0]);
+    assert_eq!(mapped[0].as_slice(), [0]);
     drop(mapped);
     assert_eq!(files.used(), 0);
     files.set_limit(16);
-    assert_eq!(files.map(&[1; 3]).unwrap_err().to_string(), "temporary file size exceeds \"temp_file_limit\" (0kB)");
+    assert_eq!(files.map(&[1; 17]).unwrap_err().to_string(), "temporary file size exceeds \"temp_file_limit\" (0kB)");
 }
 
 #[test]

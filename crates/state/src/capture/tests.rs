@@ -36,7 +36,7 @@ proptest! {
         // A sum of large weights may need several pieces, so only of small ones there is one for each row and iteration.
         let sized = |notes: Vec<Noted>| notes.into_iter().map(|(row, at, weight)| (row, at, if large { weight } else { weight % 3 })).collect::<Vec<_>>();
         let [first, second] = [first, second].map(sized);
-        let mut log = ChangeNotes::default();
+        let mut log = ChangeNotes::from_now_on(&Rows::new(1));
         for (row, iteration, weight) in &first {
             log.push(*row as u32, *iteration, *weight);
         }
@@ -56,13 +56,13 @@ proptest! {
         let told = captured.rows.iter().zip(&captured.iterations).zip(&captured.weights).map(|((row, iteration), weight)| (*row, *iteration, *weight));
         prop_assert_eq!(sums(told.clone()), wanted.clone());
         let small = wanted.values().all(|sum| sum.unsigned_abs() < 1 << 63);
-        prop_assert!(!small || told.count() == wanted.len(), "each row once at an iteration");
+        prop_assert!(!small || renumbers || told.count() == wanted.len(), "each row once at an iteration");
     }
 }
 
 #[test]
 fn notes_that_cancel_take_no_memory_for_ever() {
-    let mut log = ChangeNotes::default();
+    let mut log = ChangeNotes::from_now_on(&Rows::new(1));
     for weight in [1, -1].into_iter().cycle().take(10_000) {
         log.push(7, 0, weight);
         log.push(8, 1 << 30, weight);
@@ -70,13 +70,4 @@ fn notes_that_cancel_take_no_memory_for_ever() {
     assert!(log.notes.len() < 200, "{} notes", log.notes.len());
     let captured = log.into_capture(rows(0..9).share(), Iterations::None).into_rows();
     assert_eq!(captured, Captured::default());
-}
-
-#[test]
-fn notes_are_looked_through_once_for_each_list_of_them() {
-    let mut notes = Notes::default();
-    let wide = (0..LIST_LEN * 3).filter(|_| notes.push(1, 1 << 30, 1)).count();
-    assert_eq!(wide, 3);
-    assert_eq!((0..LIST_LEN - 1).filter(|_| notes.push(1, 0, 1)).count(), 0);
-    assert!(notes.push(1, 0, 1));
 }

@@ -83,7 +83,7 @@ proptest! {
             again.restore(true, &derivations.rows, &derivations.iterations, &derivations.weights).unwrap();
             again.restore(false, &emissions.rows, &emissions.iterations, &emissions.weights).unwrap();
         }
-        again.restored();
+        again.restored().unwrap();
         release(&mut again, &mut emitted, usize::MAX);
         prop_assert_eq!(emitted, wanted(&all));
     }
@@ -93,5 +93,13 @@ proptest! {
 fn emissions_that_cannot_be_are_refused() {
     let mut set = SetHistory::new(1, None);
     set.restore(false, &[7], &[3], &[1]).unwrap();
-    assert_eq!(set.restore(false, &[7], &[4], &[1]), Err(WeightOverflow));
+    set.restore(false, &[7], &[4], &[1]).unwrap();
+    assert_eq!(set.restored(), Err(WeightOverflow));
+    // In whichever order it moved, it is emitted once.
+    let mut set = SetHistory::new(1, None);
+    for (iteration, weight) in [(2, 1), (4, -1), (4, 1)] {
+        set.restore(false, &[7], &[iteration], &[weight]).unwrap();
+    }
+    assert_eq!(set.restored(), Ok(()));
+    assert_eq!(set.live(), 1);
 }

@@ -263,7 +263,7 @@ impl LoopRows {
                         set.restore(is_derivations, &rows.rows, &rows.iterations, &rows.weights)?;
                     }
                 }
-                set.restored();
+                set.restored()?;
             }
             Self::Keyed(keyed) => {
                 for (is_derivations, name) in [(true, Part::Derivations), (false, Part::Emissions)] {

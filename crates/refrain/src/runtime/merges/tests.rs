@@ -6,13 +6,15 @@ use refrain_types::{Delta, Weight};
 
 use super::*;
 use crate::environment::SystemEnvironment;
-use crate::runtime::segments::{Rows, Segments};
+use crate::runtime::segments::{Rows, Segments, source};
+use crate::spill::TemporaryFiles;
 
 struct Part {
     store: Store,
     dictionary: Arc<Dictionary>,
     schema: SchemaRef,
     merges: Merges,
+    memory: Arc<Memory>,
     segments: Vec<SegmentRef>,
 }
 
@@ -21,7 +23,8 @@ impl Part {
         let opened = Store::open("memory://", SystemEnvironment::shared(), Mode::Write).await.unwrap();
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
         let (dictionary, merges) = (Dictionary::new(), Merges::default());
-        Self { store: opened.store, dictionary, schema, merges, segments: Vec::new() }
+        let memory = Memory::unlimited();
+        Self { store: opened.store, dictionary, schema, merges, memory, segments: Vec::new() }
     }
 
     /// A checkpoint to which these numbers are new, each by a weight.
@@ -35,7 +38,7 @@ impl Part {
         let target = Target { attempt: &attempt, dictionary: &self.dictionary, merges: &self.merges };
         let writing = Writing { target, schema: &self.schema, used_by: "the test" };
         let before = Segments { rows: std::mem::take(&mut self.segments), errors: Vec::new() };
-        self.segments = writing.extend(before, move || rows).await.unwrap().rows;
+        self.segments = writing.extend(before, source(rows)).await.unwrap().rows;
         attempt
     }
 
@@ -47,7 +50,7 @@ impl Part {
     async fn merge(&self) -> usize {
         let requests = self.merges.after_checkpoint(true, &self.names());
         let count = requests.len();
-        self.merges.run(requests, || Some(self.store.begin()), &self.dictionary).await;
+        self.merges.run(requests, || Some(self.store.begin()), (&self.dictionary, &self.memory)).await;
         count
     }
 
@@ -76,7 +79,7 @@ async fn many_segments_become_one_beside_the_checkpoints() {
     assert_eq!(requests.len(), 1);
     attempts.push(part.checkpoint(8..9, 1).await);
     assert!(part.merges.after_checkpoint(true, &part.names()).is_empty());
-    part.merges.run(requests, || Some(part.store.begin()), &part.dictionary).await;
+    part.merges.run(requests, || Some(part.store.begin()), (&part.dictionary, &part.memory)).await;
     attempts.push(part.checkpoint(9..10, 1).await);
     assert_eq!(part.segments.iter().map(|s| (s.rows, s.full)).collect::<Vec<_>>(), [(8, true), (1, false), (1, false)]);
     assert_eq!(part.numbers().await, (0..10).map(|n| (n, 1)).collect::<Vec<_>>());
@@ -97,6 +100,32 @@ async fn what_was_taken_back_is_gone_once_it_is_merged() {
 }
 
 #[tokio::test]
+async fn what_has_no_room_in_memory_is_merged_a_share_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut part = Part::new().await;
+    part.memory = Memory::limited(0, 0, Arc::new(TemporaryFiles::new(folder.path().to_owned(), u64::MAX)));
+    let mut attempts = vec![part.checkpoint(0..1000, 1).await];
+    assert!(
+        part.segments.len() > 4 && part.segments[1..].iter().all(|segment| segment.continues && segment.full),
+        "{:?}",
+        part.segments
+    );
+    for number in 0..7 {
+        attempts.push(part.checkpoint(number * 200..number * 200 + 100, -1).await);
+    }
+    let numbers = part.numbers().await;
+    assert_eq!(part.merge().await, 1);
+    let before = part.segments.len();
+    attempts.push(part.checkpoint(5000..5001, 1).await);
+    let [run @ .., last] = part.segments.as_slice() else { panic!("there are segments") };
+    assert!(run.len() > 4 && run.len() < before && run[1..].iter().all(|segment| segment.continues), "{run:?}");
+    assert!(!run[0].continues && !last.continues && !last.full && run.iter().all(|segment| segment.full));
+    assert_eq!(run.iter().map(|segment| segment.rows).sum::<u64>(), numbers.len() as u64);
+    assert_eq!(part.numbers().await, numbers.into_iter().chain([(5000, 1)]).collect::<Vec<_>>());
+    assert_eq!(part.memory.used(Use::Rows), 0);
+}
+
+#[tokio::test]
 async fn what_an_aborted_checkpoint_asks_for_is_forgotten() {
     let mut part = Part::new().await;
     for number in 0..8 {
@@ -114,7 +143,7 @@ async fn what_fails_is_asked_for_again() {
         attempts.push(part.checkpoint(number..number + 1, 1).await);
     }
     let requests = part.merges.after_checkpoint(true, &part.names());
-    let failed = part.merges.run(requests, || panic!("the engine has stopped"), &part.dictionary);
+    let failed = part.merges.run(requests, || panic!("the engine has stopped"), (&part.dictionary, &part.memory));
     assert!(std::panic::AssertUnwindSafe(failed).catch_unwind().await.is_err());
     attempts.push(part.checkpoint(8..9, 1).await);
     assert_eq!(part.merge().await, 1);
@@ -140,12 +169,19 @@ async fn what_no_checkpoint_needs_any_more_is_garbage() {
 
 #[test]
 fn each_segment_is_more_than_twice_as_large_as_what_comes_after_it() {
-    let segment = |rows: u64| SegmentRef { name: rows.to_string(), rows, bytes: 0, crc32: 0, full: false };
+    let segment = |rows: u64| SegmentRef { name: rows.to_string(), rows, bytes: 0, crc32: 0, full: false, continues: false };
     let from = |rows: &[u64]| merged_from(&rows.iter().map(|rows| segment(*rows)).collect::<Vec<_>>());
     assert_eq!(from(&[]), 0);
     assert_eq!(from(&[1; 7]), 7, "a few are left alone");
     assert_eq!(from(&[1; 8]), 0);
     assert_eq!(from(&[1000, 1, 1, 1, 1, 1, 1, 1]), 1);
-    assert_eq!(from(&[10_000, 1000, 300, 90, 25, 8, 3, 1]), 7);
+    assert_eq!(from(&[10_000, 1000, 300, 90, 25, 8, 3, 1]), 8, "nothing is");
     assert_eq!(from(&[10_000, 1000, 300, 90, 25, 8, 3, 2]), 4);
+    // What was written at once counts as one, however many segments it is.
+    let mut segments = [100, 100, 100, 100, 100, 100, 100, 100, 9].map(segment);
+    segments[1..8].iter_mut().for_each(|segment| segment.continues = true);
+    assert_eq!(merged_from(&segments), 9);
+    let more = [9, 9, 9, 9, 9, 9, 9].map(segment);
+    assert_eq!(merged_from(&[&segments[..], &more[..2]].concat()), 11);
+    assert_eq!(merged_from(&[&segments[..], &more].concat()), 8);
 }

@@ -16,13 +16,23 @@ async fn many_pieces_become_several_segments_and_come_back() {
     let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &Merges::default() };
     let writing = Writing { target, schema: &schema, used_by: "the test" };
     let pieces = (0..10).map(|i| piece(i * 50)).collect::<Vec<_>>();
-    let segments = writing.write_piecewise(SegmentKind::LoopLog, pieces.into_iter()).await.unwrap();
+    let rows: Source = Box::new(|each| {
+        pieces.into_iter().for_each(|piece| each(None, piece));
+        Ok(())
+    });
+    let segments = writing.write(SegmentKind::LoopLog, (true, true), rows).await.unwrap().rows;
+    assert_eq!(segments.iter().map(|s| s.continues).collect::<Vec<_>>(), [false, true, true, true, true]);
     // Three pieces are more than a kilobyte.
-    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [150, 150, 150, 50]);
+    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [100; 5]);
     let reading = Reading::of(&opened.store, &dictionary);
     let memory = Memory::unlimited();
     let back = reading.pieces(&schema, &segments, (&memory, "the test")).await.unwrap();
     let values = back.iter().flat_map(|piece| piece.read().unwrap().rows.column(0).as_primitive::<Int64Type>().values().to_vec());
     assert_eq!(values.collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
-    assert!(writing.write_piecewise(SegmentKind::LoopLog, std::iter::empty()).await.unwrap().is_empty());
+    assert!(writing.write(SegmentKind::LoopLog, (true, true), source(Rows::new())).await.unwrap().rows.is_empty());
+    // One delta that is too large for a segment is cut.
+    let column = Arc::new(Int64Array::from_iter_values(0..500)) as ArrayRef;
+    let delta = Arc::new(Delta::insertions(RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()));
+    let segments = writing.write(SegmentKind::State, (true, true), source(vec![(None, delta)])).await.unwrap().rows;
+    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [125; 4]);
 }

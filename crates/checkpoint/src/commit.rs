@@ -15,7 +15,6 @@
 
 use std::sync::Mutex;
 
-use arrow::array::RecordBatch;
 use refrain_types::CheckpointId;
 
 use crate::bucket::Created;
@@ -24,7 +23,7 @@ use crate::garbage::Abandoned;
 use crate::manifest::{Contents, MANIFEST_FOLDER, Manifest, manifest_name};
 use crate::numbers::UniqueId;
 use crate::open::{self, Store};
-use crate::segment::{self, SegmentKind, SegmentRef};
+use crate::segment::{self, EncodedSegment, SegmentRef};
 
 /// One try to take a checkpoint. Dropped without a commit, its objects become garbage.
 #[derive(Debug)]
@@ -75,15 +74,12 @@ impl Attempt {
         &self.store
     }
 
-    /// Writes rows as a segment. The object is in the store when this returns.
-    ///
-    /// # Panics
-    /// When there is no batch, or when the batches differ in schema.
-    pub async fn write_segment(&self, kind: SegmentKind, full: bool, batches: &[RecordBatch]) -> Result<SegmentRef> {
+    /// Writes a segment; whether it is a base. The object is in the store when this returns.
+    pub async fn write_segment(&self, segment: EncodedSegment, full: bool) -> Result<SegmentRef> {
         self.store.writer().check_not_fenced()?;
-        let name = segment::segment_name(kind, UniqueId(self.store.shared.environment.unique()));
+        let name = segment::segment_name(segment.kind(), UniqueId(self.store.shared.environment.unique()));
         self.lock().written.push(name.clone());
-        segment::write(self.store.bucket(), kind, name, full, batches).await
+        segment::write(self.store.bucket(), name, full, segment).await
     }
 
     /// Takes a segment over that another attempt has written and that is to be in this one's manifest: it is garbage now when this one is.

@@ -51,4 +51,4 @@ pub use location::{Location, LocationKind};
 pub use manifest::{Contents, DataflowEntry, LoopEntry, Manifest, OperatorEntry, RelationEntry, SegmentUse};
 pub use numbers::UniqueId;
 pub use open::{Mode, Opened, Store};
-pub use segment::{SegmentKind, SegmentRef};
+pub use segment::{EncodedSegment, SegmentKind, SegmentRef};

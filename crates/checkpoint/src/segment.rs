@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
@@ -32,8 +32,11 @@ pub const EPOCH_COLUMN: &str = "__epoch";
 pub(crate) const SEGMENT_FOLDER: &str = "segment";
 pub(crate) const LOOP_FOLDER: &str = "loop";
 
-/// Rows of more memory than this are encoded and decoded off the thread that drives I/O.
-const ENCODE_INLINE_BYTES_MAX: usize = 1 << 18;
+/// Rows of more memory than this are decoded off the thread that drives I/O.
+const DECODE_INLINE_BYTES_MAX: usize = 1 << 18;
+
+/// More than a column takes beside its values.
+const COLUMN_BYTES: usize = 1 << 8;
 
 /// What a segment holds; it decides the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,29 +95,45 @@ pub(crate) fn segment_name(kind: SegmentKind, id: UniqueId) -> String {
     format!("{}/{id}.arrow", kind.folder())
 }
 
-/// Writes rows as the object `name`.
-///
-/// # Panics
-/// When there is no batch, or when the batches differ in schema: a segment without rows is not written at all.
-pub(crate) async fn write(
-    bucket: &Bucket,
+/// Rows that are ready to be written as one segment.
+pub struct EncodedSegment {
     kind: SegmentKind,
-    name: String,
-    full: bool,
-    batches: &[RecordBatch],
-) -> Result<SegmentRef> {
-    let first = batches.first().expect("a segment has at least one batch");
-    assert!(batches.iter().all(|b| b.schema() == first.schema()), "the batches of a segment have one schema");
-    let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-    let large = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() > ENCODE_INLINE_BYTES_MAX;
-    let framed = {
-        let (batches, name) = (batches.to_vec(), name.clone());
-        off_thread(large, move || {
-            let payload = encode(&batches).map_err(|reason| Error::Encoding { object: name, reason })?;
-            Ok(object::frame(kind.object_kind(), vec![payload]))
-        })
-        .await?
-    };
+    rows: u64,
+    framed: object::Framed,
+}
+
+impl EncodedSegment {
+    /// Encodes rows. It takes as long as there are many: not on a thread that drives I/O.
+    ///
+    /// # Errors
+    /// When Arrow cannot write them.
+    ///
+    /// # Panics
+    /// When there is no batch, or when the batches differ in schema: a segment without rows is not written at all.
+    pub fn of(kind: SegmentKind, batches: &[RecordBatch]) -> Result<Self> {
+        let first = batches.first().expect("a segment has at least one batch");
+        assert!(batches.iter().all(|b| b.schema() == first.schema()), "the batches of a segment have one schema");
+        let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
+        let payload = encode(batches).map_err(|reason| Error::Encoding { object: kind.folder().to_owned(), reason })?;
+        Ok(Self { kind, rows, framed: object::frame(kind.object_kind(), vec![payload]) })
+    }
+
+    /// Where it belongs.
+    #[must_use]
+    pub fn kind(&self) -> SegmentKind {
+        self.kind
+    }
+}
+
+impl std::fmt::Debug for EncodedSegment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncodedSegment").field("kind", &self.kind).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+/// Writes a segment as the object `name`.
+pub(crate) async fn write(bucket: &Bucket, name: String, full: bool, segment: EncodedSegment) -> Result<SegmentRef> {
+    let EncodedSegment { rows, framed, .. } = segment;
     let written = SegmentRef { name, rows, bytes: framed.bytes, crc32: framed.crc32, full, continues: false };
     let unclear = match bucket.create(&written.name, framed.payload).await {
         Created::Yes => return Ok(written),
@@ -131,7 +150,7 @@ pub(crate) async fn write(
 /// Reads and verifies a segment.
 pub(crate) async fn read(bucket: &Bucket, segment: &SegmentRef, used_by: &str) -> Result<Vec<RecordBatch>> {
     let bytes = bucket.get(&segment.name, used_by).await?;
-    let large = bytes.len() > ENCODE_INLINE_BYTES_MAX;
+    let large = bytes.len() > DECODE_INLINE_BYTES_MAX;
     let (segment, used_by) = (segment.clone(), used_by.to_owned());
     off_thread(large, move || verify(&segment, &used_by, &bytes)).await
 }
@@ -140,7 +159,7 @@ pub(crate) async fn read(bucket: &Bucket, segment: &SegmentRef, used_by: &str) -
 pub(crate) async fn read_bytes(bucket: &Bucket, segment: &SegmentRef, used_by: &str) -> Result<Bytes> {
     let bytes = bucket.get(&segment.name, used_by).await?;
     let (segment, used_by, read) = (segment.clone(), used_by.to_owned(), bytes.clone());
-    off_thread(bytes.len() > ENCODE_INLINE_BYTES_MAX, move || verify(&segment, &used_by, &read)).await?;
+    off_thread(bytes.len() > DECODE_INLINE_BYTES_MAX, move || verify(&segment, &used_by, &read)).await?;
     Ok(bytes)
 }
 
@@ -164,7 +183,9 @@ fn verify(segment: &SegmentRef, used_by: &str, bytes: &Bytes) -> Result<Vec<Reco
 /// Rows as an Arrow IPC stream.
 pub(crate) fn encode(batches: &[RecordBatch]) -> Result<Bytes, String> {
     let first = batches.first().expect("a stream has at least one batch");
-    let mut writer = StreamWriter::try_new(Vec::new(), &first.schema()).map_err(|e| e.to_string())?;
+    let columns = batches.iter().flat_map(RecordBatch::columns).map(|column| column.to_data());
+    let room = columns.map(|column| column.get_slice_memory_size().unwrap_or(0) + COLUMN_BYTES).sum();
+    let mut writer = StreamWriter::try_new(Vec::with_capacity(room), &first.schema()).map_err(|e| e.to_string())?;
     for batch in batches {
         writer.write(batch).map_err(|e| e.to_string())?;
     }

@@ -40,7 +40,7 @@ async fn rows_come_back_with_a_dictionary_for_each_batch() {
     let bucket = bucket();
     for kind in [SegmentKind::State, SegmentKind::LoopLog] {
         let name = segment_name(kind, UniqueId(7));
-        let written = write(&bucket, kind, name, true, &batches()).await.unwrap();
+        let written = write(&bucket, name, true, EncodedSegment::of(kind, &batches()).unwrap()).await.unwrap();
         assert_eq!((written.rows, written.full, written.kind()), (5, true, kind));
         let found = read(&bucket, &written, "a test").await.unwrap();
         assert_eq!(found.len(), 3);
@@ -57,16 +57,24 @@ async fn many_rows_are_written_off_the_thread() {
     let numbers = Int64Array::from_iter_values(0..100_000);
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
     let rows = RecordBatch::try_new(schema, vec![Arc::new(numbers)]).unwrap();
-    assert!(rows.get_array_memory_size() > ENCODE_INLINE_BYTES_MAX);
+    assert!(rows.get_array_memory_size() > DECODE_INLINE_BYTES_MAX);
     let bucket = bucket();
-    let written = write(&bucket, SegmentKind::State, "segment/n.arrow".into(), false, std::slice::from_ref(&rows)).await.unwrap();
+    let written = write(
+        &bucket,
+        "segment/n.arrow".into(),
+        false,
+        EncodedSegment::of(SegmentKind::State, std::slice::from_ref(&rows)).unwrap(),
+    )
+    .await
+    .unwrap();
     assert_eq!(read(&bucket, &written, "a test").await.unwrap(), [rows]);
 }
 
 #[tokio::test]
 async fn a_whole_segment_that_is_not_the_one_named_is_refused() {
     let bucket = bucket();
-    let written = write(&bucket, SegmentKind::State, "segment/a.arrow".into(), true, &batches()).await.unwrap();
+    let written =
+        write(&bucket, "segment/a.arrow".into(), true, EncodedSegment::of(SegmentKind::State, &batches()).unwrap()).await.unwrap();
     let wrong_crc = SegmentRef { crc32: written.crc32 ^ 1, ..written.clone() };
     let wrong_rows = SegmentRef { rows: 6, ..written.clone() };
     let wrong_bytes = SegmentRef { bytes: 6, ..written.clone() };

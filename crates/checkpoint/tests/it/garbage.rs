@@ -4,7 +4,7 @@ use refrain_checkpoint::faults::{Effect, Operation};
 use refrain_checkpoint::{CommitOutcome, Contents, SegmentKind};
 use refrain_types::Epoch;
 
-use crate::world::{Place, captured, checkpoint, committed, insert_all, logged, restored, rows, upload};
+use crate::world::{Place, captured, checkpoint, committed, insert_all, logged, restored, rows, segment, upload};
 
 #[tokio::test]
 async fn two_checkpoints_are_retained_with_the_log_behind_the_older() {
@@ -59,7 +59,7 @@ async fn segments_that_a_later_checkpoint_still_names_stay() {
     let mut contents = committed(checkpoint(&opened, 0).await).contents;
     for number in 1..=5 {
         let attempt = opened.store.begin();
-        let change = attempt.write_segment(SegmentKind::State, false, &[rows([number])]).await.unwrap();
+        let change = attempt.write_segment(segment(SegmentKind::State, rows([number])), false).await.unwrap();
         contents.dataflows[0].operators[0].segments.push(change);
         contents.dataflows[0].loops[0].log.clear();
         contents.catalog = serde_json::json!({"number": number});
@@ -83,7 +83,7 @@ async fn what_an_aborted_attempt_wrote_goes_after_the_next_commit_and_not_before
     opened.store.collect_garbage(2).await.unwrap();
     assert_eq!(place.list("segment").await.len(), 2, "only what was surely never named may go before the next commit");
     let attempt = opened.store.begin();
-    attempt.write_segment(SegmentKind::State, true, &[rows([0])]).await.unwrap();
+    attempt.write_segment(segment(SegmentKind::State, rows([0])), true).await.unwrap();
     let contents = upload(&attempt, &opened, 3).await.unwrap();
     committed(attempt.commit(contents).await);
     let collected = opened.store.collect_garbage(2).await.unwrap();

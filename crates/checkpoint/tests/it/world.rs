@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use object_store::memory::InMemory;
 use refrain_checkpoint::faults::FaultyStore;
 use refrain_checkpoint::{
-    Attempt, CommitOutcome, Contents, DataflowEntry, Error, InputChange, InputRecord, Location, LoopEntry, Manifest, Mode, Opened,
-    OperatorEntry, RelationEntry, SegmentKind, Store,
+    Attempt, CommitOutcome, Contents, DataflowEntry, EncodedSegment, Error, InputChange, InputRecord, Location, LoopEntry,
+    Manifest, Mode, Opened, OperatorEntry, RelationEntry, SegmentKind, Store,
 };
 use refrain_types::environment::Sleep;
 use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, OperatorId, RelationId};
@@ -121,6 +121,10 @@ pub fn rows(numbers: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from_iter_values(numbers))]).unwrap()
 }
 
+pub fn segment(kind: SegmentKind, rows: RecordBatch) -> EncodedSegment {
+    EncodedSegment::of(kind, &[rows]).unwrap()
+}
+
 pub fn insert(epoch: Epoch, number: i64) -> InputRecord {
     InputRecord { epoch, change: InputChange::Rows { relation: RelationId(1), batches: vec![rows([number])] } }
 }
@@ -149,9 +153,9 @@ pub async fn logged(opened: &Opened, after: Epoch) -> Result<Vec<i64>, Error> {
 /// One table, one view with one operator and one loop; everything captured at the durable end of the input log.
 pub async fn upload(attempt: &Attempt, opened: &Opened, number: i64) -> Result<Contents, Error> {
     let epoch = opened.input_log.as_ref().unwrap().durable_epoch();
-    let table = attempt.write_segment(SegmentKind::State, true, &[rows([number])]).await?;
-    let state = attempt.write_segment(SegmentKind::State, false, &[rows([number, number])]).await?;
-    let log = attempt.write_segment(SegmentKind::LoopLog, false, &[rows([number, number, number])]).await?;
+    let table = attempt.write_segment(segment(SegmentKind::State, rows([number])), true).await?;
+    let state = attempt.write_segment(segment(SegmentKind::State, rows([number, number])), false).await?;
+    let log = attempt.write_segment(segment(SegmentKind::LoopLog, rows([number, number, number])), false).await?;
     let relation = RelationEntry { id: RelationId(1), name: "t".into(), epoch, result: vec![table], ..Default::default() };
     let operator =
         OperatorEntry { operator: OperatorId(3), name: "distinct".into(), part: "emissions".into(), segments: vec![state] };

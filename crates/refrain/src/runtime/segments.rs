@@ -4,25 +4,29 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type, UInt64Type};
 use futures::future::try_join_all;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_dataflow::loop_log::Piece;
-use refrain_state::codec::{decode_batch_for_disk, encode_batch};
+use refrain_state::codec::encode_batch;
 use refrain_state::memory::Use;
 use refrain_state::{Dictionary, Memory};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::merges::{Merges, Part};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, ProgressCallback};
 use crate::relation::consolidate_by_iteration;
+
+mod encoded;
+
+use encoded::{Both, Encoded, Encoding};
 
 /// Physical rows that are to be written as one segment, each delta with the epoch of its changes where that counts.
 pub(super) type Rows = Vec<(Option<Epoch>, Arc<Delta>)>;
@@ -55,9 +59,6 @@ pub(super) struct Writing<'a> {
     pub used_by: &'a str,
 }
 
-/// Rows of a segment are not more bytes: so they are in memory a few at a time, however many there are.
-const SEGMENT_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 24 };
-
 /// A source of rows that are there.
 pub(super) fn source(rows: Rows) -> Source {
     Box::new(move |each| {
@@ -69,12 +70,16 @@ pub(super) fn source(rows: Rows) -> Source {
 impl Writing<'_> {
     /// Writes rows, and their errors, as segments; none where there is nothing. `full`: they are all that there are.
     pub async fn write(self, kind: SegmentKind, (full, errors_full): (bool, bool), rows: Source) -> Result<Segments> {
-        let mut written = Segments::default();
-        let mut parts = Parts::of(self.store(), rows);
-        while let Some(rows) = parts.next().await {
-            let (rows, errors) = self.put(kind, (full, errors_full), rows?).await?;
-            written.rows.extend(rows.map(|segment| SegmentRef { continues: !written.rows.is_empty(), ..segment }));
-            written.errors.extend(errors.map(|segment| SegmentRef { continues: !written.errors.is_empty(), ..segment }));
+        let (attempt, mut written) = (self.target.attempt, Segments::default());
+        let encoding = Encoding { kind, dictionary: Arc::clone(self.target.dictionary), schema: Arc::clone(self.schema) };
+        let mut encoded = Encoded::of(self.store(), encoding, rows);
+        while let Some(next) = encoded.next().await {
+            let Both { rows, errors } = next?;
+            for (segment, full, all) in [(rows, full, &mut written.rows), (errors, errors_full, &mut written.errors)] {
+                let Some(segment) = segment else { continue };
+                let continues = !all.is_empty();
+                all.push(SegmentRef { continues, ..attempt.write_segment(segment, full).await? });
+            }
         }
         Ok(written)
     }
@@ -98,109 +103,6 @@ impl Writing<'_> {
     fn store(&self) -> &Store {
         self.target.attempt.store()
     }
-
-    /// Writes rows as a segment, and errors as another.
-    async fn put(
-        self,
-        kind: SegmentKind,
-        (full, errors_full): (bool, bool),
-        rows: Rows,
-    ) -> Result<(Option<SegmentRef>, Option<SegmentRef>)> {
-        let (dictionary, schema) = (Arc::clone(self.target.dictionary), Arc::clone(self.schema));
-        let (batches, errors) = aside(self.store(), move || {
-            let hidden = Hidden::of(&rows);
-            let batches = rows.iter().filter(|(_, d)| d.num_rows() > 0);
-            let batches = batches.map(|(epoch, delta)| hidden.batch(&dictionary, &schema, *epoch, delta));
-            let errors = rows.iter().filter(|(_, d)| !d.errors.is_empty());
-            let errors = errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
-            Ok((batches.collect::<Result<Vec<_>>>()?, errors.collect::<Result<Vec<_>>>()?))
-        })
-        .await?;
-        let written = if batches.is_empty() { None } else { Some(self.target.attempt.write_segment(kind, full, &batches).await?) };
-        let errors =
-            if errors.is_empty() { None } else { Some(self.target.attempt.write_segment(kind, errors_full, &errors).await?) };
-        Ok((written, errors))
-    }
-}
-
-/// The rows of a source, as much at a time as makes a segment.
-enum Parts {
-    /// Where it is decided elsewhere which thread runs.
-    Known(std::vec::IntoIter<Result<Rows>>),
-    /// From a thread of its own, which waits until they are taken.
-    Coming(mpsc::Receiver<Result<Rows>>, Option<JoinHandle<()>>),
-}
-
-impl Parts {
-    fn of(store: &Store, source: Source) -> Self {
-        if store.environment().turns().is_some() {
-            let mut all = Vec::new();
-            gather(source, &mut |rows| {
-                all.push(rows);
-                true
-            });
-            return Self::Known(all.into_iter());
-        }
-        let (sender, receiver) = mpsc::channel(1);
-        let gathering = tokio::task::spawn_blocking(move || gather(source, &mut |rows| sender.blocking_send(rows).is_ok()));
-        Self::Coming(receiver, Some(gathering))
-    }
-
-    async fn next(&mut self) -> Option<Result<Rows>> {
-        match self {
-            Self::Known(rows) => rows.next(),
-            Self::Coming(receiver, gathering) => {
-                let rows = receiver.recv().await;
-                match gathering.take_if(|_| rows.is_none()) {
-                    Some(gathering) => ended(gathering.await).err().map(Err),
-                    None => rows,
-                }
-            }
-        }
-    }
-}
-
-/// Hands over what a source says, as much at a time as makes a segment, as long as `hand_over` says that it is wanted.
-fn gather(source: Source, hand_over: &mut dyn FnMut(Result<Rows>) -> bool) {
-    let (mut rows, mut bytes, mut is_wanted) = (Rows::new(), 0, true);
-    let all_said = source(&mut |epoch, piece| {
-        if !is_wanted {
-            return;
-        }
-        match piece.read() {
-            Ok(delta) => {
-                for (delta, size) in in_slices(delta) {
-                    if bytes + size > SEGMENT_BYTES && !rows.is_empty() {
-                        bytes = 0;
-                        is_wanted = is_wanted && hand_over(Ok(std::mem::take(&mut rows)));
-                    }
-                    bytes += size;
-                    rows.push((epoch, delta));
-                }
-            }
-            Err(e) => {
-                hand_over(Err(cannot_read(e)));
-                is_wanted = false;
-            }
-        }
-    });
-    match all_said {
-        Ok(()) if rows.is_empty() => {}
-        _ if !is_wanted => {}
-        all_said => drop(hand_over(all_said.map(|()| rows))),
-    }
-}
-
-/// A delta in slices that have room in a segment, with their bytes.
-fn in_slices(delta: Arc<Delta>) -> impl Iterator<Item = (Arc<Delta>, usize)> {
-    let (rows, bytes) = (delta.num_rows(), delta.size_bytes());
-    let slices = bytes.div_ceil(SEGMENT_BYTES).clamp(1, rows.max(1));
-    let length = rows.div_ceil(slices);
-    (0..slices).map(move |i| {
-        let start = (i * length).min(rows);
-        let slice = if slices == 1 { Arc::clone(&delta) } else { Arc::new(delta.slice(start, length.min(rows - start))) };
-        (slice, bytes / slices)
-    })
 }
 
 /// What some deltas add up to. Where no row is taken back, that is all of them.
@@ -230,80 +132,6 @@ fn ended<T>(work: std::result::Result<T, JoinError>) -> Result<T> {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Error::engine("the engine is closed"),
     })
-}
-
-/// The types of the hidden columns of a segment, where it has them.
-#[derive(Debug, Default)]
-struct Hidden {
-    weights: Option<DataType>,
-    iterations: Option<DataType>,
-    epochs: Option<DataType>,
-}
-
-impl Hidden {
-    fn of(rows: &Rows) -> Self {
-        let (mut lightest, mut heaviest, mut last, mut epoch) = (1, 1, 0, 0);
-        for (of, delta) in rows {
-            epoch = epoch.max(of.map_or(0, |e| e.0));
-            for weight in delta.weights.iter().flat_map(|weights| weights.iter()) {
-                (lightest, heaviest) = (*weight.min(&lightest), *weight.max(&heaviest));
-            }
-            last = delta.iterations.iter().flat_map(|iterations| iterations.iter()).fold(last, |last, at| *at.max(&last));
-        }
-        let is_small = i8::try_from(lightest).is_ok() && i8::try_from(heaviest).is_ok();
-        let iterations = match last {
-            0..=0xff => DataType::UInt8,
-            0x100..=0xffff => DataType::UInt16,
-            _ => DataType::UInt32,
-        };
-        Self {
-            weights: ((lightest, heaviest) != (1, 1)).then_some(if is_small { DataType::Int8 } else { DataType::Int64 }),
-            iterations: (last > 0).then_some(iterations),
-            epochs: (epoch > 0).then_some(DataType::UInt64),
-        }
-    }
-
-    fn batch(&self, dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
-        let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
-        let mut fields = rows.schema().fields().to_vec();
-        let mut columns = rows.columns().to_vec();
-        let mut append = |name: &str, data_type: &Option<DataType>, column: &dyn Fn() -> ArrayRef| {
-            let Some(data_type) = data_type else { return Ok(()) };
-            fields.push(Arc::new(Field::new(name, data_type.clone(), false)));
-            columns.push(cast(&column(), data_type).map_err(|e| Error::engine(e.to_string()))?);
-            Ok::<_, Error>(())
-        };
-        let count = delta.num_rows();
-        append(WEIGHT_COLUMN, &self.weights, &|| Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))))?;
-        let iterations = || Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))) as ArrayRef;
-        append(ITERATION_COLUMN, &self.iterations, &iterations)?;
-        append(EPOCH_COLUMN, &self.epochs, &|| Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), count)))?;
-        assemble(fields, columns, count)
-    }
-}
-
-fn errors_batch(epoch: Option<Epoch>, errors: &Errors) -> Result<RecordBatch> {
-    let field = |name, data_type| Arc::new(Field::new(name, data_type, false));
-    let fields = vec![
-        field("operator", DataType::UInt32),
-        field("code", DataType::Utf8),
-        field("message", DataType::Utf8),
-        field(WEIGHT_COLUMN, DataType::Int64),
-        field(EPOCH_COLUMN, DataType::UInt64),
-    ];
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_iter_values(errors.iter().map(|(e, _)| e.operator.0))),
-        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.code.as_str()))),
-        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.message.as_str()))),
-        Arc::new(Int64Array::from_iter_values(errors.iter().map(|(_, w)| *w))),
-        Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), errors.len())),
-    ];
-    assemble(fields, columns, errors.len())
-}
-
-fn assemble(fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|e| Error::engine(e.to_string()))
 }
 
 /// So many segments are read and decoded at once: reading waits for the store, decoding takes a processor.

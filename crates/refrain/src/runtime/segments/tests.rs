@@ -1,3 +1,5 @@
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{Field, Schema};
 use refrain_checkpoint::Mode;
 
 use super::*;

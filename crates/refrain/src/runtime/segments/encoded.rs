@@ -1,0 +1,205 @@
+//! Rows as they come, encoded as segments on a thread of its own, one after the other.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, UInt32Array, UInt64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
+use refrain_checkpoint::{EncodedSegment, SegmentKind, Store};
+use refrain_state::Dictionary;
+use refrain_state::codec::decode_batch_for_disk;
+use refrain_types::errors::Errors;
+use refrain_types::{Delta, Epoch};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{Rows, Source, cannot_read, ended};
+use crate::error::{Error, Result};
+
+/// Rows of a segment are not more bytes: so they are in memory a few at a time, however many there are.
+const SEGMENT_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 24 };
+
+/// How rows become segments.
+pub(super) struct Encoding {
+    pub kind: SegmentKind,
+    pub dictionary: Arc<Dictionary>,
+    pub schema: SchemaRef,
+}
+
+/// A segment of rows and one of errors, as far as there are such.
+#[derive(Default)]
+pub(super) struct Both {
+    pub rows: Option<EncodedSegment>,
+    pub errors: Option<EncodedSegment>,
+}
+
+impl Encoding {
+    fn encode(&self, rows: &Rows) -> Result<Both> {
+        let hidden = Hidden::of(rows);
+        let with_rows = rows.iter().filter(|(_, d)| d.num_rows() > 0);
+        let batches = with_rows.map(|(epoch, delta)| hidden.batch(&self.dictionary, &self.schema, *epoch, delta));
+        let with_errors = rows.iter().filter(|(_, d)| !d.errors.is_empty());
+        let errors = with_errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
+        Ok(Both { rows: self.segment(batches)?, errors: self.segment(errors)? })
+    }
+
+    fn segment(&self, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Option<EncodedSegment>> {
+        let batches = batches.collect::<Result<Vec<_>>>()?;
+        Ok(if batches.is_empty() { None } else { Some(EncodedSegment::of(self.kind, &batches)?) })
+    }
+}
+
+/// The rows of a source as segments, one after the other.
+pub(super) enum Encoded {
+    /// Where it is decided elsewhere which thread runs.
+    Known(std::vec::IntoIter<Result<Both>>),
+    /// From a thread of its own, which waits until they are taken: one, since workers have the other processors.
+    Coming(mpsc::Receiver<Result<Both>>, Option<JoinHandle<()>>),
+}
+
+impl Encoded {
+    pub fn of(store: &Store, encoding: Encoding, source: Source) -> Self {
+        if store.environment().turns().is_some() {
+            let mut all = Vec::new();
+            encode_all(&encoding, source, &mut |encoded| {
+                all.push(encoded);
+                true
+            });
+            return Self::Known(all.into_iter());
+        }
+        let (sender, receiver) = mpsc::channel(1);
+        let hand_over = move |encoded| sender.blocking_send(encoded).is_ok();
+        Self::Coming(receiver, Some(tokio::task::spawn_blocking(move || encode_all(&encoding, source, &mut { hand_over }))))
+    }
+
+    pub async fn next(&mut self) -> Option<Result<Both>> {
+        match self {
+            Self::Known(encoded) => encoded.next(),
+            Self::Coming(receiver, encoding) => {
+                let encoded = receiver.recv().await;
+                match encoding.take_if(|_| encoded.is_none()) {
+                    Some(encoding) => ended(encoding.await).err().map(Err),
+                    None => encoded,
+                }
+            }
+        }
+    }
+}
+
+/// Hands over what a source says as segments, as long as `hand_over` says that they are wanted.
+fn encode_all(encoding: &Encoding, source: Source, hand_over: &mut dyn FnMut(Result<Both>) -> bool) {
+    let (mut rows, mut bytes, mut is_wanted) = (Rows::new(), 0, true);
+    let all_said = source(&mut |epoch, piece| {
+        if !is_wanted {
+            return;
+        }
+        match piece.read() {
+            Ok(delta) => {
+                for (delta, size) in in_slices(delta) {
+                    if bytes + size > SEGMENT_BYTES && !rows.is_empty() {
+                        bytes = 0;
+                        is_wanted = is_wanted && hand_over(encoding.encode(&std::mem::take(&mut rows)));
+                    }
+                    bytes += size;
+                    rows.push((epoch, delta));
+                }
+            }
+            Err(e) => {
+                hand_over(Err(cannot_read(e)));
+                is_wanted = false;
+            }
+        }
+    });
+    match all_said {
+        Ok(()) if rows.is_empty() => {}
+        _ if !is_wanted => {}
+        all_said => drop(hand_over(all_said.and_then(|()| encoding.encode(&rows)))),
+    }
+}
+
+/// A delta in slices that have room in a segment, with their bytes.
+fn in_slices(delta: Arc<Delta>) -> impl Iterator<Item = (Arc<Delta>, usize)> {
+    let (rows, bytes) = (delta.num_rows(), delta.size_bytes());
+    let slices = bytes.div_ceil(SEGMENT_BYTES).clamp(1, rows.max(1));
+    let length = rows.div_ceil(slices);
+    (0..slices).map(move |i| {
+        let start = (i * length).min(rows);
+        let slice = if slices == 1 { Arc::clone(&delta) } else { Arc::new(delta.slice(start, length.min(rows - start))) };
+        (slice, bytes / slices)
+    })
+}
+
+/// The types of the hidden columns of a segment, where it has them.
+#[derive(Debug, Default)]
+struct Hidden {
+    weights: Option<DataType>,
+    iterations: Option<DataType>,
+    epochs: Option<DataType>,
+}
+
+impl Hidden {
+    fn of(rows: &Rows) -> Self {
+        let (mut lightest, mut heaviest, mut last, mut epoch) = (1, 1, 0, 0);
+        for (of, delta) in rows {
+            epoch = epoch.max(of.map_or(0, |e| e.0));
+            for weight in delta.weights.iter().flat_map(|weights| weights.iter()) {
+                (lightest, heaviest) = (*weight.min(&lightest), *weight.max(&heaviest));
+            }
+            last = delta.iterations.iter().flat_map(|iterations| iterations.iter()).fold(last, |last, at| *at.max(&last));
+        }
+        let is_small = i8::try_from(lightest).is_ok() && i8::try_from(heaviest).is_ok();
+        let iterations = match last {
+            0..=0xff => DataType::UInt8,
+            0x100..=0xffff => DataType::UInt16,
+            _ => DataType::UInt32,
+        };
+        Self {
+            weights: ((lightest, heaviest) != (1, 1)).then_some(if is_small { DataType::Int8 } else { DataType::Int64 }),
+            iterations: (last > 0).then_some(iterations),
+            epochs: (epoch > 0).then_some(DataType::UInt64),
+        }
+    }
+
+    fn batch(&self, dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
+        let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
+        let mut fields = rows.schema().fields().to_vec();
+        let mut columns = rows.columns().to_vec();
+        let mut append = |name: &str, data_type: &Option<DataType>, column: &dyn Fn() -> ArrayRef| {
+            let Some(data_type) = data_type else { return Ok(()) };
+            fields.push(Arc::new(Field::new(name, data_type.clone(), false)));
+            columns.push(cast(&column(), data_type).map_err(|e| Error::engine(e.to_string()))?);
+            Ok::<_, Error>(())
+        };
+        let count = delta.num_rows();
+        append(WEIGHT_COLUMN, &self.weights, &|| Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))))?;
+        let iterations = || Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))) as ArrayRef;
+        append(ITERATION_COLUMN, &self.iterations, &iterations)?;
+        append(EPOCH_COLUMN, &self.epochs, &|| Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), count)))?;
+        assemble(fields, columns, count)
+    }
+}
+
+fn errors_batch(epoch: Option<Epoch>, errors: &Errors) -> Result<RecordBatch> {
+    let field = |name, data_type| Arc::new(Field::new(name, data_type, false));
+    let fields = vec![
+        field("operator", DataType::UInt32),
+        field("code", DataType::Utf8),
+        field("message", DataType::Utf8),
+        field(WEIGHT_COLUMN, DataType::Int64),
+        field(EPOCH_COLUMN, DataType::UInt64),
+    ];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from_iter_values(errors.iter().map(|(e, _)| e.operator.0))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.code.as_str()))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(e, _)| e.message.as_str()))),
+        Arc::new(Int64Array::from_iter_values(errors.iter().map(|(_, w)| *w))),
+        Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), errors.len())),
+    ];
+    assemble(fields, columns, errors.len())
+}
+
+fn assemble(fields: Vec<Arc<Field>>, columns: Vec<ArrayRef>, count: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|e| Error::engine(e.to_string()))
+}

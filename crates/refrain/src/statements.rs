@@ -36,7 +36,8 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::Delete(delete) => dml::delete(session, &delete).await,
         Statement::Update(update) => dml::update(session, &update).await,
         Statement::Truncate(tables) => dml::truncate(session, &tables).await,
-        Statement::Copy(copy) => copy::copy(session, copy).await,
+        Statement::CopyFrom(copy) => copy::copy_from(session, copy).await,
+        Statement::CopyTo(copy) => copy::copy_to(session, copy).await,
         Statement::Query(query) => select::select(session, &query).await,
         Statement::Subscribe(statement) => Ok(Outcome::Subscribed(subscribe::subscribe(session, &statement).await?)),
         Statement::Checkpoint => {
@@ -67,8 +68,9 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::Delete(_) => Some("DELETE"),
         Statement::Update(_) => Some("UPDATE"),
         Statement::Truncate(_) => Some("TRUNCATE TABLE"),
-        Statement::Copy(_) => Some("COPY FROM"),
+        Statement::CopyFrom(_) => Some("COPY FROM"),
         Statement::Query(_)
+        | Statement::CopyTo(_)
         | Statement::Checkpoint
         | Statement::Subscribe(_)
         | Statement::Explain(_)

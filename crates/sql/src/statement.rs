@@ -30,7 +30,9 @@ pub enum Statement {
     /// `TRUNCATE` of these tables.
     Truncate(Vec<String>),
     /// `COPY … FROM 'file'`
-    Copy(Copy),
+    CopyFrom(CopyFrom),
+    /// `COPY … TO 'file'`
+    CopyTo(CopyTo),
     /// `SELECT`, `VALUES`, `TABLE`, `WITH`
     Query(Box<ast::Query>),
     /// `SUBSCRIBE`
@@ -333,7 +335,7 @@ pub struct Update {
 
 /// `COPY table [(column, …)] FROM 'file' [WITH (…)]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct CopyFrom {
     /// The table.
     pub table: String,
     /// The columns that the file fills, in its order. Empty: all of the table's.
@@ -344,13 +346,59 @@ pub struct Copy {
     pub format: CopyFormat,
 }
 
+/// `COPY table [(column, …)] TO 'file' [WITH (…)]`, `COPY (query) TO 'file' [WITH (…)]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyTo {
+    /// The rows.
+    pub source: CopySource,
+    /// The file.
+    pub path: PathBuf,
+    /// How the file is written.
+    pub format: CopyFormat,
+}
+
+/// What is copied to a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CopySource {
+    /// The rows of a table or a materialized view.
+    Relation {
+        /// Its name.
+        name: String,
+        /// Its columns, in the file's order. Empty: all.
+        columns: Vec<String>,
+    },
+    /// The rows of a query.
+    Query(Box<ast::Query>),
+}
+
 /// How a file of `COPY` is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyFormat {
+    /// Values between tabs, with PostgreSQL's rules.
+    Text(TextOptions),
     /// Comma separated values, with PostgreSQL's rules.
     Csv(CsvOptions),
+    /// An object of JSON on each line, with the columns as its members.
+    Json,
     /// Apache Parquet; columns are found by name.
     Parquet,
+}
+
+/// Options of text, with PostgreSQL's defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// What separates values.
+    pub delimiter: char,
+    /// What a value must be written as to be NULL.
+    pub null: String,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self { header: false, delimiter: '\t', null: "\\N".to_owned() }
+    }
 }
 
 /// Options of csv, with PostgreSQL's defaults.

@@ -30,6 +30,27 @@ fn in_weights(mut sum: i128, mut each: impl FnMut(Weight)) {
     }
 }
 
+/// Which changes of a block failed; it has 32 at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failed(u32);
+
+impl Failed {
+    /// This one did.
+    pub fn add(&mut self, i: usize) {
+        self.0 |= 1 << i;
+    }
+
+    /// Whether there are such.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    fn contains(self, i: usize) -> bool {
+        self.0 & 1 << i != 0
+    }
+}
+
 /// The changes of a store since the last capture: which row, at which iteration, by which weight.
 #[derive(Debug, Default)]
 pub struct ChangeNotes {
@@ -67,6 +88,31 @@ impl ChangeNotes {
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
         if self.notes.push(id, iteration, weight) {
             self.turn_over();
+        }
+    }
+
+    /// Notes a block of changes, those left out that failed. As a rule they have one iteration and one weight.
+    #[inline]
+    pub fn push_block(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight], failed: Failed) {
+        let (Some(iteration), Some(weight)) = (iterations.first(), weights.first()) else { return };
+        if !failed.any() && iterations.iter().all(|other| other == iteration) && weights.iter().all(|other| other == weight) {
+            return self.push_all(ids, *iteration, *weight);
+        }
+        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
+            if !failed.contains(i) {
+                self.push(*id, *iteration, *weight);
+            }
+        }
+    }
+
+    #[inline]
+    fn push_all(&mut self, mut ids: &[u32], iteration: Iteration, weight: Weight) {
+        while !ids.is_empty() {
+            let (noted, is_full) = self.notes.push_some(ids, iteration, weight);
+            ids = &ids[noted..];
+            if is_full {
+                self.turn_over();
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{BLOCK, WeightOverflow, row_key};
-use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Failed, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
 use crate::memory::Memory;
@@ -101,9 +101,7 @@ impl PresenceHistory {
                 *id = self.intern(row);
                 self.derivations.prefetch(*id);
             }
-            for ((id, iteration), weight) in ids.iter().zip(iterations).zip(weights) {
-                result = result.and(self.derive(*id, *iteration, *weight));
-            }
+            result = result.and(self.derive(&ids[..iterations.len()], iterations, weights));
         }
         result
     }
@@ -121,17 +119,22 @@ impl PresenceHistory {
         id
     }
 
+    /// Applies a block of derivations of rows that there are.
     #[inline]
-    fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        self.alive_for = self.alive_for.saturating_sub(1);
-        self.derivations.add(id, iteration, weight)?;
+    fn derive(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        self.alive_for = self.alive_for.saturating_sub(ids.len());
+        let mut failed = Failed::default();
+        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
+            if self.derivations.add(*id, *iteration, *weight).is_err() {
+                failed.add(i);
+            } else if !std::mem::replace(&mut self.derivations.beside_mut(*id).touched, true) {
+                self.touched.push(*id);
+            }
+        }
         if let Some(changes) = &mut self.derived {
-            changes.push(id, iteration, weight);
+            changes.push_block(ids, iterations, weights, failed);
         }
-        if !std::mem::replace(&mut self.derivations.beside_mut(id).touched, true) {
-            self.touched.push(id);
-        }
-        Ok(())
+        if failed.any() { Err(WeightOverflow) } else { Ok(()) }
     }
 
     /// Calls `change` with what differs, in the rows that have changed, from what was said of them before: the row, the iteration, and

@@ -17,7 +17,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
+use crate::capture::{Capture, Captured, ChangeNotes, Failed, Iterations};
 use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
@@ -148,9 +148,7 @@ impl SetHistory {
                 *id = self.intern(row);
                 self.derivations.prefetch(*id);
             }
-            for ((id, iteration), weight) in ids.iter().zip(iterations).zip(weights) {
-                result = result.and(self.derive(*id, *iteration, *weight));
-            }
+            result = result.and(self.derive(&ids[..iterations.len()], iterations, weights));
         }
         result
     }
@@ -167,14 +165,20 @@ impl SetHistory {
         id
     }
 
+    /// Applies a block of derivations of rows that there are.
     #[inline]
-    fn derive(&mut self, id: u32, iteration: Iteration, weight: Weight) -> Result<(), WeightOverflow> {
-        self.derivations.add(id, iteration, weight)?;
-        if let Some(changes) = &mut self.derived {
-            changes.push(id, iteration, weight);
+    fn derive(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
+        let mut failed = Failed::default();
+        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
+            match self.derivations.add(*id, *iteration, *weight) {
+                Ok(()) => self.touch(*iteration, *id),
+                Err(WeightOverflow) => failed.add(i),
+            }
         }
-        self.touch(iteration, id);
-        Ok(())
+        if let Some(changes) = &mut self.derived {
+            changes.push_block(ids, iterations, weights, failed);
+        }
+        if failed.any() { Err(WeightOverflow) } else { Ok(()) }
     }
 
     #[inline]

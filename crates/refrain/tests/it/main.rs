@@ -2,6 +2,7 @@
 
 mod analyze;
 mod checkpoints;
+mod copy;
 mod crash;
 mod deletion;
 mod dml;

@@ -1,4 +1,4 @@
-//! `COPY table FROM 'file'`, with PostgreSQL's options in both of its spellings.
+//! `COPY table FROM 'file'` and `COPY table TO 'file'`, with PostgreSQL's options in both of its spellings.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::{Parser, fold, settings};
 use crate::error::{Result, SqlError, code};
-use crate::statement::{Copy, CopyFormat, CsvOptions, Statement};
+use crate::statement::{CopyFormat, CopyFrom, CopySource, CopyTo, CsvOptions, Statement, TextOptions};
 
 /// Options as they are written; `None` is "not said".
 #[derive(Default)]
@@ -22,17 +22,34 @@ struct Options {
 impl Parser<'_> {
     pub(super) fn copy(&mut self) -> Result<Statement> {
         self.expect_word("copy")?;
-        if self.peek() == Token::LParen {
-            return Err(SqlError::unsupported("COPY … TO is not supported"));
+        if self.inner.consume_token(&Token::LParen) {
+            let source = CopySource::Query(self.query()?);
+            self.expect(&Token::RParen)?;
+            self.expect_word("to")?;
+            return self.copy_to(source);
         }
-        let table = self.relation()?;
+        let name = self.relation()?;
         let columns = self.optional_columns()?;
-        if self.peek_word("to") {
-            return Err(SqlError::unsupported("COPY … TO is not supported"));
+        if self.word("to") {
+            return self.copy_to(CopySource::Relation { name, columns });
         }
         self.expect_word("from")?;
-        if self.peek_word("stdin") || self.peek_word("program") {
-            return Err(SqlError::unsupported("COPY from anything but a file is not supported"));
+        let (path, format) = self.copy_file("stdin")?;
+        if self.peek_word("where") {
+            return Err(SqlError::unsupported("COPY … WHERE is not supported"));
+        }
+        Ok(Statement::CopyFrom(CopyFrom { table: name, columns, path, format }))
+    }
+
+    fn copy_to(&mut self, source: CopySource) -> Result<Statement> {
+        let (path, format) = self.copy_file("stdout")?;
+        Ok(Statement::CopyTo(CopyTo { source, path, format }))
+    }
+
+    /// `'file' [WITH (…)]`
+    fn copy_file(&mut self, standard: &str) -> Result<(PathBuf, CopyFormat)> {
+        if self.peek_word(standard) || self.peek_word("program") {
+            return Err(SqlError::unsupported("COPY from or to anything but a file is not supported"));
         }
         let token = self.inner.peek_token();
         let Token::SingleQuotedString(path) = token.token else { return Err(self.unexpected(&token)) };
@@ -51,11 +68,8 @@ impl Parser<'_> {
         } else {
             self.copy_words(&mut options)?;
         }
-        if self.peek_word("where") {
-            return Err(SqlError::unsupported("COPY … WHERE is not supported"));
-        }
         let format = options.format(&path)?;
-        Ok(Statement::Copy(Copy { table, columns, path, format }))
+        Ok((path, format))
     }
 
     /// `NAME [value]`
@@ -82,6 +96,8 @@ impl Parser<'_> {
         loop {
             if self.word("csv") {
                 options.format = Some("csv".to_owned());
+            } else if self.word("json") {
+                options.format = Some("json".to_owned());
             } else if self.word("parquet") {
                 options.format = Some("parquet".to_owned());
             } else if self.word("header") {
@@ -122,15 +138,35 @@ impl Options {
         let by_name = || {
             let name = path.to_string_lossy().to_lowercase();
             let name = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
-            ["csv", "parquet"].into_iter().find(|e| name.ends_with(&format!(".{e}"))).map(str::to_owned)
+            ["csv", "json", "parquet"].into_iter().find(|e| name.ends_with(&format!(".{e}"))).map(str::to_owned)
         };
         match self.format.clone().or_else(by_name).as_deref() {
             Some("csv") => Ok(CopyFormat::Csv(self.csv()?)),
-            Some("parquet") => self.parquet(),
-            Some("text") | None => Err(SqlError::unsupported("COPY format \"text\" is not supported")
-                .with_hint("Say which format the file has: WITH (FORMAT csv) or WITH (FORMAT parquet).")),
+            Some("text") | None => Ok(CopyFormat::Text(self.text()?)),
+            Some("json") => self.without_options(CopyFormat::Json),
+            Some("parquet") => self.without_options(CopyFormat::Parquet),
+            Some("binary") => Err(SqlError::unsupported("COPY format \"binary\" is not supported")),
             Some(other) => Err(SqlError::new(code::INVALID_PARAMETER_VALUE, format!("COPY format \"{other}\" not recognized"))),
         }
+    }
+
+    fn text(self) -> Result<TextOptions> {
+        let defaults = TextOptions::default();
+        for (option, is_given) in [("quote", self.quote.is_some()), ("escape", self.escape.is_some())] {
+            if is_given {
+                return Err(SqlError::unsupported(format!("COPY {option} available only in CSV mode")));
+            }
+        }
+        let text = TextOptions {
+            header: self.header.unwrap_or(defaults.header),
+            delimiter: self.delimiter.unwrap_or(defaults.delimiter),
+            null: self.null.unwrap_or(defaults.null),
+        };
+        check(text.delimiter, &text.null)?;
+        if text.delimiter.is_ascii_lowercase() || text.delimiter.is_ascii_digit() || matches!(text.delimiter, '\\' | '.') {
+            return invalid(format!("COPY delimiter cannot be \"{}\"", text.delimiter));
+        }
+        Ok(text)
     }
 
     fn csv(self) -> Result<CsvOptions> {
@@ -143,24 +179,39 @@ impl Options {
             quote,
             escape: self.escape.unwrap_or(quote),
         };
-        let invalid = |message: &str| Err(SqlError::new(code::INVALID_PARAMETER_VALUE, message));
-        if matches!(csv.delimiter, '\n' | '\r') {
-            return invalid("COPY delimiter cannot be newline or carriage return");
-        }
+        check(csv.delimiter, &csv.null)?;
         if csv.delimiter == csv.quote {
             return invalid("COPY delimiter and quote must be different");
         }
-        if csv.null.contains(csv.delimiter) {
-            return invalid("COPY delimiter must not appear in the NULL specification");
+        if csv.null.contains(csv.quote) {
+            return invalid("CSV quote character must not appear in the NULL specification");
         }
         Ok(csv)
     }
 
-    fn parquet(self) -> Result<CopyFormat> {
+    fn without_options(self, format: CopyFormat) -> Result<CopyFormat> {
         if self.header.is_some() || self.delimiter.is_some() || self.null.is_some() || self.quote.is_some() || self.escape.is_some()
         {
-            return Err(SqlError::unsupported("COPY HEADER, DELIMITER, NULL, QUOTE and ESCAPE are for csv only"));
+            return Err(SqlError::unsupported("COPY HEADER, DELIMITER, NULL, QUOTE and ESCAPE are for text and csv only"));
         }
-        Ok(CopyFormat::Parquet)
+        Ok(format)
     }
+}
+
+/// What holds for text and csv.
+fn check(delimiter: char, null: &str) -> Result<()> {
+    if matches!(delimiter, '\n' | '\r') {
+        return invalid("COPY delimiter cannot be newline or carriage return");
+    }
+    if null.contains(['\n', '\r']) {
+        return invalid("COPY null representation cannot use newline or carriage return");
+    }
+    if null.contains(delimiter) {
+        return invalid("COPY delimiter must not appear in the NULL specification");
+    }
+    Ok(())
+}
+
+fn invalid<T>(message: impl std::fmt::Display) -> Result<T> {
+    Err(SqlError::new(code::INVALID_PARAMETER_VALUE, message))
 }

@@ -2,7 +2,9 @@
 
 use super::parse;
 use crate::catalog::RelationKind;
-use crate::statement::{Begin, Copy, CopyFormat, CsvOptions, Drop, Show, Statement, SubscribeTarget, Transaction};
+use crate::statement::{
+    Begin, CopyFormat, CopyFrom, CopySource, CsvOptions, Drop, Show, Statement, SubscribeTarget, TextOptions, Transaction,
+};
 
 fn one(sql: &str) -> Statement {
     let mut statements = parse(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
@@ -92,21 +94,37 @@ fn copy_takes_both_spellings() {
         "COPY t(a,b) FROM 'x.txt' (format CSV, header, delimiter ';', null '-')",
         "COPY t (a, b) FROM 'x.txt' DELIMITER ';' CSV HEADER NULL AS '-'",
     ] {
-        let expected = Copy {
+        let expected = CopyFrom {
             table: "t".into(),
             columns: vec!["a".into(), "b".into()],
             path: "x.txt".into(),
             format: CopyFormat::Csv(csv.clone()),
         };
-        assert_eq!(one(sql), Statement::Copy(expected), "{sql}");
+        assert_eq!(one(sql), Statement::CopyFrom(expected), "{sql}");
     }
-    let Statement::Copy(copy) = one("COPY t FROM 'x.csv.gz'") else { panic!() };
+    let Statement::CopyFrom(copy) = one("COPY t FROM 'x.csv.gz'") else { panic!() };
     assert_eq!(copy.format, CopyFormat::Csv(CsvOptions::default()));
-    let Statement::Copy(copy) = one("COPY t FROM '/a/x.parquet'") else { panic!() };
+    let Statement::CopyFrom(copy) = one("COPY t FROM '/a/x.parquet'") else { panic!() };
     assert_eq!(copy.format, CopyFormat::Parquet);
-    assert_eq!(error("COPY t FROM 'x'"), "0A000: COPY format \"text\" is not supported");
+    let Statement::CopyFrom(copy) = one("COPY t FROM 'x' NULL 'none'") else { panic!() };
+    assert_eq!(copy.format, CopyFormat::Text(TextOptions { null: "none".to_owned(), ..TextOptions::default() }));
     assert_eq!(error("COPY t FROM 'x' (FORMAT csv, SPEED 3)"), "42601: option \"speed\" not recognized");
-    assert_eq!(error("COPY t TO 'x'"), "0A000: COPY … TO is not supported");
+    assert_eq!(error("COPY t FROM 'x' DELIMITER 'a'"), "22023: COPY delimiter cannot be \"a\"");
+    assert_eq!(error("COPY t FROM 'x' QUOTE '$'"), "0A000: COPY quote available only in CSV mode");
+    assert_eq!(error("COPY t FROM 'x' CSV NULL ','"), "22023: COPY delimiter must not appear in the NULL specification");
+    assert_eq!(
+        error("COPY t TO 'x.json' HEADER"),
+        "0A000: COPY HEADER, DELIMITER, NULL, QUOTE and ESCAPE are for text and csv only"
+    );
+    let Statement::CopyTo(copy) = one("COPY t (a) TO 'x.json.gz'") else { panic!() };
+    assert_eq!(
+        (copy.source, copy.format),
+        (CopySource::Relation { name: "t".into(), columns: vec!["a".into()] }, CopyFormat::Json)
+    );
+    let Statement::CopyTo(copy) = one("COPY (SELECT 1 AS one) TO 'x' (FORMAT parquet)") else { panic!() };
+    assert_eq!(copy.format, CopyFormat::Parquet);
+    assert_eq!(error("COPY (SELECT 1) FROM 'x'"), "42601: syntax error at or near \"FROM\"");
+    assert_eq!(error("COPY t TO STDOUT"), "0A000: COPY from or to anything but a file is not supported");
 }
 
 #[test]

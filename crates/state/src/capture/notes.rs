@@ -56,21 +56,28 @@ impl Notes {
     /// Returns whether there are as many more as fill a list.
     #[inline]
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) -> bool {
+        self.push_some(&[id], iteration, weight).1
+    }
+
+    /// Notes one change of some rows, of as many as have room in the list. Returns how many, and whether there are as many more as fill a
+    /// list.
+    #[inline]
+    pub fn push_some(&mut self, ids: &[u32], iteration: Iteration, weight: Weight) -> (usize, bool) {
         match i8::try_from(weight) {
             Ok(small) if iteration >> ITERATION_BITS == 0 => {
                 let header = iteration << 8 | u32::from(small.cast_unsigned());
-                if self.last.get(self.run) == Some(&header) {
-                    self.last[self.run + 1] += 1;
-                } else {
+                if self.last.get(self.run) != Some(&header) {
                     self.run = self.last.len();
-                    self.last.extend([header, 1]);
+                    self.last.extend([header, 0]);
                 }
-                self.last.push(id);
-                self.last.len() > LIST_LEN - NOTE_LEN_MAX
+                let count = ids.len().min(LIST_LEN - self.last.len());
+                self.last.extend_from_slice(&ids[..count]);
+                self.last[self.run + 1] += count as u32;
+                (count, self.last.len() > LIST_LEN - NOTE_LEN_MAX)
             }
             _ => {
-                self.wide.push((id, iteration, weight));
-                self.wide.len().is_multiple_of(LIST_LEN)
+                self.wide.extend(ids.first().map(|id| (*id, iteration, weight)));
+                (ids.len().min(1), self.wide.len().is_multiple_of(LIST_LEN))
             }
         }
     }
@@ -81,7 +88,7 @@ impl Notes {
             return 0;
         }
         self.full.push(memory::seal(self.memory.as_ref(), &self.last).0);
-        let ids = runs(&self.last).flat_map(|run| run.ids).max().map_or(0, |id| *id as usize + 1);
+        let ids = above(runs(&self.last));
         self.last.clear();
         self.run = 0;
         ids
@@ -103,7 +110,7 @@ impl Notes {
         }
         let mut changed = BTreeMap::<Iteration, usize>::new();
         runs().for_each(|run| *changed.entry(run.iteration).or_default() += run.ids.len());
-        let ids = runs().flat_map(|run| run.ids).max().map_or(0, |id| *id as usize + 1);
+        let ids = above(runs());
         changed.retain(|_, notes| *notes >= DENSE_MIN.max(ids / DENSE_IDS_PER_NOTE));
         let mut sums = vec![0_i32; if changed.is_empty() { 0 } else { ids }];
         for iteration in changed.keys() {
@@ -149,6 +156,11 @@ fn iteration_of(header: u32) -> Iteration {
 
 fn weight_of(header: u32) -> i8 {
     (header as u8).cast_signed()
+}
+
+/// The id above all that are in runs.
+fn above<'a>(runs: impl Iterator<Item = Run<'a>>) -> usize {
+    runs.filter_map(|run| run.ids.iter().max()).max().map_or(0, |id| *id as usize + 1)
 }
 
 /// The runs of a list.

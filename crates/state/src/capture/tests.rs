@@ -32,7 +32,7 @@ fn sums(all: impl Iterator<Item = Noted>) -> BTreeMap<(u64, Iteration), i128> {
 
 proptest! {
     #[test]
-    fn notes_add_up(first in noted(), second in noted(), renumbers in any::<bool>(), large in any::<bool>()) {
+    fn notes_add_up(first in noted(), second in noted(), renumbers in any::<bool>(), large in any::<bool>(), blocks in 0i64..20, fails in prop::option::of(0usize..4)) {
         // A sum of large weights may need several pieces, so only of small ones there is one for each row and iteration.
         let sized = |notes: Vec<Noted>| notes.into_iter().map(|(row, at, weight)| (row, at, if large { weight } else { weight % 3 })).collect::<Vec<_>>();
         let [first, second] = [first, second].map(sized);
@@ -49,10 +49,20 @@ proptest! {
         for (row, iteration, weight) in &second {
             log.push(if renumbers { 5 - *row as u32 } else { *row as u32 }, *iteration, *weight);
         }
+        let (block, mut failed) = ([0, 3, 5, 1].map(|row| if renumbers { 5 - row } else { row }), Failed::default());
+        if let Some(i) = fails {
+            failed.add(i);
+        }
+        for _ in 0..blocks {
+            log.push_block(&block, &[1; 4], &[1; 4], failed);
+            log.push_block(&block, &[1, 1, 2, 2], &[1, -1, 1, 1], failed);
+        }
+        let noted = [(0, 1, 1), (3, 1, 1), (5, 1, 1), (1, 1, 1), (0, 1, 1), (3, 1, -1), (5, 2, 1), (1, 2, 1)];
+        let noted = (0..8).filter(|i| fails != Some(i % 4)).map(|i| (noted[i].0, noted[i].1, noted[i].2 * blocks)).collect::<Vec<Noted>>();
         let capture = log.into_capture(rows.share(), Iterations::Noted);
         prop_assert!(!capture.full);
         let captured = capture.into_rows();
-        let wanted = sums(first.into_iter().chain(second));
+        let wanted = sums(first.into_iter().chain(second).chain(noted));
         let told = captured.rows.iter().zip(&captured.iterations).zip(&captured.weights).map(|((row, iteration), weight)| (*row, *iteration, *weight));
         prop_assert_eq!(sums(told.clone()), wanted.clone());
         let small = wanted.values().all(|sum| sum.unsigned_abs() < 1 << 63);

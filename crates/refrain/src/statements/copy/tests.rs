@@ -15,9 +15,9 @@ fn entry() -> Entry {
 fn read_text(text: &str, options: &CsvOptions) -> Result<Vec<Vec<Option<String>>>> {
     let entry = entry();
     let columns = [0, 1, 2];
-    let mut rows = csv::Rows::new(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), options, "t");
+    let mut rows = delimited::Rows::csv(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), options, "t");
     let defaults = Defaults::of(&crate::database::Database::empty(refrain_sql::Rules::default()), &entry).unwrap();
-    let mut builder = text::RowBuilder::new(&entry, &defaults, &columns);
+    let mut builder = RowBuilder::new(&entry, &defaults, &columns);
     while let Some(line) = rows.next()? {
         builder.add(&rows, line)?;
     }

@@ -11,10 +11,24 @@ use arrow::util::display::FormatOptions;
 use refrain_sql::SqlType;
 use refrain_sql::catalog::{Column, Relation as Entry};
 
-use super::csv::Rows;
 use crate::assign;
 use crate::constraints::Defaults;
 use crate::error::{Error, Result};
+
+/// Rows of texts, of which there is the one that was read last.
+pub(super) trait TextRow {
+    /// Reads the next row and returns the number of its first line.
+    fn next(&mut self) -> Result<Option<u64>>;
+
+    /// How many values it has.
+    fn width(&self) -> usize;
+
+    /// One of them, `None` for NULL.
+    fn value(&self, column: usize) -> Option<&[u8]>;
+
+    /// An error at a line, with the row as it stands in the file.
+    fn error(&self, code: &'static str, message: &str, line: u64) -> Error;
+}
 
 /// Gathers rows of texts and turns them into rows of the table.
 pub(super) struct RowBuilder<'a> {
@@ -39,13 +53,13 @@ impl<'a> RowBuilder<'a> {
     }
 
     /// Adds the row that was just read.
-    pub fn add(&mut self, rows: &Rows<'_>, line: u64) -> Result<()> {
+    pub fn add(&mut self, rows: &impl TextRow, line: u64) -> Result<()> {
         if rows.width() > self.columns.len() {
             return Err(rows.error("22P04", "extra data after last expected column", line));
         }
         if let Some(missing) = self.columns.get(rows.width()) {
             let message = format!("missing data for column \"{}\"", self.entry.columns[*missing].name);
-            return Err(rows.error("22P04", message, line));
+            return Err(rows.error("22P04", &message, line));
         }
         for (i, texts) in self.texts.iter_mut().enumerate() {
             let value = rows.value(i).map(std::str::from_utf8).transpose();

@@ -35,7 +35,7 @@ pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};
 pub use optimize::{Rules, optimize_query, optimize_view};
 pub use parser::{parse, parse_query};
-pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate};
+pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate, interval};
 pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};
 pub use series::Series;
 pub use source::{GivenRows, RelationSource, WorkTable};

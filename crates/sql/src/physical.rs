@@ -21,6 +21,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr};
 
 use arithmetic::{Division, Negation};
 use cast::PostgresCast;
+pub use interval::interval;
 use logic::{Guarded, Logic, guards_first};
 
 /// The same expression with PostgreSQL's arithmetic and casts. Doing it twice changes nothing.

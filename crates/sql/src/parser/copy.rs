@@ -181,10 +181,10 @@ impl Options {
         };
         check(csv.delimiter, &csv.null)?;
         if csv.delimiter == csv.quote {
-            return invalid("COPY delimiter and quote must be different");
+            return Err(SqlError::unsupported("COPY delimiter and quote must be different"));
         }
         if csv.null.contains(csv.quote) {
-            return invalid("CSV quote character must not appear in the NULL specification");
+            return Err(SqlError::unsupported("CSV quote character must not appear in the NULL specification"));
         }
         Ok(csv)
     }
@@ -207,7 +207,7 @@ fn check(delimiter: char, null: &str) -> Result<()> {
         return invalid("COPY null representation cannot use newline or carriage return");
     }
     if null.contains(delimiter) {
-        return invalid("COPY delimiter must not appear in the NULL specification");
+        return Err(SqlError::unsupported("COPY delimiter must not appear in the NULL specification"));
     }
     Ok(())
 }

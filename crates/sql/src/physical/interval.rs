@@ -13,7 +13,11 @@ pub(super) fn read_intervals(values: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(read.collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
-fn interval(text: &str) -> Result<IntervalMonthDayNano> {
+/// The interval that a text stands for.
+///
+/// # Errors
+/// When it stands for none, or for one that is out of range, in PostgreSQL's words.
+pub fn interval(text: &str) -> Result<IntervalMonthDayNano> {
     let invalid = || DataFusionError::Execution(format!("invalid input syntax for type interval: \"{text}\""));
     let out_of_range = || DataFusionError::Execution(format!("interval field value out of range: \"{text}\""));
     let words = text.trim().to_lowercase();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, IntervalMonthDayNanoArray, RecordBatch, RecordBatchOptions, StringBuilder,
+    new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
@@ -102,6 +103,7 @@ impl<'a> RowBuilder<'a> {
             Some(t) if t.is_text() => return Ok(Arc::clone(texts)),
             Some(SqlType::Boolean) => booleans(texts),
             Some(SqlType::Bytea) => bytes(texts),
+            Some(SqlType::Interval) => intervals(texts),
             _ => typed(texts, &column.data_type()),
         };
         if parsed.null_count() > texts.null_count() {
@@ -163,6 +165,11 @@ fn booleans(texts: &ArrayRef) -> ArrayRef {
         }
     };
     Arc::new(texts.as_string::<i32>().iter().map(|t| t.and_then(parse)).collect::<BooleanArray>())
+}
+
+fn intervals(texts: &ArrayRef) -> ArrayRef {
+    let parse = |text: &str| refrain_sql::interval(text).ok();
+    Arc::new(texts.as_string::<i32>().iter().map(|t| t.and_then(parse)).collect::<IntervalMonthDayNanoArray>())
 }
 
 /// `\x6869`, or plain text without backslashes.

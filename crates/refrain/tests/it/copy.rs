@@ -73,9 +73,7 @@ async fn files_are_those_of_postgresql() {
     assert_eq!(copied(&session, nested, &file("lists.json")).await, "{\"a\":[1,null,3],\"r\":{\"b\":\"x\",\"c\":1.5}}\n");
     // All of them come back.
     let wanted = rows(&session, "SELECT * FROM t ORDER BY i").await;
-    for (from, to) in
-        [("text", ""), ("csv", "CSV HEADER"), ("lines", "JSON"), ("t.csv.gz", ""), ("t.json.gz", "")]
-    {
+    for (from, to) in [("text", ""), ("csv", "CSV HEADER"), ("lines", "JSON"), ("t.csv.gz", ""), ("t.json.gz", "")] {
         let path = file(from).display().to_string();
         if from.starts_with("t.") {
             run(&session, &format!("COPY t TO '{path}' {to}")).await;

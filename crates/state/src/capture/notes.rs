@@ -56,35 +56,48 @@ impl Notes {
     /// Returns whether there are as many more as fill a list.
     #[inline]
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) -> bool {
-        self.push_some(&[id], iteration, weight).1
+        if self.begin_run(iteration, weight) {
+            self.last.push(id);
+            self.last[self.run + 1] += 1;
+            return self.is_full();
+        }
+        self.wide.push((id, iteration, weight));
+        self.wide.len().is_multiple_of(LIST_LEN)
     }
 
     /// Notes one change of some rows, of as many as have room in the list. Returns how many, and whether there are as many more as fill a
     /// list.
     #[inline]
     pub fn push_some(&mut self, ids: &[u32], iteration: Iteration, weight: Weight) -> (usize, bool) {
-        match i8::try_from(weight) {
-            Ok(small) if iteration >> ITERATION_BITS == 0 => {
-                let header = iteration << 8 | u32::from(small.cast_unsigned());
-                if self.last.get(self.run) != Some(&header) {
-                    self.run = self.last.len();
-                    self.last.extend([header, 0]);
-                }
-                let count = ids.len().min(LIST_LEN - self.last.len());
-                self.last.extend_from_slice(&ids[..count]);
-                self.last[self.run + 1] += count as u32;
-                (count, self.last.len() > LIST_LEN - NOTE_LEN_MAX)
-            }
-            _ => {
-                self.wide.extend(ids.first().map(|id| (*id, iteration, weight)));
-                (ids.len().min(1), self.wide.len().is_multiple_of(LIST_LEN))
-            }
+        if self.begin_run(iteration, weight) {
+            let count = ids.len().min(LIST_LEN - self.last.len());
+            self.last.extend_from_slice(&ids[..count]);
+            self.last[self.run + 1] += count as u32;
+            return (count, self.is_full());
         }
+        let is_full = ids.first().is_some_and(|id| self.push(*id, iteration, weight));
+        (ids.len().min(1), is_full)
+    }
+
+    /// Begins a run, unless the last one is of this iteration and weight; `false` where there is none of such.
+    #[inline]
+    fn begin_run(&mut self, iteration: Iteration, weight: Weight) -> bool {
+        let Some(small) = i8::try_from(weight).ok().filter(|_| iteration >> ITERATION_BITS == 0) else { return false };
+        let header = iteration << 8 | u32::from(small.cast_unsigned());
+        if self.last.get(self.run) != Some(&header) {
+            self.run = self.last.len();
+            self.last.extend([header, 0]);
+        }
+        true
+    }
+
+    fn is_full(&self) -> bool {
+        self.last.len() > LIST_LEN - NOTE_LEN_MAX
     }
 
     /// Begins another list if the last one is full. Returns above which ids all of that which was are.
     pub fn turn_over(&mut self) -> usize {
-        if self.last.len() <= LIST_LEN - NOTE_LEN_MAX {
+        if !self.is_full() {
             return 0;
         }
         self.full.push(memory::seal(self.memory.as_ref(), &self.last).0);

@@ -1,5 +1,7 @@
-//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators`, `refrain.memory` and
-//! `refrain.checkpoints`.
+//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators`, `refrain.errors`, `refrain.memory` and
+//! `refrain.checkpoints`; and those of the standard's `information_schema`.
+
+mod information_schema;
 
 use std::sync::Arc;
 
@@ -8,33 +10,37 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use refrain_sql::Catalog;
-use refrain_sql::catalog::SYSTEM_SCHEMA;
 use refrain_sql::types::UTC;
 
 use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::engine::Shared;
 use crate::runtime::LoopStatus;
 
-const LOOPS: &str = "loops";
-const OPERATORS: &str = "operators";
-const MEMORY: &str = "memory";
-const CHECKPOINTS: &str = "checkpoints";
+const LOOPS: &str = "refrain.loops";
+const OPERATORS: &str = "refrain.operators";
+const ERRORS: &str = "refrain.errors";
+const MEMORY: &str = "refrain.memory";
+const CHECKPOINTS: &str = "refrain.checkpoints";
 
 /// Makes the system tables known to a catalog.
 pub(crate) fn define(catalog: &mut Catalog) {
     catalog.define_system_table(LOOPS, &loops_schema());
     catalog.define_system_table(OPERATORS, &operators_schema());
+    catalog.define_system_table(ERRORS, &errors_schema());
     catalog.define_system_table(MEMORY, &memory_schema());
     catalog.define_system_table(CHECKPOINTS, &checkpoints_schema());
+    information_schema::define(catalog);
 }
 
 /// The rows of a system table as they are now; `name` is the catalog's.
 pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
-    let batch = match name.strip_prefix(SYSTEM_SCHEMA).and_then(|n| n.strip_prefix('.')) {
-        Some(LOOPS) => loops(shared),
-        Some(OPERATORS) => operators(shared),
-        Some(MEMORY) => memory(shared),
-        _ => checkpoints(shared),
+    let batch = match name {
+        LOOPS => loops(shared),
+        OPERATORS => operators(shared),
+        ERRORS => errors(shared),
+        MEMORY => memory(shared),
+        CHECKPOINTS => checkpoints(shared),
+        _ => information_schema::batch(&shared.database().catalog, name),
     };
     Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("the batch has its own schema"))
 }
@@ -95,6 +101,35 @@ fn operators(shared: &Shared) -> RecordBatch {
         integers(operators.iter().map(|o| o.state_bytes)),
     ];
     RecordBatch::try_new(operators_schema(), columns).expect("the columns are the schema's")
+}
+
+fn errors_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("view", DataType::Utf8, false),
+        Field::new("operator", DataType::Int64, false),
+        Field::new("code", DataType::Utf8, false),
+        Field::new("message", DataType::Utf8, false),
+        Field::new("rows", DataType::Int64, false),
+    ]))
+}
+
+/// The errors of each view at its last settled epoch.
+fn errors(shared: &Shared) -> RecordBatch {
+    let database = shared.database();
+    let views = database.catalog.relations().filter_map(|entry| database.relation(entry.id).ok());
+    let errors = views.flat_map(|view| {
+        let snapshot = view.snapshot();
+        snapshot.errors.into_iter().map(move |(error, weight)| (view.name.clone(), error, weight))
+    });
+    let errors = errors.collect::<Vec<_>>();
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(view, ..)| view))) as ArrayRef,
+        integers(errors.iter().map(|(_, error, _)| u64::from(error.operator.0))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(_, error, _)| error.code.as_str()))),
+        Arc::new(StringArray::from_iter_values(errors.iter().map(|(_, error, _)| &error.message))),
+        Arc::new(Int64Array::from_iter_values(errors.iter().map(|(.., weight)| *weight))),
+    ];
+    RecordBatch::try_new(errors_schema(), columns).expect("the columns are the schema's")
 }
 
 fn memory_schema() -> SchemaRef {

@@ -26,11 +26,19 @@ use crate::error::{Result, SqlError, code};
 use crate::statement::CreateTable;
 use crate::types::SqlType;
 
-/// The schema of system tables. Nothing can be created in it.
-pub const SYSTEM_SCHEMA: &str = "refrain";
+/// The schemas of system tables: what the engine tells about itself, and about relations in the words of the standard. Nothing can be created
+/// in them.
+pub const SYSTEM_SCHEMAS: [&str; 2] = ["refrain", "information_schema"];
 
 /// System tables have ids from here on; they are not stored.
 const SYSTEM_IDS: u64 = 1 << 62;
+
+/// The schema of the system table that a name is one of, if it is.
+#[must_use]
+pub fn system_schema(name: &str) -> Option<&'static str> {
+    let (schema, _) = name.split_once('.')?;
+    SYSTEM_SCHEMAS.into_iter().find(|known| *known == schema)
+}
 
 /// All relations of a database.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -62,7 +70,7 @@ pub struct Relation {
     /// Its id.
     #[serde(with = "stored::id")]
     pub id: RelationId,
-    /// Its name, `refrain.` included for a system table.
+    /// Its name, that of its schema included for a system table.
     pub name: String,
     /// What it is.
     pub kind: RelationKind,
@@ -325,11 +333,15 @@ impl Catalog {
         Ok(new)
     }
 
-    /// Adds a system table, `refrain.<name>`. Not stored: the engine adds its own each time it opens.
+    /// Adds a system table, `<schema>.<name>`. Not stored: the engine adds its own each time it opens.
+    ///
+    /// # Panics
+    /// When the first part of its name is no schema of system tables.
     pub fn define_system_table(&mut self, name: &str, schema: &Schema) -> RelationId {
+        assert!(system_schema(name).is_some(), "a system table is in a schema of its own");
         let count = self.relations.range(RelationId(SYSTEM_IDS)..).count();
         let id = RelationId(SYSTEM_IDS + u64::try_from(count).expect("a count fits"));
-        let name = format!("{SYSTEM_SCHEMA}.{name}");
+        let name = name.to_owned();
         let columns = schema.fields().iter().map(|f| Column::of_field(f)).collect();
         self.names.insert(name.clone(), id);
         let relation = Relation {
@@ -360,8 +372,8 @@ impl Catalog {
         append_only: bool,
         definition: Option<ViewDefinition>,
     ) -> Result<RelationId> {
-        if name.starts_with(&format!("{SYSTEM_SCHEMA}.")) {
-            return Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied for schema {SYSTEM_SCHEMA}")));
+        if let Some(schema) = system_schema(name) {
+            return Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied for schema {schema}")));
         }
         if self.find(name).is_some() {
             return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));

@@ -85,7 +85,7 @@ pub fn relation_name(name: &ObjectName) -> Result<String> {
         Some([name]) => Ok(fold(name)),
         Some([schema, name]) => match fold(schema).as_str() {
             "public" => Ok(fold(name)),
-            schema if schema == crate::catalog::SYSTEM_SCHEMA => Ok(format!("{schema}.{}", fold(name))),
+            schema if crate::catalog::SYSTEM_SCHEMAS.contains(&schema) => Ok(format!("{schema}.{}", fold(name))),
             _ => Err(SqlError::no_relation(format!("{}.{}", fold(schema), fold(name)))),
         },
         _ => Err(SqlError::unsupported(format!("cross-database references are not implemented: {name}"))),

@@ -13,7 +13,7 @@ use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
 use super::functions::FUNCTIONS;
-use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMA};
+use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::error::{Result, SqlError};
 use crate::series::Series;
 use crate::source::{Named, PlanSource, RelationSource};
@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
         let full_name = match name {
             TableReference::Bare { table } => table.to_string(),
             TableReference::Partial { schema, table } if schema.as_ref() == "public" => table.to_string(),
-            TableReference::Partial { schema, table } if schema.as_ref() == SYSTEM_SCHEMA => format!("{schema}.{table}"),
+            TableReference::Partial { schema, table } if SYSTEM_SCHEMAS.contains(&schema.as_ref()) => format!("{schema}.{table}"),
             other => return Err(SqlError::no_relation(other)),
         };
         let relation = self.catalog.relation(&full_name)?;

@@ -50,7 +50,7 @@ fn drop_wants_the_right_kind() {
 #[test]
 fn a_stored_catalog_comes_back() {
     let mut catalog = fixture();
-    catalog.define_system_table("loops", &arrow::datatypes::Schema::empty());
+    catalog.define_system_table("refrain.loops", &arrow::datatypes::Schema::empty());
     let stored = serde_json::to_string(&catalog).unwrap();
     let mut read: Catalog = serde_json::from_str(&stored).unwrap();
     let of = |c: &Catalog| c.relations().filter(|r| r.kind != RelationKind::System).cloned().collect::<Vec<_>>();

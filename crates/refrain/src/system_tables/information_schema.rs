@@ -171,12 +171,7 @@ const TABLES: [Table; 7] = [
     },
     Table {
         name: "information_schema.check_constraints",
-        columns: &[
-            ("constraint_catalog", Text),
-            ("constraint_schema", Text),
-            ("constraint_name", Text),
-            ("check_clause", Text),
-        ],
+        columns: &[("constraint_catalog", Text), ("constraint_schema", Text), ("constraint_name", Text), ("check_clause", Text)],
         rows: check_constraints,
     },
 ];
@@ -277,9 +272,8 @@ fn constraints(catalog: &Catalog) -> impl Iterator<Item = (&Relation, &Constrain
 }
 
 fn schemata(_: &Catalog) -> Vec<Row> {
-    let row = |schema: &str| {
-        vec![("catalog_name", DATABASE.into()), ("schema_name", schema.into()), ("schema_owner", OWNER.into())]
-    };
+    let row =
+        |schema: &str| vec![("catalog_name", DATABASE.into()), ("schema_name", schema.into()), ("schema_owner", OWNER.into())];
     ["public"].into_iter().chain(SYSTEM_SCHEMAS).map(row).collect()
 }
 
@@ -302,7 +296,8 @@ fn views(catalog: &Catalog) -> Vec<Row> {
         let definition = relation.definition.as_ref().filter(|_| relation.kind == RelationKind::View)?;
         let mut row = of_table(relation);
         row.extend([("view_definition", definition.query.as_str().into()), ("check_option", "NONE".into())]);
-        let never = ["is_updatable", "is_insertable_into", "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into"];
+        let never =
+            ["is_updatable", "is_insertable_into", "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into"];
         row.extend(never.map(|name| (name, yes_or_no(false))));
         Some(row)
     };
@@ -310,7 +305,8 @@ fn views(catalog: &Catalog) -> Vec<Row> {
 }
 
 fn columns(catalog: &Catalog) -> Vec<Row> {
-    let columns = catalog.relations().flat_map(|relation| (1..).zip(&relation.columns).map(move |(at, column)| (relation, at, column)));
+    let columns =
+        catalog.relations().flat_map(|relation| (1..).zip(&relation.columns).map(move |(at, column)| (relation, at, column)));
     let row = |(relation, at, column): (&Relation, usize, &Column)| {
         let mut row = of_table(relation);
         row.extend([("column_name", column.name.as_str().into()), ("ordinal_position", number(at))]);

@@ -46,7 +46,11 @@ async fn errors_of_views_can_be_asked_for() {
     let session = memory().await;
     run(&session, "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (0, '1'), (0, '1'), (2, 'x'), (3, '3')").await;
     run(&session, "CREATE MATERIALIZED VIEW divided AS SELECT 6 / a AS c FROM t").await;
-    run(&session, "CREATE MATERIALIZED VIEW cast_to AS SELECT b::int AS c FROM t; CREATE MATERIALIZED VIEW fine AS SELECT a FROM t").await;
+    run(
+        &session,
+        "CREATE MATERIALIZED VIEW cast_to AS SELECT b::int AS c FROM t; CREATE MATERIALIZED VIEW fine AS SELECT a FROM t",
+    )
+    .await;
     // Whoever reads a view waits until it is settled.
     let _ = error(&session, "SELECT * FROM divided").await;
     let _ = error(&session, "SELECT * FROM cast_to").await;

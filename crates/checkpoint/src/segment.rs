@@ -77,7 +77,7 @@ pub struct SegmentRef {
     pub crc32: u32,
     /// A base (everything) rather than a changelog (what changed).
     pub full: bool,
-    /// It was written at once with the segment before it in its list, which has the rows that it has no room for.
+    /// It was written at once with the segment before it in its list: the two are of one run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
 }

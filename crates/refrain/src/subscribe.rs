@@ -13,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use refrain_sql::catalog::{Column, RelationKind};
+use refrain_sql::parser::{parse_query, quoted};
 use refrain_sql::statement::{Subscribe, SubscribeTarget};
 use refrain_state::codec::decode_batch;
 use refrain_types::{DataflowId, Delta, Epoch};
@@ -111,10 +112,7 @@ fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relatio
                 RelationKind::System => {
                     return Err(Error::unsupported(format!("subscribing to system table \"{name}\" is not supported")));
                 }
-                RelationKind::View => {
-                    let name = entry.name.replace('"', "\"\"");
-                    refrain_sql::parser::parse_query(&format!("SELECT * FROM \"{name}\""))?
-                }
+                RelationKind::View => parse_query(&format!("SELECT * FROM {}", quoted(&entry.name)))?,
             }
         }
         SubscribeTarget::Query(query, _) => query.clone(),

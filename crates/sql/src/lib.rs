@@ -34,7 +34,7 @@ pub use bind::{
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};
 pub use optimize::{Rules, optimize_query, optimize_view};
-pub use parser::{parse, parse_query};
+pub use parser::parse;
 pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate, interval};
 pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};
 pub use series::Series;

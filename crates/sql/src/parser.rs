@@ -98,6 +98,12 @@ pub fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// An identifier that is read as this name, whatever is in it.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 struct Parser<'a> {
     sql: &'a str,
     /// Byte offset of the start of each line.

@@ -179,12 +179,6 @@ pub struct SharedRows {
 }
 
 impl SharedRows {
-    /// Words of one row.
-    #[must_use]
-    pub fn words(&self) -> usize {
-        self.words
-    }
-
     /// The packed row.
     #[inline]
     #[must_use]

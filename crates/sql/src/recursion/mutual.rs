@@ -19,8 +19,8 @@ use super::{RecursionPlanner, types};
 use crate::bind::errors::from_datafusion;
 use crate::bind::{plan_normalized, rename, storable};
 use crate::error::{Result, SqlError, code};
-use crate::parser::fold;
 pub use crate::parser::mutually::Limit;
+use crate::parser::{fold, parse_query, quoted};
 use crate::source::{PlanSource, WorkTable};
 use crate::types::{arrow_type, type_name};
 
@@ -217,8 +217,8 @@ fn widened(binding: &Binding, plan: &LogicalPlan) -> Binding {
 
 /// `name AS (SELECT * FROM source)`.
 fn named(name: &str, source: &str) -> Result<Cte> {
-    let text = format!("WITH \"{}\" AS (SELECT * FROM {source}) SELECT 1", name.replace('"', "\"\""));
-    let query = crate::parser::parse_query(&text)?;
+    let text = format!("WITH {} AS (SELECT * FROM {source}) SELECT 1", quoted(name));
+    let query = parse_query(&text)?;
     Ok(query.with.expect("it was just written").cte_tables.remove(0))
 }
 

@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast;
 use parquet::arrow::ArrowWriter;
 use refrain_sql::RelationKind;
+use refrain_sql::parser::{parse_query, quoted};
 use refrain_sql::statement::{CopyFormat, CopySource, CopyTo, CsvOptions, TextOptions};
 
 use super::super::select::select;
@@ -40,19 +41,17 @@ fn query_of(session: &Session, name: &str, columns: &[String]) -> Result<Box<ast
         let error = Error::statement("42809", format!("cannot copy from view \"{name}\""));
         return Err(error.with_hint("Try the COPY (SELECT ...) TO variant."));
     }
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let columns = target_columns(entry, columns)?.into_iter().map(|column| quoted(&entry.columns[column].name));
     let columns = columns.collect::<Vec<_>>().join(", ");
-    Ok(refrain_sql::parse_query(&format!("SELECT {columns} FROM {}", quoted(name)))?)
+    Ok(parse_query(&format!("SELECT {columns} FROM {}", quoted(name)))?)
 }
 
 fn write(path: &Path, format: &CopyFormat, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
     let cannot = |e: &io::Error| super::cannot_open(path, "writing", e);
-    let file = BufWriter::with_capacity(1 << 18, File::create(path).map_err(|e| cannot(&e))?);
+    let mut file = BufWriter::with_capacity(1 << 18, File::create(path).map_err(|e| cannot(&e))?);
     if *format == CopyFormat::Parquet {
         return write_parquet(file, schema, batches);
     }
-    let mut file = file;
     let written = if is_compressed(path) {
         let mut compressed = flate2::write::GzEncoder::new(&mut file, flate2::Compression::default());
         write_lines(&mut compressed, format, schema, batches).and_then(|()| compressed.finish().map(drop))
@@ -102,8 +101,8 @@ fn line(format: &CopyFormat, values: &[Option<String>]) -> String {
         }
         CopyFormat::Csv(options) => {
             let is_alone = values.len() == 1;
-            let quoted = |text: &String| quoted(options, text, is_alone);
-            let values = values.iter().map(|value| value.as_ref().map_or_else(|| options.null.clone(), quoted));
+            let in_quotes = |text: &String| in_quotes(options, text, is_alone);
+            let values = values.iter().map(|value| value.as_ref().map_or_else(|| options.null.clone(), in_quotes));
             values.collect::<Vec<_>>().join(&options.delimiter.to_string())
         }
         CopyFormat::Json | CopyFormat::Parquet => unreachable!("they have no delimiters"),
@@ -133,7 +132,7 @@ fn escaped(options: &TextOptions, text: &str) -> String {
 }
 
 /// A value of csv, in quotes where it would be read as something else.
-fn quoted(options: &CsvOptions, text: &str, is_alone: bool) -> String {
+fn in_quotes(options: &CsvOptions, text: &str, is_alone: bool) -> String {
     let CsvOptions { delimiter, quote, escape, null, .. } = options;
     let special = |c: char| [*delimiter, *quote, '\n', '\r'].contains(&c);
     if text != null && !text.contains(special) && !(is_alone && text == "\\.") {

@@ -1,7 +1,8 @@
 //! The slots of an index.
 //!
 //! A large table comes from the operating system: there memory is zero, and costs nothing until it is touched. An allocator that has
-//! memory to use again writes zeros to all of it at once, which for 200 MB takes longer than a loop may pause.
+//! memory to use again writes zeros to all of it at once, which for 200 MB takes longer than a loop may pause. It comes in huge pages
+//! where the system has them: an index is touched at random, and small pages are a fault each, and miss in the processor's table of them.
 
 use std::ops::{Deref, DerefMut};
 
@@ -23,6 +24,11 @@ impl Table {
     /// All free.
     pub fn new(slots: usize) -> Self {
         let mapped = (slots > ALLOCATED_MAX).then(|| MmapMut::map_anon(slots * size_of::<Slot>()).ok()).flatten();
+        #[cfg(target_os = "linux")]
+        if let Some(mapped) = &mapped {
+            // A system without them says so, and small pages do.
+            let _ = mapped.advise(memmap2::Advice::HugePage);
+        }
         let allocated = if mapped.is_some() { Vec::new() } else { vec![FREE; slots] };
         Self { allocated, mapped }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use refrain_types::Weight;
 
-use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
+use crate::capture::{Capture, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::hash::hash_words;
 use crate::index::{HashIndex, NO_ROW};
@@ -316,12 +316,9 @@ impl Arrangement {
 
     /// What changed since the last capture, or everything when `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        if let Some(changes) = ChangeNotes::take(&mut self.changes, &self.rows, full) {
-            return changes.into_capture(self.rows.share(), Iterations::None);
-        }
-        let mut captured = Captured::default();
-        self.iter().for_each(|(_, row, weight)| captured.push(row, None, weight));
-        Capture::now(true, captured)
+        let changes = ChangeNotes::take(&mut self.changes, &self.rows, full);
+        let all = |all: &mut ChangeNotes| self.iter().for_each(|(id, _, weight)| all.push(id, 0, weight));
+        changes.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all)).into_capture(self.rows.share(), Iterations::None)
     }
 
     /// Changes are noted from now on, where the store is still empty.

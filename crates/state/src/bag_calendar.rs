@@ -14,7 +14,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, Captured, ChangeNotes, Iterations};
+use crate::capture::{Capture, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::index::{HashIndex, NO_ROW};
 use crate::key::KeyOf;
@@ -89,11 +89,6 @@ impl BagCalendar {
     #[must_use]
     pub fn row(&self, id: u32) -> &[u64] {
         &self.rows.get(id)[..self.words - 1]
-    }
-
-    #[inline]
-    fn iteration(&self, id: u32) -> Iteration {
-        iteration_of(self.rows.get(id))
     }
 
     /// Bytes of memory.
@@ -233,16 +228,19 @@ impl BagCalendar {
     /// The released rows: what changed since the last capture, or all when `full` or when changes were not listed; and the rows
     /// that are still to be released. All with their iterations.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let released = match ChangeNotes::take(&mut self.changes, &self.rows, full) {
-            Some(changes) => changes.into_capture(self.rows.share(), Iterations::LastWord),
-            None => Capture::now(true, self.with(|entry| entry.released)),
+        let released = ChangeNotes::take(&mut self.changes, &self.rows, full);
+        let all_released = |all: &mut ChangeNotes| {
+            let released = (0u32..).zip(&self.entries).map(|(id, entry)| (id, entry.released));
+            released.filter(|(_, weight)| *weight != 0).for_each(|(id, weight)| all.push(id, 0, weight));
         };
-        (released, Capture::now(true, self.with(|entry| entry.pending)))
-    }
-
-    fn with(&self, weight: impl Fn(&Entry) -> Weight) -> Captured {
-        let rows = (0u32..).zip(&self.entries).map(|(id, entry)| (self.row(id), self.iteration(id), weight(entry)));
-        Captured::of(rows.filter(|(.., weight)| *weight != 0))
+        let all_pending = |all: &mut ChangeNotes| {
+            let pending = self.calendar.ids().map(|id| (id, self.entries[id as usize].pending));
+            pending.filter(|(_, weight)| *weight != 0).for_each(|(id, weight)| all.push(id, 0, weight));
+        };
+        let rows = self.rows.share();
+        let released = released.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all_released));
+        let pending = ChangeNotes::of_all(&self.rows, all_pending);
+        (released.into_capture(rows.clone(), Iterations::LastWord), pending.into_capture(rows, Iterations::LastWord))
     }
 
     /// Adds captured released rows; pending ones are given to [`Self::arrive`] afterwards.

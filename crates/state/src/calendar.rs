@@ -111,6 +111,12 @@ impl Calendar {
         (self.len, self.full_bytes) = (0, 0);
     }
 
+    /// All ids, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        let blocks = self.touched.values().flat_map(|touched| touched.full.iter().map(|block| &*block.ids).chain([&*touched.open]));
+        blocks.flatten().copied()
+    }
+
     /// How many rows are touched at each iteration, lowest first.
     pub fn histogram(&self) -> impl Iterator<Item = (Iteration, usize)> + '_ {
         let touched =

@@ -72,6 +72,14 @@ impl ChangeNotes {
         Self { is_everything: true, ..Self::from_now_on(rows) }
     }
 
+    /// Of a store of these rows whose changes were not noted: each of its rows is, by `each_row`. So what is written is found out elsewhere,
+    /// as of other notes.
+    pub fn of_all(rows: &Rows, each_row: impl FnOnce(&mut Self)) -> Self {
+        let mut all = Self::of_everything(rows);
+        each_row(&mut all);
+        all
+    }
+
     /// Of a store of these rows.
     #[must_use]
     pub fn from_now_on(rows: &Rows) -> Self {

@@ -81,6 +81,13 @@ impl<X: Copy> Derivations<X> {
         &mut self.entries[id as usize].beside
     }
 
+    /// Calls `each` with every row, an iteration that derives it and the weight.
+    pub fn each(&self, mut each: impl FnMut(u32, Iteration, Weight)) {
+        for id in self.ids() {
+            self.of(id).for_each(|(iteration, weight)| each(id, iteration, weight));
+        }
+    }
+
     /// Whether nothing derives a row.
     pub fn is_underived(&self, id: u32) -> bool {
         let entry = &self.entries[id as usize];

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{BLOCK, WeightOverflow, row_key};
-use crate::capture::{Capture, Captured, ChangeNotes, Failed, Iterations};
+use crate::capture::{Capture, ChangeNotes, Failed, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
 use crate::memory::Memory;
@@ -214,14 +214,9 @@ impl PresenceHistory {
     /// The derivations by row and iteration: what changed since the last capture, or everything when `full` or when changes were not
     /// listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> Capture {
-        if let Some(changes) = ChangeNotes::take(&mut self.derived, &self.rows, full) {
-            return changes.into_capture(self.rows.share(), Iterations::Noted);
-        }
-        let mut captured = Captured::default();
-        for id in self.derivations.ids() {
-            self.derivations.of(id).for_each(|(iteration, weight)| captured.push(self.row(id), Some(iteration), weight));
-        }
-        Capture::now(true, captured)
+        let changes = ChangeNotes::take(&mut self.derived, &self.rows, full);
+        let all = |all: &mut ChangeNotes| self.derivations.each(|id, iteration, weight| all.push(id, iteration, weight));
+        changes.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all)).into_capture(self.rows.share(), Iterations::Noted)
     }
 
     /// Changes are noted from now on, where the store is still empty.

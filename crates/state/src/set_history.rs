@@ -17,7 +17,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, Captured, ChangeNotes, Failed, Iterations};
+use crate::capture::{Capture, ChangeNotes, Failed, Iterations};
 use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
@@ -297,21 +297,17 @@ impl SetHistory {
     /// The two Z-sets by row and iteration, derivations and emissions: what changed since the last capture, or everything when
     /// `full` or when changes were not listed. From now on they are.
     pub fn capture(&mut self, full: bool) -> (Capture, Capture) {
-        let changes = [&mut self.derived, &mut self.emissions].map(|changes| ChangeNotes::take(changes, &self.rows, full));
-        if let [Some(derived), Some(emissions)] = changes {
-            let rows = self.rows.share();
-            return (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted));
-        }
-        let (mut derived, mut emissions) = (Captured::default(), Captured::default());
-        for id in self.derivations.ids() {
-            let row = self.row(id);
-            self.derivations.of(id).for_each(|(iteration, weight)| derived.push(row, Some(iteration), weight));
-            let emitted = self.derivations.beside(id).emitted;
-            if emitted != NEVER {
-                emissions.push(row, Some(emitted), 1);
-            }
-        }
-        (Capture::now(true, derived), Capture::now(true, emissions))
+        let [derived, emissions] =
+            [&mut self.derived, &mut self.emissions].map(|changes| ChangeNotes::take(changes, &self.rows, full));
+        let all_derived = |all: &mut ChangeNotes| self.derivations.each(|id, iteration, weight| all.push(id, iteration, weight));
+        let all_emitted = |all: &mut ChangeNotes| {
+            let emitted = self.derivations.ids().map(|id| (id, self.derivations.beside(id).emitted));
+            emitted.filter(|(_, iteration)| *iteration != NEVER).for_each(|(id, iteration)| all.push(id, iteration, 1));
+        };
+        let derived = derived.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all_derived));
+        let emissions = emissions.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all_emitted));
+        let rows = self.rows.share();
+        (derived.into_capture(rows.clone(), Iterations::Noted), emissions.into_capture(rows, Iterations::Noted))
     }
 
     /// Changes are noted from now on, where the store is still empty.

@@ -10,15 +10,17 @@ use refrain_checkpoint::{EncodedSegment, SegmentKind, Store};
 use refrain_state::Dictionary;
 use refrain_state::codec::decode_batch_for_disk;
 use refrain_types::errors::Errors;
-use refrain_types::{Delta, Epoch};
+use refrain_types::{Delta, Epoch, ErrorRow};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Rows, Source, cannot_read, ended};
+use super::{Source, cannot_read, ended};
 use crate::error::{Error, Result};
 
-/// Rows of a segment are not more bytes: so they are in memory a few at a time, however many there are.
+/// Rows of a segment are not more bytes, unless one row is: so they are in memory a few at a time, however many there are.
 const SEGMENT_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 24 };
+/// Rows that are looked up at once. Text is of any length, so it shows afterwards whether they were too many.
+const ROWS_AT_ONCE: usize = if cfg!(test) { 125 } else { 1 << 16 };
 
 /// How rows become segments.
 pub(super) struct Encoding {
@@ -35,13 +37,28 @@ pub(super) struct Both {
 }
 
 impl Encoding {
-    fn encode(&self, rows: &Rows) -> Result<Both> {
-        let hidden = Hidden::of(rows);
-        let with_rows = rows.iter().filter(|(_, d)| d.num_rows() > 0);
-        let batches = with_rows.map(|(epoch, delta)| hidden.batch(&self.dictionary, &self.schema, *epoch, delta));
-        let with_errors = rows.iter().filter(|(_, d)| !d.errors.is_empty());
-        let errors = with_errors.map(|(epoch, delta)| errors_batch(*epoch, &delta.errors));
+    fn encode(&self, slices: &[Slice]) -> Result<Both> {
+        let hidden = Hidden::of(slices);
+        let batches = slices.iter().filter(|slice| slice.rows.num_rows() > 0).map(|slice| hidden.batch(slice));
+        let with_errors = slices.iter().filter(|slice| !slice.delta.errors.is_empty());
+        let errors = with_errors.map(|slice| errors_batch(slice.epoch, &slice.delta.errors));
         Ok(Both { rows: self.segment(batches)?, errors: self.segment(errors)? })
+    }
+
+    /// Calls `each` with all of a delta, in slices that have room in a segment.
+    fn slices(&self, epoch: Option<Epoch>, delta: &Arc<Delta>, each: &mut dyn FnMut(Slice)) {
+        let count = delta.num_rows();
+        let rows = (count <= ROWS_AT_ONCE).then(|| decode_batch_for_disk(&self.dictionary, &delta.rows, &self.schema));
+        match rows.map(|rows| (size_bytes(&rows, delta), rows)) {
+            Some((bytes, rows)) if bytes <= SEGMENT_BYTES || count < 2 => {
+                each(Slice { epoch, delta: Arc::clone(delta), rows, bytes })
+            }
+            _ => {
+                let half = if count > ROWS_AT_ONCE { ROWS_AT_ONCE } else { count / 2 };
+                self.slices(epoch, &Arc::new(delta.slice(0, half)), each);
+                self.slices(epoch, &Arc::new(delta.slice(half, count - half)), each);
+            }
+        }
     }
 
     fn segment(&self, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Option<EncodedSegment>> {
@@ -87,24 +104,31 @@ impl Encoded {
     }
 }
 
+/// Rows that have room in a segment.
+struct Slice {
+    epoch: Option<Epoch>,
+    delta: Arc<Delta>,
+    /// Those of the delta, as they are on disk.
+    rows: RecordBatch,
+    bytes: usize,
+}
+
 /// Hands over what a source says as segments, as long as `hand_over` says that they are wanted.
 fn encode_all(encoding: &Encoding, source: Source, hand_over: &mut dyn FnMut(Result<Both>) -> bool) {
-    let (mut rows, mut bytes, mut is_wanted) = (Rows::new(), 0, true);
+    let (mut slices, mut bytes, mut is_wanted) = (Vec::<Slice>::new(), 0, true);
     let all_said = source(&mut |epoch, piece| {
         if !is_wanted {
             return;
         }
         match piece.read() {
-            Ok(delta) => {
-                for (delta, size) in in_slices(delta) {
-                    if bytes + size > SEGMENT_BYTES && !rows.is_empty() {
-                        bytes = 0;
-                        is_wanted = is_wanted && hand_over(encoding.encode(&std::mem::take(&mut rows)));
-                    }
-                    bytes += size;
-                    rows.push((epoch, delta));
+            Ok(delta) => encoding.slices(epoch, &delta, &mut |slice| {
+                if bytes + slice.bytes > SEGMENT_BYTES && !slices.is_empty() {
+                    bytes = 0;
+                    is_wanted = is_wanted && hand_over(encoding.encode(&std::mem::take(&mut slices)));
                 }
-            }
+                bytes += slice.bytes;
+                slices.push(slice);
+            }),
             Err(e) => {
                 hand_over(Err(cannot_read(e)));
                 is_wanted = false;
@@ -112,22 +136,18 @@ fn encode_all(encoding: &Encoding, source: Source, hand_over: &mut dyn FnMut(Res
         }
     });
     match all_said {
-        Ok(()) if rows.is_empty() => {}
+        Ok(()) if slices.is_empty() => {}
         _ if !is_wanted => {}
-        all_said => drop(hand_over(all_said.and_then(|()| encoding.encode(&rows)))),
+        all_said => drop(hand_over(all_said.and_then(|()| encoding.encode(&slices)))),
     }
 }
 
-/// A delta in slices that have room in a segment, with their bytes.
-fn in_slices(delta: Arc<Delta>) -> impl Iterator<Item = (Arc<Delta>, usize)> {
-    let (rows, bytes) = (delta.num_rows(), delta.size_bytes());
-    let slices = bytes.div_ceil(SEGMENT_BYTES).clamp(1, rows.max(1));
-    let length = rows.div_ceil(slices);
-    (0..slices).map(move |i| {
-        let start = (i * length).min(rows);
-        let slice = if slices == 1 { Arc::clone(&delta) } else { Arc::new(delta.slice(start, length.min(rows - start))) };
-        (slice, bytes / slices)
-    })
+/// Bytes of memory of rows as they are on disk, and of what else is written of their delta.
+fn size_bytes(rows: &RecordBatch, delta: &Delta) -> usize {
+    let columns = rows.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum::<usize>();
+    let hidden = 8 * usize::from(delta.weights.is_some()) + 4 * usize::from(delta.iterations.is_some());
+    let errors = delta.errors.iter().map(|(error, _)| error.message.len() + size_of::<ErrorRow>()).sum::<usize>();
+    columns + delta.num_rows() * hidden + errors
 }
 
 /// The types of the hidden columns of a segment, where it has them.
@@ -139,9 +159,9 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn of(rows: &Rows) -> Self {
+    fn of(slices: &[Slice]) -> Self {
         let (mut lightest, mut heaviest, mut last, mut epoch) = (1, 1, 0, 0);
-        for (of, delta) in rows {
+        for Slice { epoch: of, delta, .. } in slices {
             epoch = epoch.max(of.map_or(0, |e| e.0));
             for weight in delta.weights.iter().flat_map(|weights| weights.iter()) {
                 (lightest, heaviest) = (*weight.min(&lightest), *weight.max(&heaviest));
@@ -161,8 +181,8 @@ impl Hidden {
         }
     }
 
-    fn batch(&self, dictionary: &Dictionary, schema: &SchemaRef, epoch: Option<Epoch>, delta: &Delta) -> Result<RecordBatch> {
-        let rows = decode_batch_for_disk(dictionary, &delta.rows, schema);
+    fn batch(&self, slice: &Slice) -> Result<RecordBatch> {
+        let Slice { epoch, delta, rows, .. } = slice;
         let mut fields = rows.schema().fields().to_vec();
         let mut columns = rows.columns().to_vec();
         let mut append = |name: &str, data_type: &Option<DataType>, column: &dyn Fn() -> ArrayRef| {

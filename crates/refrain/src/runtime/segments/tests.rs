@@ -1,4 +1,4 @@
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
 use refrain_checkpoint::Mode;
 
@@ -37,4 +37,19 @@ async fn many_pieces_become_several_segments_and_come_back() {
     let delta = Arc::new(Delta::insertions(RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()));
     let segments = writing.write(SegmentKind::State, (true, true), source(vec![(None, delta)])).await.unwrap().rows;
     assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [125; 4]);
+}
+
+#[tokio::test]
+async fn text_is_as_long_as_it_is_on_disk() {
+    let schema = Arc::new(Schema::new(vec![Field::new("t", DataType::Utf8, false)]));
+    let opened = Store::open("memory://", SystemEnvironment::shared(), Mode::Write).await.unwrap();
+    let (attempt, dictionary) = (opened.store.begin(), Dictionary::new());
+    let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &Merges::default() };
+    let writing = Writing { target, schema: &schema, used_by: "the test" };
+    let texts = (0..10).map(|i| format!("{i}").repeat(if i == 5 { 2000 } else { 300 })).collect::<Vec<_>>();
+    let column = Arc::new(StringArray::from_iter_values(&texts)) as ArrayRef;
+    let rows = encode_batch(&dictionary, &RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap());
+    let segments = writing.write(SegmentKind::State, (true, true), source(vec![(None, Arc::new(Delta::insertions(rows)))])).await;
+    // Three have room in a kilobyte; one has not even alone. What is too much is halved.
+    assert_eq!(segments.unwrap().rows.iter().map(|s| s.rows).collect::<Vec<_>>(), [2, 3, 1, 1, 3]);
 }

@@ -71,8 +71,18 @@ fn throughput(outcomes: &Outcomes) -> String {
 }
 
 fn pauses(outcomes: &Outcomes) -> String {
-    let mut text =
-        table(&["workers", "rows or depth", "loops go on after", "pauses", "p50 ms", "p99 ms", "max ms", "first ms", "MB each"]);
+    let mut text = table(&[
+        "workers",
+        "rows or depth",
+        "loops go on after",
+        "pauses",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "first ms",
+        "taken in ms",
+        "MB each",
+    ]);
     for (case, measurements) in outcomes {
         // The first one writes a base.
         let later =
@@ -81,12 +91,13 @@ fn pauses(outcomes: &Outcomes) -> String {
         let [p50, p99, max] = pause(later.iter());
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {p50} | {p99} | {max} | {} | {} |",
+            "| {} | {} | {} | {} | {p50} | {p99} | {max} | {} | {} | {} |",
             case.workers,
             if case.size == usize::MAX { "endless".to_owned() } else { case.size.to_string() },
             if case.mode == Mode::Capture100ms { "capture" } else { "commit" },
             later.len(),
             median(first).map_or_else(String::new, |ms| format!("{ms:.2}")),
+            median(later.iter().map(|c| c.duration_ms as f64).collect()).map_or_else(String::new, |ms| format!("{ms:.0}")),
             megabytes(later.iter().map(|c| c.bytes as f64).collect()),
         );
     }
@@ -94,14 +105,16 @@ fn pauses(outcomes: &Outcomes) -> String {
 }
 
 fn bytes(outcomes: &Outcomes) -> String {
-    let mut text = table(&["workers", "rows", "base MB", "idle, largest kB", "0.1 % changed, MB", "of the base"]);
+    let mut text =
+        table(&["workers", "rows", "base MB", "idle, largest kB", "idle, taken in ms", "0.1 % changed, MB", "of the base"]);
     for (case, measurements) in outcomes {
         for measurement in measurements {
             let [base, idle @ .., changed] = &measurement.checkpoints[..] else { continue };
             let largest = idle.iter().map(|c| c.bytes).max().unwrap_or(0);
+            let taken_in = median(idle.iter().map(|c| c.duration_ms as f64).collect()).unwrap_or(0.0);
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.1} | {:.1} | {:.2} | {:.2} % |",
+                "| {} | {} | {:.1} | {:.1} | {taken_in:.0} | {:.2} | {:.2} % |",
                 case.workers,
                 measurement.work,
                 base.bytes as f64 / 1e6,

@@ -10,7 +10,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use refrain_types::Weight;
+use refrain_types::{Iteration, Weight};
 
 use crate::capture::{Capture, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
@@ -319,6 +319,12 @@ impl Arrangement {
         let changes = ChangeNotes::take(&mut self.changes, &self.rows, full);
         let all = |all: &mut ChangeNotes| self.iter().for_each(|(id, _, weight)| all.push(id, 0, weight));
         changes.unwrap_or_else(|| ChangeNotes::of_all(&self.rows, all)).into_capture(self.rows.share(), Iterations::None)
+    }
+
+    /// All rows as they are now, at an iteration. It does not matter to captures of changes.
+    #[must_use]
+    pub fn capture_at(&self, iteration: Iteration) -> Capture {
+        Capture::of_rows(&self.rows, |each| self.iter().for_each(|(id, _, weight)| each(id, iteration, weight)))
     }
 
     /// Changes are noted from now on, where the store is still empty.

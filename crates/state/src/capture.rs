@@ -266,6 +266,19 @@ impl Capture {
         Self { full, rows: Box::new(rows) }
     }
 
+    /// All of some rows, as they are now: `each_row` is to say the id of each, its iteration and its weight.
+    #[must_use]
+    pub fn of_rows(rows: &Rows, each_row: impl FnOnce(&mut dyn FnMut(u32, Iteration, Weight))) -> Self {
+        let note_all = |all: &mut ChangeNotes| each_row(&mut |id, iteration, weight| all.push(id, iteration, weight));
+        ChangeNotes::of_all(rows, note_all).into_capture(rows.share(), Iterations::Noted)
+    }
+
+    /// What several of them add up to.
+    #[must_use]
+    pub fn sum(full: bool, captures: Vec<Self>) -> Self {
+        Self::later(full, move |pieces| captures.into_iter().for_each(|capture| (capture.rows)(pieces)))
+    }
+
     /// Calls `each` with the rows, some at a time: they add up to what was captured. It takes as long as there are many.
     pub fn each_piece(self, each: &mut dyn FnMut(Captured)) {
         let mut pieces = Pieces { piece: Captured::default(), each };

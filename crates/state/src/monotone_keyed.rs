@@ -210,8 +210,12 @@ impl MonotoneKeyed {
             }
         }
         let mut frontier = Captured::default();
-        for (row, _) in self.best.chunks_exact(self.words).zip(&self.states).filter(|(_, state)| state.is_waiting) {
-            frontier.rows.extend_from_slice(row);
+        let queued = self.queue.iter().map(|Reverse((_, id))| *id);
+        let mut waiting = queued.filter(|id| self.states[*id as usize].is_waiting).collect::<Vec<_>>();
+        waiting.sort_unstable();
+        waiting.dedup();
+        for id in waiting {
+            frontier.rows.extend_from_slice(&self.best[words_of(id, self.words)]);
             frontier.weights.push(1);
         }
         (Capture::now(is_full, rows), Capture::now(true, frontier))

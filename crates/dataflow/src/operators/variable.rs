@@ -217,15 +217,15 @@ impl Stateful for Head {
         let operator = self.context.operator;
         let over = self.limit.as_mut().and_then(|limit| limit.over.as_mut()).map(|over| over.capture(full));
         let waiting = match &mut self.round {
-            Round::InOrder(waiting) => waiting.captured(),
+            Round::InOrder(waiting) => waiting.capture(),
             Round::AsItComes(rows) => {
                 assert!(rows.is_empty(), "a tick ends when all has gone round, or is logged");
-                CapturedRows::default()
+                Capture::now(true, CapturedRows::default())
             }
         };
         let log = Captured::pieces(operator, Part::Log, true, &self.schema, self.log.pieces());
         let over = over.map(|rows| Captured::packed(operator, Part::Rows, &self.schema, &self.layout, rows));
-        let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, Capture::now(true, waiting));
+        let waiting = Captured::packed(operator, Part::Frontier, &self.schema, &self.layout, waiting);
         [waiting, log].into_iter().chain(over).collect()
     }
 

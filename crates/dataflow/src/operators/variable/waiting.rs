@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use refrain_state::{Arrangement, Captured, Entries, Memory, Rows, RowsById, WeightOverflow};
+use refrain_state::{Arrangement, Capture, Entries, Memory, Rows, RowsById, WeightOverflow};
 use refrain_types::{Iteration, Weight};
 
 use crate::operators::stage::Packed;
@@ -58,6 +58,16 @@ impl Lap {
             summed
         });
         summed.add(row, weight).map(|_| ())
+    }
+
+    /// All rows.
+    fn capture(&self, iteration: Iteration) -> Capture {
+        match &self.summed {
+            None => {
+                Capture::of_rows(&self.rows, |each| (0..).zip(&self.weights).for_each(|(id, weight)| each(id, iteration, *weight)))
+            }
+            Some(summed) => summed.capture_at(iteration),
+        }
     }
 
     /// How many rows there are, with weights other than 0.
@@ -139,16 +149,8 @@ impl Waiting {
     }
 
     /// All that waits.
-    pub fn captured(&mut self) -> Captured {
+    pub fn capture(&mut self) -> Capture {
         self.put_back();
-        let mut captured = Captured::default();
-        for (iteration, lap) in &self.iterations {
-            for (row, weight) in lap.from(0) {
-                captured.rows.extend_from_slice(row);
-                captured.weights.push(weight);
-                captured.iterations.push(*iteration);
-            }
-        }
-        captured
+        Capture::sum(true, self.iterations.iter().map(|(iteration, lap)| lap.capture(*iteration)).collect())
     }
 }

@@ -271,3 +271,66 @@ async fn a_block_over_a_table_that_is_altered_fails() {
     let (_engine, s) = open(&folder).await;
     assert_eq!(rows(&s, "SELECT * FROM t").await, ["1|NULL"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_an_earlier_version_wrote_is_opened_and_goes_on() {
+    for workers in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let packed = flate2::read::GzDecoder::new(include_bytes!("stores/format_1.tar.gz").as_slice());
+        tar::Archive::new(packed).unpack(folder.path()).unwrap();
+        let store = folder.path().join("format_1").display().to_string();
+        let engine = Engine::builder().store(&store).workers(workers).open().await.expect("it is opened");
+        let s = engine.session();
+        assert_eq!(
+            rows(&s, "SELECT * FROM every ORDER BY id").await,
+            [
+                "1|t|-1|9000000000|0.5|1e+100|12.34|Ünïcode|ab  |2024-02-29|2024-02-29 23:59:59.999999|2024-02-29 21:59:59+00|\
+                 1 mon 2 days 03:04:05|\\x00ff",
+                "2|NULL|0|NULL|NULL|NaN|NULL||NULL|NULL|NULL|NULL|NULL|NULL",
+            ]
+        );
+        assert_eq!(error(&s, "INSERT INTO every (id, small) VALUES (1, 1)").await.code(), "23505");
+        assert_eq!(error(&s, "INSERT INTO every (id, small) VALUES (3, 100)").await.code(), "23514");
+        assert_eq!(error(&s, "DELETE FROM born").await.code(), "55000");
+        // What came after the checkpoint is in the input log.
+        assert_eq!(rows(&s, "SELECT * FROM ancestors").await, ["a|root", "b|a", "b|root", "c|a", "c|b", "c|root", "e|d"]);
+        assert_eq!(rows(&s, "SELECT * FROM childless").await, ["d", "root"]);
+        assert_eq!(rows(&s, "SELECT * FROM named").await, ["a|NULL", "b|NULL", "c|NULL", "e|NULL"]);
+        assert_eq!(error(&s, "SELECT * FROM failing").await.code(), "22012");
+        assert_eq!(rows(&s, "SELECT n, count(*) FROM walks GROUP BY n ORDER BY n").await, ["1|5", "2|7", "3|9"]);
+        let reach = rows(&s, "SELECT * FROM reach").await;
+        assert_eq!(reach, ["x|w", "x|x", "x|y", "x|z", "y|w", "y|x", "y|y", "y|z", "z|w", "z|x", "z|y", "z|z"]);
+        run(&s, "SET reads = 'eager'").await;
+        let round = async || rows(&s, "SELECT count(*), count(*) FILTER (WHERE n = 1) FROM rounds").await.remove(0);
+        let all_and_ones = round().await;
+        let (all, ones) = all_and_ones.split_once('|').expect("there are two columns");
+        let (all, ones) = (all.parse::<i64>().unwrap(), ones.parse::<i64>().unwrap());
+        assert!(all >= 5310 && ones == (all + 4) / 5, "{all_and_ones} goes on from 5310");
+        while round().await == all_and_ones {
+            tokio::task::yield_now().await;
+        }
+
+        run(&s, "SET checkpoint_retain = 3; SET reads = 'strict'").await;
+        run(&s, "DELETE FROM roads WHERE a = 'x' AND b = 'z'; INSERT INTO roads VALUES ('w', 'z', 4)").await;
+        run(&s, "DELETE FROM roads WHERE a = 'z' AND b = 'x'; UPDATE every SET small = 5 WHERE id = 2").await;
+        assert_eq!(rows(&s, "SELECT * FROM reach").await, ["w|w", "w|z", "x|w", "x|y", "x|z", "y|w", "y|z", "z|w", "z|z"]);
+        let shortest = rows(&s, "SELECT * FROM shortest").await;
+        assert_eq!(shortest, ["w|w|5", "w|z|4", "x|w|3", "x|y|1", "x|z|2", "y|w|2", "y|z|1", "z|w|1", "z|z|5"]);
+        assert_eq!(rows(&s, "SELECT n, count(*) FROM walks GROUP BY n ORDER BY n").await, ["1|4", "2|4", "3|4"]);
+        // x to y, z, w, z, w, …
+        assert_eq!(rows(&s, "SELECT * FROM even").await, ["x", "z"]);
+        assert_eq!(
+            rows(&s, "SELECT a, count, sum, min, ends FROM totals").await,
+            ["w|1|4|4|1", "x|1|1|1|1", "y|1|1|1|1", "z|1|1|1|1"]
+        );
+        assert_eq!(rows(&s, "SELECT * FROM ranked").await, ["w|z|1", "x|y|1", "y|z|1", "z|w|1"]);
+        assert_eq!(rows(&s, "SELECT * FROM failing").await, ["1|-10", "2|2"]);
+        engine.checkpoint().await.unwrap();
+        // Both checkpoints of then are there to be looked at.
+        let then = Engine::builder().store(&store).at_checkpoint(2).open().await.unwrap();
+        let s = then.session();
+        assert_eq!(rows(&s, "SELECT * FROM ancestors").await, ["b|a", "c|a", "c|b", "e|d"]);
+        assert_eq!(rows(&s, "SELECT * FROM shortest WHERE a = 'q'").await, ["q|r|0"]);
+        assert_eq!(rows(&s, "SELECT * FROM failing").await, ["1|-10", "2|NULL"]);
+    }
+}

@@ -146,7 +146,9 @@ fn batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch 
     RecordBatch::try_new_with_options(schema, columns, &options).expect("columns were made for this schema")
 }
 
-fn is_text(data_type: &DataType) -> bool {
+/// Whether values of a type are text, which on disk is in dictionary arrays.
+#[must_use]
+pub fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 

@@ -1,7 +1,10 @@
 //! The delta: a batch of changes, the one type on every edge of a dataflow and in every change log.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::buffer::ScalarBuffer;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use crate::errors::Errors;
@@ -89,6 +92,24 @@ impl Delta {
             weights: self.weights.as_ref().map(|w| w.slice(offset, length)),
             iterations: self.iterations.as_ref().map(|t| t.slice(offset, length)),
             errors: if offset == 0 { self.errors.clone() } else { Vec::new() },
+        }
+    }
+
+    /// The rows of several behind each other, and their errors.
+    ///
+    /// # Panics
+    /// When there are none, or their schemas differ.
+    #[must_use]
+    pub fn concat(deltas: &[Arc<Self>]) -> Self {
+        let rows = concat_batches(&deltas[0].rows.schema(), deltas.iter().map(|d| &d.rows)).expect("the deltas have one schema");
+        let each = || deltas.iter().flat_map(|d| (0..d.num_rows()).map(move |i| (d, i)));
+        let has_weights = deltas.iter().any(|d| d.weights.is_some());
+        let has_iterations = deltas.iter().any(|d| d.iterations.is_some());
+        Self {
+            rows,
+            weights: has_weights.then(|| each().map(|(d, i)| d.weight(i)).collect()),
+            iterations: has_iterations.then(|| each().map(|(d, i)| d.iteration(i)).collect()),
+            errors: deltas.iter().flat_map(|d| d.errors.iter().cloned()).collect(),
         }
     }
 

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
 use refrain_types::{Delta, Epoch};
 
 /// A chunk with fewer rows is merged with its neighbours when many have gathered.
@@ -94,23 +92,12 @@ impl Chunks {
         let small = self.list.split_off(first);
         let Some((epoch, _)) = small.last() else { return };
         let epoch = *epoch;
-        let merged = concat(&small.iter().map(|(_, chunk)| chunk.as_ref()).collect::<Vec<_>>());
+        let merged = Delta::concat(&small.iter().map(|(_, chunk)| Arc::clone(chunk)).collect::<Vec<_>>());
         self.merged = self.merged.max(epoch);
         let is_small = merged.num_rows() < SMALL_ROWS;
         (self.small, self.small_rows) = if is_small { (1, merged.num_rows()) } else { (0, 0) };
         self.list.push((epoch, Arc::new(merged)));
     }
-}
-
-/// The rows of all deltas behind each other. Not consolidated.
-fn concat(deltas: &[&Delta]) -> Delta {
-    let schema: SchemaRef = deltas[0].rows.schema();
-    let rows = concat_batches(&schema, deltas.iter().map(|d| &d.rows)).expect("chunks of one relation have one schema");
-    if deltas.iter().all(|d| d.weights.is_none()) {
-        return Delta::insertions(rows);
-    }
-    let weights = deltas.iter().flat_map(|d| (0..d.num_rows()).map(|i| d.weight(i))).collect();
-    Delta::weighted(rows, weights)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{EncodedSegment, SegmentKind, Store};
 use refrain_state::Dictionary;
-use refrain_state::codec::decode_batch_for_disk;
+use refrain_state::codec::{decode_batch_for_disk, is_text};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow};
 use tokio::sync::mpsc;
@@ -19,8 +19,9 @@ use crate::error::{Error, Result};
 
 /// Rows of a segment are not more bytes, unless one row is: so they are in memory a few at a time, however many there are.
 const SEGMENT_BYTES: usize = if cfg!(test) { 1 << 10 } else { 1 << 24 };
-/// Rows that are looked up at once. Text is of any length, so it shows afterwards whether they were too many.
+/// Rows that are looked up at once, before it is known how long texts are, and at most.
 const ROWS_AT_ONCE: usize = if cfg!(test) { 125 } else { 1 << 16 };
+const ROWS_AT_ONCE_MAX: usize = if cfg!(test) { 500 } else { 1 << 21 };
 
 /// How rows become segments.
 pub(super) struct Encoding {
@@ -43,22 +44,6 @@ impl Encoding {
         let with_errors = slices.iter().filter(|slice| !slice.delta.errors.is_empty());
         let errors = with_errors.map(|slice| errors_batch(slice.epoch, &slice.delta.errors));
         Ok(Both { rows: self.segment(batches)?, errors: self.segment(errors)? })
-    }
-
-    /// Calls `each` with all of a delta, in slices that have room in a segment.
-    fn slices(&self, epoch: Option<Epoch>, delta: &Arc<Delta>, each: &mut dyn FnMut(Slice)) {
-        let count = delta.num_rows();
-        let rows = (count <= ROWS_AT_ONCE).then(|| decode_batch_for_disk(&self.dictionary, &delta.rows, &self.schema));
-        match rows.map(|rows| (size_bytes(&rows, delta), rows)) {
-            Some((bytes, rows)) if bytes <= SEGMENT_BYTES || count < 2 => {
-                each(Slice { epoch, delta: Arc::clone(delta), rows, bytes })
-            }
-            _ => {
-                let half = if count > ROWS_AT_ONCE { ROWS_AT_ONCE } else { count / 2 };
-                self.slices(epoch, &Arc::new(delta.slice(0, half)), each);
-                self.slices(epoch, &Arc::new(delta.slice(half, count - half)), each);
-            }
-        }
     }
 
     fn segment(&self, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Option<EncodedSegment>> {
@@ -115,30 +100,114 @@ struct Slice {
 
 /// Hands over what a source says as segments, as long as `hand_over` says that they are wanted.
 fn encode_all(encoding: &Encoding, source: Source, hand_over: &mut dyn FnMut(Result<Both>) -> bool) {
-    let (mut slices, mut bytes, mut is_wanted) = (Vec::<Slice>::new(), 0, true);
+    let mut encoder = Encoder::new(encoding, hand_over);
     let all_said = source(&mut |epoch, piece| {
-        if !is_wanted {
-            return;
-        }
-        match piece.read() {
-            Ok(delta) => encoding.slices(epoch, &delta, &mut |slice| {
-                if bytes + slice.bytes > SEGMENT_BYTES && !slices.is_empty() {
-                    bytes = 0;
-                    is_wanted = is_wanted && hand_over(encoding.encode(&std::mem::take(&mut slices)));
-                }
-                bytes += slice.bytes;
-                slices.push(slice);
-            }),
-            Err(e) => {
-                hand_over(Err(cannot_read(e)));
-                is_wanted = false;
+        if encoder.is_wanted {
+            match piece.read() {
+                Ok(delta) => encoder.take(epoch, delta),
+                Err(e) => encoder.hand_over(Err(cannot_read(e))),
             }
         }
     });
     match all_said {
-        Ok(()) if slices.is_empty() => {}
-        _ if !is_wanted => {}
-        all_said => drop(hand_over(all_said.and_then(|()| encoding.encode(&slices)))),
+        Ok(()) => encoder.finish(),
+        Err(error) => encoder.hand_over(Err(error)),
+    }
+}
+
+/// Rows on their way into segments.
+struct Encoder<'a> {
+    encoding: &'a Encoding,
+    hand_over: &'a mut dyn FnMut(Result<Both>) -> bool,
+    is_wanted: bool,
+    /// Rows with text, which are looked up together: so each text is once in what is written, not once in each delta.
+    gathered: Vec<Arc<Delta>>,
+    gathered_epoch: Option<Epoch>,
+    gathered_rows: usize,
+    /// So many are looked up at once: as many as have room in a segment, by the texts so far.
+    rows_at_once: usize,
+    /// The next segment.
+    slices: Vec<Slice>,
+    bytes: usize,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(encoding: &'a Encoding, hand_over: &'a mut dyn FnMut(Result<Both>) -> bool) -> Self {
+        Self {
+            encoding,
+            hand_over,
+            is_wanted: true,
+            gathered: Vec::new(),
+            gathered_epoch: None,
+            gathered_rows: 0,
+            rows_at_once: ROWS_AT_ONCE,
+            slices: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn hand_over(&mut self, encoded: Result<Both>) {
+        self.is_wanted &= encoded.is_ok() & (self.hand_over)(encoded);
+    }
+
+    fn take(&mut self, epoch: Option<Epoch>, delta: Arc<Delta>) {
+        if !self.encoding.schema.fields().iter().any(|field| is_text(field.data_type())) {
+            return self.add(epoch, delta);
+        }
+        if self.gathered_epoch != epoch || self.gathered_rows + delta.num_rows() > self.rows_at_once {
+            self.add_gathered();
+        }
+        self.gathered_epoch = epoch;
+        self.gathered_rows += delta.num_rows();
+        self.gathered.push(delta);
+    }
+
+    fn add_gathered(&mut self) {
+        self.gathered_rows = 0;
+        match std::mem::take(&mut self.gathered).as_slice() {
+            [] => {}
+            [one] => self.add(self.gathered_epoch, Arc::clone(one)),
+            several => self.add(self.gathered_epoch, Arc::new(Delta::concat(several))),
+        }
+    }
+
+    /// Adds rows to the next segments, in slices that have room in one.
+    fn add(&mut self, epoch: Option<Epoch>, delta: Arc<Delta>) {
+        let count = delta.num_rows();
+        if count <= self.rows_at_once {
+            let rows = decode_batch_for_disk(&self.encoding.dictionary, &delta.rows, &self.encoding.schema);
+            let bytes = size_bytes(&rows, &delta);
+            if let Some(bytes_of_row) = bytes.checked_div(count) {
+                self.rows_at_once = (SEGMENT_BYTES / bytes_of_row.max(1)).clamp(ROWS_AT_ONCE, ROWS_AT_ONCE_MAX);
+            }
+            if bytes <= SEGMENT_BYTES || count < 2 {
+                return self.push(Slice { epoch, delta, rows, bytes });
+            }
+        }
+        let half = if count > self.rows_at_once { self.rows_at_once } else { count / 2 };
+        self.add(epoch, Arc::new(delta.slice(0, half)));
+        self.add(epoch, Arc::new(delta.slice(half, count - half)));
+    }
+
+    fn push(&mut self, slice: Slice) {
+        if self.bytes + slice.bytes > SEGMENT_BYTES && !self.slices.is_empty() {
+            self.end_segment();
+        }
+        self.bytes += slice.bytes;
+        self.slices.push(slice);
+    }
+
+    fn end_segment(&mut self) {
+        let slices = std::mem::take(&mut self.slices);
+        self.bytes = 0;
+        if self.is_wanted && !slices.is_empty() {
+            self.hand_over(self.encoding.encode(&slices));
+        }
+    }
+
+    fn finish(mut self) {
+        self.add_gathered();
+        self.end_segment();
     }
 }
 

@@ -36,7 +36,7 @@ async fn many_pieces_become_several_segments_and_come_back() {
     let column = Arc::new(Int64Array::from_iter_values(0..500)) as ArrayRef;
     let delta = Arc::new(Delta::insertions(RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()));
     let segments = writing.write(SegmentKind::State, (true, true), source(vec![(None, delta)])).await.unwrap().rows;
-    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [125; 4]);
+    assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [125, 128, 128, 119]);
 }
 
 #[tokio::test]
@@ -52,4 +52,24 @@ async fn text_is_as_long_as_it_is_on_disk() {
     let segments = writing.write(SegmentKind::State, (true, true), source(vec![(None, Arc::new(Delta::insertions(rows)))])).await;
     // Three have room in a kilobyte; one has not even alone. What is too much is halved.
     assert_eq!(segments.unwrap().rows.iter().map(|s| s.rows).collect::<Vec<_>>(), [2, 3, 1, 1, 3]);
+}
+
+#[tokio::test]
+async fn a_text_is_once_in_a_segment_however_many_pieces_have_it() {
+    let schema = Arc::new(Schema::new(vec![Field::new("t", DataType::Utf8, false)]));
+    let opened = Store::open("memory://", SystemEnvironment::shared(), Mode::Write).await.unwrap();
+    let (attempt, dictionary) = (opened.store.begin(), Dictionary::new());
+    let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &Merges::default() };
+    let writing = Writing { target, schema: &schema, used_by: "the test" };
+    let column = Arc::new(StringArray::from(vec!["a long text, which is said again and again"; 10])) as ArrayRef;
+    let rows = encode_batch(&dictionary, &RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap());
+    let piece = Arc::new(Delta::weighted(rows, vec![2; 10]));
+    let mut many = vec![(Some(Epoch(3)), Arc::clone(&piece)); 6];
+    many.push((Some(Epoch(4)), piece));
+    let segments = writing.write(SegmentKind::State, (true, true), source(many)).await.unwrap().rows;
+    let batches = opened.store.read_segment(&segments[0], "the test").await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [60, 10]);
+    let back = Reading::of(&opened.store, &dictionary).rows(&schema, &segments, "the test").await.unwrap();
+    let weights = back.iter().map(|(epoch, delta)| (epoch.0, delta.num_rows(), delta.weight(0)));
+    assert_eq!(weights.collect::<Vec<_>>(), [(3, 60, 2), (4, 10, 2)]);
 }

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Tables,
     /// `\dv`
     Views,
+    /// `\df`
+    Functions,
     /// `\timing`, `\timing on`
     Timing(Option<bool>),
     /// `\format`, `\format csv`
@@ -34,6 +36,7 @@ pub(crate) enum Command {
 const HELP: &str = r"\?                 this list
 \d                 tables and views
 \d NAME            columns of a table or view, keys and checks of a table
+\df                functions that were defined
 \dt                tables
 \dv                views
 \echo TEXT         print a line
@@ -58,6 +61,7 @@ impl Command {
             ("\\q", None) => Self::Quit,
             ("\\?", None) => Self::Help,
             ("\\d", name) => Self::Describe(name.map(str::to_owned)),
+            ("\\df", None) => Self::Functions,
             ("\\dt", None) => Self::Tables,
             ("\\dv", None) => Self::Views,
             ("\\echo", text) => Self::Echo(text.unwrap_or_default().to_owned()),
@@ -95,6 +99,7 @@ impl Command {
                 shell.execute("SHOW TABLES").await?;
                 shell.execute("SHOW VIEWS").await?;
             }
+            Self::Functions => shell.execute("SHOW FUNCTIONS").await?,
             Self::Tables => shell.execute("SHOW TABLES").await?,
             Self::Views => shell.execute("SHOW VIEWS").await?,
             Self::Timing(on) => {

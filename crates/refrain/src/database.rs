@@ -52,7 +52,10 @@ impl Database {
         for entry in entries {
             match entry.kind {
                 EntryKind::Table => database.add_table(&entry, visible),
-                EntryKind::MaterializedView => views.push(database.add_view(&entry, visible)?),
+                EntryKind::MaterializedView => {
+                    let view = database.add_view(&entry, visible);
+                    views.push(view.map_err(|e| e.said_of(&format!("materialized view \"{}\" cannot be restored", entry.name)))?);
+                }
                 EntryKind::View | EntryKind::System => {}
             }
         }

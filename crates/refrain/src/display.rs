@@ -3,12 +3,12 @@
 //! In go logical Arrow arrays of a result, out come texts, `None` for NULL. Types that PostgreSQL lacks print as Arrow prints them.
 
 mod number;
-mod time;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{self as dt, DataType, IntervalUnit, TimeUnit};
 use arrow::temporal_conversions as scale;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use refrain_sql::iso;
 
 /// The rows of a batch as text, `None` for NULL.
 #[must_use]
@@ -77,8 +77,8 @@ fn hex(bytes: &[u8]) -> String {
 fn moment(array: &dyn Array, i: usize) -> String {
     use dt::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
     match array.data_type() {
-        DataType::Date32 => time::date(i64::from(array.as_primitive::<dt::Date32Type>().value(i))),
-        DataType::Date64 => time::date(array.as_primitive::<dt::Date64Type>().value(i).div_euclid(scale::MILLISECONDS_IN_DAY)),
+        DataType::Date32 => iso::date(i64::from(array.as_primitive::<dt::Date32Type>().value(i))),
+        DataType::Date64 => iso::date(array.as_primitive::<dt::Date64Type>().value(i).div_euclid(scale::MILLISECONDS_IN_DAY)),
         DataType::Time32(TimeUnit::Second) => {
             nanos_of_day(array.as_primitive::<dt::Time32SecondType>().value(i), scale::NANOSECONDS)
         }
@@ -92,35 +92,35 @@ fn moment(array: &dyn Array, i: usize) -> String {
                 TimeUnit::Microsecond => (array.as_primitive::<TimestampMicrosecondType>().value(i), scale::MICROSECONDS),
                 TimeUnit::Nanosecond => (array.as_primitive::<TimestampNanosecondType>().value(i), scale::NANOSECONDS),
             };
-            time::timestamp(value, per_second, zone.is_some())
+            iso::timestamp(value, per_second, zone.is_some())
         }
         other => unreachable!("{other} is neither date nor time"),
     }
 }
 
 fn nanos_of_day(value: impl Into<i64>, nanos: i64) -> String {
-    time::time(value.into() * nanos)
+    iso::time(value.into() * nanos)
 }
 
 /// Intervals; a duration prints as one.
 fn span(array: &dyn Array, i: usize) -> String {
     use dt::{DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType};
-    let nanos = |value: i64, nanos: i128| time::interval(0, 0, i128::from(value) * nanos);
+    let nanos = |value: i64, nanos: i128| iso::interval(0, 0, i128::from(value) * nanos);
     match array.data_type() {
         DataType::Duration(TimeUnit::Second) => nanos(array.as_primitive::<DurationSecondType>().value(i), 1_000_000_000),
         DataType::Duration(TimeUnit::Millisecond) => nanos(array.as_primitive::<DurationMillisecondType>().value(i), 1_000_000),
         DataType::Duration(TimeUnit::Microsecond) => nanos(array.as_primitive::<DurationMicrosecondType>().value(i), 1_000),
         DataType::Duration(TimeUnit::Nanosecond) => nanos(array.as_primitive::<DurationNanosecondType>().value(i), 1),
         DataType::Interval(IntervalUnit::YearMonth) => {
-            time::interval(array.as_primitive::<dt::IntervalYearMonthType>().value(i), 0, 0)
+            iso::interval(array.as_primitive::<dt::IntervalYearMonthType>().value(i), 0, 0)
         }
         DataType::Interval(IntervalUnit::DayTime) => {
             let parts = array.as_primitive::<dt::IntervalDayTimeType>().value(i);
-            time::interval(0, parts.days, i128::from(parts.milliseconds) * 1_000_000)
+            iso::interval(0, parts.days, i128::from(parts.milliseconds) * 1_000_000)
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let parts = array.as_primitive::<dt::IntervalMonthDayNanoType>().value(i);
-            time::interval(parts.months, parts.days, i128::from(parts.nanoseconds))
+            iso::interval(parts.months, parts.days, i128::from(parts.nanoseconds))
         }
         other => unreachable!("{other} is no span of time"),
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use object_store::ObjectStore;
 use refrain_checkpoint::{Location, Mode, Opened, Store};
-use refrain_sql::Rules;
+use refrain_sql::{Function, Rules};
 use refrain_state::Dictionary;
 use refrain_types::{CheckpointId, DataflowId, Environment, Epoch, RelationId};
 
@@ -53,6 +53,7 @@ pub struct EngineBuilder {
     workers: usize,
     environment: Option<Arc<dyn Environment>>,
     rules: Rules,
+    functions: Vec<Function>,
     progress: Option<ProgressCallback>,
     temporary_folder: Option<PathBuf>,
     settings: Vec<(String, String)>,
@@ -103,6 +104,7 @@ impl Engine {
             workers: 1,
             environment: None,
             rules: Rules::default(),
+            functions: Vec::new(),
             progress: None,
             temporary_folder: None,
             settings: Vec::new(),
@@ -113,6 +115,14 @@ impl Engine {
     #[must_use]
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.0))
+    }
+
+    /// A function that SQL may call from now on; see [`EngineBuilder::udf`].
+    ///
+    /// # Errors
+    /// `42723` when there is a function of this name.
+    pub fn register_udf(&self, function: impl Into<Function>) -> Result<()> {
+        Ok(self.0.database().catalog.register(function)?)
     }
 
     /// Takes a checkpoint and waits for its commit.
@@ -186,6 +196,19 @@ impl EngineBuilder {
         self
     }
 
+    /// A function that SQL may call: a [`ScalarUDF`](datafusion::logical_expr::ScalarUDF), an [`AggregateUDF`](datafusion::logical_expr::AggregateUDF) or a
+    /// [`WindowUDF`](datafusion::logical_expr::WindowUDF). Functions are not in the store, so one that a view calls has to be there whenever that is
+    /// opened.
+    ///
+    /// What it says it is counts: an immutable one gives the same for the same arguments, always, and may be called in materialized views.
+    /// A view is not worked out anew because its function is another: that needs another name. An error is that of the rows that it
+    /// was called with.
+    #[must_use]
+    pub fn udf(mut self, function: impl Into<Function>) -> Self {
+        self.functions.push(function.into());
+        self
+    }
+
     /// A folder for temporary files: for what has no room in memory (settings `memory_limit`, `loop_memory_limit`, `temp_file_limit`). The
     /// system's, unless told otherwise.
     #[must_use]
@@ -220,7 +243,8 @@ impl EngineBuilder {
     /// Opens the engine: takes the store over from whoever wrote to it, unless it shows a checkpoint, and recovers what is in it.
     ///
     /// # Errors
-    /// When there is no worker, the store cannot be used, it has no such checkpoint, or something in it is missing or damaged.
+    /// When there is no worker, two functions have one name, the store cannot be used, it has no such checkpoint, or something in it is missing or
+    /// damaged.
     pub async fn open(self) -> Result<Engine> {
         if self.workers == 0 {
             return Err(Error::statement("22023", "an engine needs at least one worker"));
@@ -235,10 +259,13 @@ impl EngineBuilder {
         for (name, value) in &self.settings {
             values.set(Definition::of_engine(name)?, Some(value))?;
         }
+        let database = Database::empty(self.rules);
+        for function in self.functions {
+            database.catalog.register(function)?;
+        }
         let temporary_folder = self.temporary_folder.unwrap_or_else(std::env::temp_dir);
         let opened = Store::open_at(location, Arc::clone(&environment), mode).await?;
-        let shared =
-            Shared::start(self.workers, self.rules, environment, opened, self.progress, (values, temporary_folder)).await?;
+        let shared = Shared::start(self.workers, database, environment, opened, self.progress, (values, temporary_folder)).await?;
         Ok(Engine(shared))
     }
 }
@@ -251,7 +278,7 @@ pub(crate) fn is_temporary(dataflow: DataflowId) -> bool {
 impl Shared {
     async fn start(
         workers: usize,
-        rules: Rules,
+        database: Database,
         environment: Arc<dyn Environment>,
         opened: Opened,
         progress: Option<ProgressCallback>,
@@ -272,7 +299,7 @@ impl Shared {
             ingest: Ingest::new(input_log),
             keys: Keys::default(),
             row_indexes: RowIndexes::default(),
-            database: RwLock::new(Arc::new(Database::empty(rules))),
+            database: RwLock::new(Arc::new(database)),
             values: Mutex::new(values),
             closed: AtomicBool::new(false),
             temporary: AtomicU64::new(0),

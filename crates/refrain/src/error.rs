@@ -119,6 +119,12 @@ impl Error {
         )
     }
 
+    /// The same, which begins with what it is about.
+    pub(crate) fn said_of(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self
+    }
+
     /// The same with a detail.
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());

@@ -51,11 +51,14 @@ mod system_tables;
 mod transaction;
 
 pub use checkpoints::CheckpointInfo;
+/// What functions for [`EngineBuilder::udf`] are made with, in the version that they have to be of; rows are `datafusion::arrow`'s.
+pub use datafusion;
 pub use engine::{Engine, EngineBuilder};
 pub use environment::SystemEnvironment;
 pub use error::{Error, ErrorKind, Position, Result};
 pub use fork::{Forked, fork};
 pub use progress::Progress;
+pub use refrain_sql::Function;
 pub use refrain_types::Environment;
 pub use refrain_types::environment::Sleep;
 pub use session::{Notice, Outcome, Session};

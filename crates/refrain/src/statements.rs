@@ -31,6 +31,8 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         | Statement::CreateMaterializedView(_)
         | Statement::AlterTable(_)
         | Statement::AlterMaterializedView(_)
+        | Statement::CreateFunction(_)
+        | Statement::DropFunction(_)
         | Statement::Drop(_) => ddl::run(session, &statement, text).await,
         Statement::Insert(insert) => dml::insert(session, &insert).await,
         Statement::Delete(delete) => dml::delete(session, &delete).await,
@@ -63,6 +65,8 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::CreateMaterializedView(_) => Some("CREATE MATERIALIZED VIEW"),
         Statement::AlterTable(_) => Some("ALTER TABLE"),
         Statement::AlterMaterializedView(_) => Some("ALTER MATERIALIZED VIEW"),
+        Statement::CreateFunction(_) => Some("CREATE FUNCTION"),
+        Statement::DropFunction(_) => Some("DROP FUNCTION"),
         Statement::Drop(drop) => Some(ddl::drop_tag(drop)),
         Statement::Insert(_) => Some("INSERT"),
         Statement::Delete(_) => Some("DELETE"),

@@ -31,7 +31,7 @@ use refrain_types::RelationId;
 
 pub use conflict::{BoundConflict, PAIR, bind_conflict};
 pub use constraints::{bind_checks, bind_default, check_table, default_is_immutable};
-pub use functions::{aggregate_functions, scalar_functions};
+pub use functions::{Function, Registered, bind_function};
 pub use write::{bind_delete, bind_insert, bind_returning, bind_update};
 
 use crate::catalog::{Catalog, Column, ViewDefinition};
@@ -39,6 +39,7 @@ use crate::error::{Result, SqlError, code};
 use crate::statement::CreateView;
 use context::Context;
 use errors::from_datafusion;
+use normalize::BesideAll;
 
 /// A bound query.
 #[derive(Clone, Debug)]
@@ -104,10 +105,21 @@ fn bound(context: &Context<'_>, plan: LogicalPlan) -> Bound {
 
 /// Plans a query; the output has types that a table may have.
 pub(crate) fn plan_query(context: &Context<'_>, query: &ast::Query) -> Result<LogicalPlan> {
-    let mut query = query.clone();
-    normalize::normalize(&mut query)?;
-    crate::recursion::plan_recursions(context, &mut query)?;
-    storable(plan_normalized(context, query)?)
+    let plan = |beside_all| {
+        let mut query = query.clone();
+        let is_beside_all = normalize::normalize(&mut query, beside_all);
+        functions::type_literals(context.catalog(), &mut query);
+        let planned = is_beside_all.clone().and_then(|_| {
+            crate::recursion::plan_recursions(context, &mut query)?;
+            storable(plan_normalized(context, query)?)
+        });
+        (planned, is_beside_all.unwrap_or(false))
+    };
+    // Who names a column of a subquery does not know of marks; that two columns have one name shows when it is planned.
+    match plan(BesideAll::AsTheyAre) {
+        (Err(error), true) => plan(BesideAll::Marked).0.map_err(|_| error),
+        (planned, _) => planned,
+    }
 }
 
 /// Plans the query of a view, with the names of its column list.

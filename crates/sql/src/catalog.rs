@@ -6,6 +6,7 @@
 mod alter;
 mod constraint;
 mod dependencies;
+mod function;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,10 @@ use serde::{Deserialize, Serialize};
 pub use alter::AlteredTable;
 pub use constraint::{Constraint, ConstraintKind, Key};
 pub use dependencies::DropPlan;
+use function::DefinedFunction;
+pub use function::{FunctionDefinition, Parameter};
 
+use crate::bind::Registered;
 use crate::error::{Result, SqlError, code};
 use crate::statement::CreateTable;
 use crate::types::SqlType;
@@ -48,6 +52,10 @@ pub struct Catalog {
     next_id: u64,
     relations: BTreeMap<RelationId, Relation>,
     names: BTreeMap<String, RelationId>,
+    /// The functions that were defined, each after those that it calls.
+    defined: Vec<DefinedFunction>,
+    /// Not stored: whoever opens the store again registers them again.
+    registered: Registered,
 }
 
 /// What a relation is.

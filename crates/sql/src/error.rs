@@ -76,6 +76,12 @@ pub mod code {
     pub const UNDEFINED_FUNCTION: SqlState = SqlState(*b"42883");
     /// `undefined_table`
     pub const UNDEFINED_TABLE: SqlState = SqlState(*b"42P01");
+    /// `invalid_function_definition`
+    pub const INVALID_FUNCTION_DEFINITION: SqlState = SqlState(*b"42P13");
+    /// `undefined_parameter`
+    pub const UNDEFINED_PARAMETER: SqlState = SqlState(*b"42P02");
+    /// `duplicate_function`
+    pub const DUPLICATE_FUNCTION: SqlState = SqlState(*b"42723");
     /// `duplicate_table`
     pub const DUPLICATE_TABLE: SqlState = SqlState(*b"42P07");
     /// `invalid_column_reference`

@@ -24,20 +24,23 @@ fn date_and_era(days: i64) -> (String, &'static str) {
 }
 
 /// A day since 1970-01-01.
-pub(super) fn date(days: i64) -> String {
+#[must_use]
+pub fn date(days: i64) -> String {
     let (date, era) = date_and_era(days);
     date + era
 }
 
 /// Nanoseconds since midnight.
-pub(super) fn time(nanos: i64) -> String {
+#[must_use]
+pub fn time(nanos: i64) -> String {
     let seconds = nanos / NANOS_IN_SECOND;
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}{}", seconds % 60, fraction(nanos % NANOS_IN_SECOND))
 }
 
 /// A point `value / per_second` seconds after 1970-01-01 00:00:00.
-pub(super) fn timestamp(value: i64, per_second: i64, with_zone: bool) -> String {
+#[must_use]
+pub fn timestamp(value: i64, per_second: i64, with_zone: bool) -> String {
     let seconds = value.div_euclid(per_second);
     let nanos = value.rem_euclid(per_second) * (NANOS_IN_SECOND / per_second);
     let (date, era) = date_and_era(seconds.div_euclid(SECONDS_IN_DAY));
@@ -54,8 +57,9 @@ fn fraction(nanos: i64) -> String {
     format!(".{nanos:09}").trim_end_matches('0').to_owned()
 }
 
-/// `1 year 2 mons -3 days +04:05:06`
-pub(super) fn interval(months: i32, days: i32, nanos: i128) -> String {
+/// Months, days and nanoseconds: `1 year 2 mons -3 days +04:05:06`
+#[must_use]
+pub fn interval(months: i32, days: i32, nanos: i128) -> String {
     let mut parts = Vec::new();
     let mut negative_before = false;
     for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {

@@ -17,6 +17,7 @@
 pub mod bind;
 pub mod catalog;
 pub mod error;
+pub mod iso;
 pub mod optimize;
 pub mod parser;
 pub mod physical;
@@ -28,8 +29,8 @@ pub mod types;
 pub mod why;
 
 pub use bind::{
-    Bound, BoundConflict, bind_checks, bind_conflict, bind_default, bind_delete, bind_insert, bind_query, bind_returning,
-    bind_stored_view, bind_update, bind_view, check_table, default_is_immutable,
+    Bound, BoundConflict, Function, Registered, bind_checks, bind_conflict, bind_default, bind_delete, bind_insert, bind_query,
+    bind_returning, bind_stored_view, bind_update, bind_view, check_table, default_is_immutable,
 };
 pub use catalog::{Catalog, RelationKind, ViewDefinition};
 pub use error::{Result, SqlError};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result as DataFusionResult};
-use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::optimizer::{Optimizer, OptimizerRule};
 use datafusion_optimizer::{
@@ -21,6 +21,7 @@ use datafusion_optimizer::{
 
 use crate::bind::context::OPTIONS;
 use crate::bind::errors::from_datafusion;
+use crate::bind::functions::FUNCTIONS;
 use crate::error::{Result, SqlError};
 
 mod constants;
@@ -241,16 +242,22 @@ pub(crate) fn refuse_unstable(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn unstable(expr: &Expr) -> Option<SqlError> {
-    let Expr::ScalarFunction(call) = expr else { return None };
-    let name = call.func.name();
-    if matches!(name, "now" | "current_date" | "current_time" | "current_timestamp") {
+    let (name, volatility) = match expr {
+        Expr::ScalarFunction(call) => (call.func.name(), call.func.signature().volatility),
+        Expr::AggregateFunction(call) => (call.func.name(), call.func.signature().volatility),
+        Expr::WindowFunction(call) => (call.fun.name(), call.fun.signature().volatility),
+        _ => return None,
+    };
+    // What is stable of DataFusion's depends on settings that do not change.
+    let is_stable = volatility == Volatility::Stable && !FUNCTIONS.has(name);
+    if is_stable || matches!(name, "now" | "current_date" | "current_time" | "current_timestamp") {
         return Some(
             SqlError::unsupported(format!("function {name}() is not supported in a materialized view"))
                 .with_detail("Its value changes by itself, without a change of the view's input.")
                 .with_hint("Write the time into a table and join with it, or use a plain view."),
         );
     }
-    expr.is_volatile_node().then(|| {
+    (volatility == Volatility::Volatile).then(|| {
         SqlError::unsupported(format!("volatile function {name}() is not supported in a materialized view"))
             .with_detail("Each evaluation gives another value, so a row could not be retracted.")
             .with_hint("Compute the value when the row is inserted.")

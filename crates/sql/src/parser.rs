@@ -6,6 +6,7 @@
 mod alter;
 mod copy;
 mod dml;
+mod function;
 pub(crate) mod mutually;
 mod reserved;
 pub(crate) mod search_cycle;
@@ -180,6 +181,10 @@ impl<'a> Parser<'a> {
         };
         match second.as_str() {
             "table" => self.create_table(),
+            "function" => self.create_function(),
+            "or" if matches!(self.inner.peek_nth_token(3).token, Token::Word(w) if w.keyword == Keyword::FUNCTION) => {
+                self.create_function()
+            }
             "view" | "materialized" | "or" | "recursive" => self.create_view(),
             _ => self.refuse(),
         }
@@ -188,6 +193,7 @@ impl<'a> Parser<'a> {
     fn drop_statement(&mut self) -> Result<Statement> {
         let second = self.inner.peek_nth_token(1);
         let kind = match &second.token {
+            Token::Word(w) if w.keyword == Keyword::FUNCTION => return self.drop_function(),
             Token::Word(w) if w.keyword == Keyword::TABLE => RelationKind::Table,
             Token::Word(w) if w.keyword == Keyword::VIEW => RelationKind::View,
             Token::Word(w) if w.keyword == Keyword::MATERIALIZED => RelationKind::MaterializedView,

@@ -117,7 +117,7 @@ impl RecursionPlanner<'_, '_> {
         let name = fold(&cte.alias.name);
         let id = self.context.next_recursion();
         let work_name = format!("__refrain_work_{id}");
-        form::check(&name, &mut cte.query, &work_name)?;
+        form::check(&name, &mut cte.query, &work_name, self.context.catalog().registered())?;
         let SetExpr::SetOperation { left, right, set_quantifier, .. } = *cte.query.body.clone() else {
             unreachable!("the form was checked")
         };

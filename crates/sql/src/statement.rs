@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use datafusion_sql::sqlparser::ast;
 
-use crate::catalog::{ColumnDefinition, RelationKind};
+use crate::catalog::{ColumnDefinition, FunctionDefinition, RelationKind};
+use crate::types::SqlType;
 
 /// A parsed statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,10 @@ pub enum Statement {
     AlterMaterializedView(AlterView),
     /// `DROP TABLE | VIEW | MATERIALIZED VIEW`
     Drop(Drop),
+    /// `CREATE FUNCTION`
+    CreateFunction(CreateFunction),
+    /// `DROP FUNCTION`
+    DropFunction(DropFunction),
     /// `INSERT INTO`
     Insert(Insert),
     /// `DELETE FROM`
@@ -58,6 +63,24 @@ pub enum Statement {
     Reset(Option<String>),
     /// `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints.
     Transaction(Transaction),
+}
+
+/// `CREATE [OR REPLACE] FUNCTION`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateFunction {
+    /// The function.
+    pub definition: FunctionDefinition,
+    /// `OR REPLACE`
+    pub or_replace: bool,
+}
+
+/// `DROP FUNCTION [IF EXISTS]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropFunction {
+    /// Their names, and the types of their parameters where these are said.
+    pub functions: Vec<(String, Option<Vec<SqlType>>)>,
+    /// `IF EXISTS`
+    pub if_exists: bool,
 }
 
 /// Where a transaction block begins and ends, and what it comes back to.
@@ -318,7 +341,7 @@ pub struct Delete {
     pub returning: Vec<ast::SelectItem>,
 }
 
-/// `UPDATE table [[AS] alias] SET column = value, … [WHERE …] [RETURNING …]`
+/// `UPDATE table [[AS] alias] SET column = value, … [FROM …] [WHERE …] [RETURNING …]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// The table.
@@ -327,6 +350,8 @@ pub struct Update {
     pub alias: Option<ast::Ident>,
     /// Columns and the expressions that replace their values.
     pub assignments: Vec<(String, ast::Expr)>,
+    /// `FROM`; empty where there is none.
+    pub from: Vec<ast::TableWithJoins>,
     /// Which rows.
     pub selection: Option<ast::Expr>,
     /// `RETURNING`; empty where there is none.
@@ -449,6 +474,8 @@ pub enum Show {
     Tables,
     /// `SHOW VIEWS`
     Views,
+    /// `SHOW FUNCTIONS`: those that were defined.
+    Functions,
     /// `SHOW COLUMNS FROM name`
     Columns(String),
     /// `SHOW CONSTRAINTS FROM name`

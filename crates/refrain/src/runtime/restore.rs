@@ -31,7 +31,9 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     }
     let catalog: Catalog = serde_json::from_value(contents.catalog.clone())
         .map_err(|e| Error::io(format!("the catalog of checkpoint {} cannot be read: {e}", manifest.id)))?;
-    let (database, views) = Database::of_catalog(catalog, shared.database().rules.clone(), &shared.visible)?;
+    let empty = shared.database();
+    let catalog = catalog.with_functions(empty.catalog.registered().clone())?;
+    let (database, views) = Database::of_catalog(catalog, empty.rules.clone(), &shared.visible)?;
     // The read point of tables first: views are settled at or before it.
     shared.visible.advance(contents.epoch);
     let reading = Reading::of_checkpoint(&shared.store, &shared.dictionary, contents, progress);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use refrain_sql::catalog::{RelationKind, ViewDefinition};
-use refrain_sql::statement::{AlterView, CreateTable, CreateView, Drop};
+use refrain_sql::statement::{AlterView, CreateTable, CreateView, Drop, DropFunction};
 use refrain_sql::{Bound, Statement};
 use refrain_types::{Delta, Epoch, RelationId};
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,12 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
         Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create),
         Statement::AlterTable(alter) => super::alter_table::prepare(shared, &database, alter),
         Statement::AlterMaterializedView(alter) => alter_materialized_view(shared, &database, alter),
+        Statement::CreateFunction(create) => {
+            let mut database = Database::clone(&database);
+            database.catalog.create_function(create.definition.clone(), create.or_replace)?;
+            Ok(change(database, "CREATE FUNCTION"))
+        }
+        Statement::DropFunction(drop) => drop_functions(&database, drop),
         Statement::Drop(drop) => drop_relations(&database, drop),
         _ => Err(Error::engine("a statement that does not change the catalog was taken for one that does")),
     }
@@ -218,6 +224,17 @@ fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
         gone.extend(database.relations.remove(&id));
     }
     Ok(Prepared::Change(Box::new(Change { drop: gone, notices, ..Change::to(database, tag) })))
+}
+
+fn drop_functions(database: &Database, drop: &DropFunction) -> Result<Prepared> {
+    let tag = "DROP FUNCTION";
+    let mut database = Database::clone(database);
+    let skipped = database.catalog.drop_functions(drop)?;
+    let notices = skipped.iter().map(Notice::new).collect::<Vec<_>>();
+    if notices.len() == drop.functions.len() {
+        return Ok(Prepared::Nothing { tag, notices });
+    }
+    Ok(Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) })))
 }
 
 fn change(database: Database, tag: &'static str) -> Prepared {

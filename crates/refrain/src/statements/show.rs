@@ -32,6 +32,17 @@ pub(super) fn show(session: &Session, show: &Show) -> Result<Outcome> {
                 ("kind", views.iter().map(|v| v.kind.to_string()).collect()),
             ])
         }
+        Show::Functions => {
+            let mut functions = database.catalog.defined_functions().collect::<Vec<_>>();
+            functions.sort_by(|a, b| a.name.cmp(&b.name));
+            texts(&[
+                ("name", functions.iter().map(|f| f.name.clone()).collect()),
+                ("parameters", functions.iter().map(|f| f.parameters_as_written()).collect()),
+                ("returns", functions.iter().map(|f| f.returns.to_string()).collect()),
+                ("strict", functions.iter().map(|f| if f.strict { "yes" } else { "no" }.to_owned()).collect()),
+                ("definition", functions.iter().map(|f| f.body.clone()).collect()),
+            ])
+        }
         Show::Columns(name) => {
             let columns = &database.catalog.relation(name)?.columns;
             texts(&[

@@ -91,6 +91,8 @@ pub(super) fn check(session: &Session, statement: &Statement) -> Result<()> {
         Statement::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
         Statement::AlterTable(_) => "ALTER TABLE",
         Statement::AlterMaterializedView(_) => "ALTER MATERIALIZED VIEW",
+        Statement::CreateFunction(_) => "CREATE FUNCTION",
+        Statement::DropFunction(_) => "DROP FUNCTION",
         Statement::Drop(drop) => ddl::drop_tag(drop),
         Statement::Subscribe(_) => "SUBSCRIBE",
         _ => return Ok(()),

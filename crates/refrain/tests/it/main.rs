@@ -9,6 +9,7 @@ mod dml;
 mod errors;
 mod faces;
 mod forms;
+mod functions;
 mod limits;
 mod maintained;
 mod outage;

@@ -2,6 +2,7 @@
 //! which shape they are, if not of all. `REFRAIN_WORLD_CASES` and `REFRAIN_WORLD_SEED` say it of those whose threads, time and store a
 //! seed decides; `REFRAIN_WORLD_TRACE` is a file for all that has happened in one that fails.
 
+mod nexmark;
 mod postgres;
 mod random_sql;
 

@@ -274,7 +274,7 @@ impl Run {
     }
 }
 
-fn different(who: &str, ours: &Answer, theirs: &Answer) -> String {
+pub(crate) fn different(who: &str, ours: &Answer, theirs: &Answer) -> String {
     let (Ok(ours), Ok(theirs)) = (ours, theirs) else { return format!("view: {ours:?}\n{who}: {theirs:?}") };
     let (ours, theirs) = (sorted(ours), sorted(theirs));
     let only = |a: &[String], b: &[String]| {
@@ -291,7 +291,7 @@ fn different(who: &str, ours: &Answer, theirs: &Answer) -> String {
     format!("the view alone has {:?}\n{who} alone has {:?}", only(&ours, &theirs), only(&theirs, &ours))
 }
 
-fn sorted(rows: &[Vec<Option<String>>]) -> Vec<String> {
+pub(crate) fn sorted(rows: &[Vec<Option<String>>]) -> Vec<String> {
     let text = |value: &Option<String>| value.as_deref().map_or_else(|| "NULL".to_owned(), |text| format!("'{}'", number(text)));
     let mut rows = rows.iter().map(|row| row.iter().map(text).collect::<Vec<_>>().join(", ")).collect::<Vec<_>>();
     rows.sort();

@@ -48,7 +48,7 @@ pub(super) fn default_value(catalog: &Catalog, column: &Column) -> Result<Option
         return Err(SqlError::unsupported("cannot use column reference in DEFAULT expression"));
     }
     refuse_subqueries(&expression, "DEFAULT expression")?;
-    refuse_aggregates(&expression, "DEFAULT expressions")?;
+    refuse_aggregates(catalog, &expression, "DEFAULT expressions")?;
     type_literal(&mut expression, column)?;
     let mut query = crate::parser::parse_query("SELECT 1")?;
     let SetExpr::Select(select) = query.body.as_mut() else { unreachable!("a SELECT was parsed") };
@@ -109,7 +109,7 @@ pub fn bind_checks(catalog: &Catalog, relation: &Relation) -> Result<Option<Boun
         let mut expr = parse_expression(check)?;
         type_literal(&mut expr, &truth)?;
         refuse_subqueries(&expr, "check constraint")?;
-        refuse_aggregates(&expr, "check constraints")?;
+        refuse_aggregates(catalog, &expr, "check constraints")?;
         items.push(SelectItem::ExprWithAlias { expr, alias: quoted(name) });
     }
     let plan = plan_query(&context, &super::write::given_query(GivenRows::STORED, &relation.name, None, items)?)?;
@@ -122,7 +122,7 @@ pub fn bind_checks(catalog: &Catalog, relation: &Relation) -> Result<Option<Boun
     Ok(Some(bound(&context, plan)))
 }
 
-fn refuse_subqueries(expression: &ast::Expr, place: &str) -> Result<()> {
+pub(super) fn refuse_subqueries(expression: &ast::Expr, place: &str) -> Result<()> {
     let found = ast::visit_expressions(expression, |e| match e {
         ast::Expr::Subquery(_) | ast::Expr::InSubquery { .. } | ast::Expr::Exists { .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
@@ -131,14 +131,12 @@ fn refuse_subqueries(expression: &ast::Expr, place: &str) -> Result<()> {
 }
 
 /// Refuses aggregate and window functions where each row stands by itself.
-pub(super) fn refuse_aggregates(expression: &impl ast::Visit, place: &str) -> Result<()> {
+pub(super) fn refuse_aggregates(catalog: &Catalog, expression: &impl ast::Visit, place: &str) -> Result<()> {
     let refused = |code, what: &str| Err(SqlError::new(code, format!("{what} functions are not allowed in {place}")));
     let found = ast::visit_expressions(expression, |e| match e {
         ast::Expr::Function(function) if function.over.is_some() => ControlFlow::Break((code::WINDOWING_ERROR, "window")),
         ast::Expr::Function(function) => match function.name.0.last().and_then(ast::ObjectNamePart::as_ident).map(fold) {
-            Some(name) if super::functions::FUNCTIONS.aggregate.contains_key(&name) => {
-                ControlFlow::Break((code::GROUPING_ERROR, "aggregate"))
-            }
+            Some(name) if catalog.registered().is_aggregate(&name) => ControlFlow::Break((code::GROUPING_ERROR, "aggregate")),
             _ => ControlFlow::Continue(()),
         },
         _ => ControlFlow::Continue(()),

@@ -12,7 +12,7 @@ use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF
 use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
-use super::functions::FUNCTIONS;
+use super::functions::{FUNCTIONS, Function};
 use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::error::{Result, SqlError};
 use crate::series::Series;
@@ -57,6 +57,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    pub(crate) fn catalog(&self) -> &'a Catalog {
+        self.catalog
+    }
+
     pub(crate) fn new(catalog: &'a Catalog) -> Self {
         Self::with_views(catalog, Views::Read)
     }
@@ -160,7 +164,11 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        FUNCTIONS.scalar_or_missing(name)
+        match self.catalog.registered().get(name) {
+            Some(Function::Scalar(function)) => Some(function),
+            Some(_) => None,
+            None => self.catalog.defined_function(name).cloned().or_else(|| FUNCTIONS.scalar_or_missing(name)),
+        }
     }
 
     fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -168,11 +176,17 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        FUNCTIONS.aggregate.get(name).cloned()
+        match self.catalog.registered().get(name) {
+            Some(Function::Aggregate(function)) => Some(function),
+            _ => FUNCTIONS.aggregate.get(name).cloned(),
+        }
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        FUNCTIONS.window.get(name).cloned()
+        match self.catalog.registered().get(name) {
+            Some(Function::Window(function)) => Some(function),
+            _ => FUNCTIONS.window.get(name).cloned(),
+        }
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -184,7 +198,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        sorted_names(FUNCTIONS.scalar.keys())
+        sorted_names(FUNCTIONS.scalar.keys(), self.catalog.registered().names(|f| matches!(f, Function::Scalar(_))))
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -192,16 +206,16 @@ impl ContextProvider for Context<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        sorted_names(FUNCTIONS.aggregate.keys())
+        sorted_names(FUNCTIONS.aggregate.keys(), self.catalog.registered().names(|f| matches!(f, Function::Aggregate(_))))
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        sorted_names(FUNCTIONS.window.keys())
+        sorted_names(FUNCTIONS.window.keys(), self.catalog.registered().names(|f| matches!(f, Function::Window(_))))
     }
 }
 
-fn sorted_names<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
-    names.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+fn sorted_names<'a>(names: impl Iterator<Item = &'a String>, registered: Vec<String>) -> Vec<String> {
+    names.cloned().chain(registered).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Types in casts and literals are PostgreSQL's.

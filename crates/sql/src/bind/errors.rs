@@ -140,8 +140,13 @@ fn of_plan(message: &str) -> SqlError {
     if let Some(ours) = of_coercion(line) {
         return ours;
     }
+    if let Some(name) = between(line, "'", "' does not support zero arguments") {
+        return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}() does not exist")).with_hint(NO_FUNCTION_HINT);
+    }
     if let Some(name) = between(line, "call to '", "'").or_else(|| between(line, "Function '", "'")) {
-        let types = between(line, "coercion from ", " failed").or_else(|| between(line, "coercion from [", "]"));
+        let types = between(line, "coercion from ", " to the signature")
+            .or_else(|| between(line, "coercion from ", " failed"))
+            .or_else(|| between(line, "coercion from [", "]"));
         let types = types.map(|t| t.trim_matches(['[', ']'])).unwrap_or_default();
         return SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}({}) does not exist", type_list(types)))
             .with_hint(NO_FUNCTION_HINT);

@@ -1,9 +1,11 @@
 //! The functions that can be called: DataFusion's, and in their place those of ours where PostgreSQL's differ.
 
 mod concat;
+mod defined;
 mod digest;
 mod missing;
 pub(crate) mod path;
+mod registered;
 mod rounding;
 
 use std::collections::HashMap;
@@ -18,6 +20,9 @@ use self::missing::Missing;
 use self::rounding::Rounding;
 use super::aggregates::ExactAggregate;
 use super::ranking::Ranking;
+pub use defined::bind_function;
+pub(super) use defined::type_literals;
+pub use registered::{Function, Registered};
 
 /// Functions by name and alias, and what turns syntax (`EXTRACT`, `[…]`, `count(*)`, …) into calls.
 pub(crate) struct Functions {
@@ -33,6 +38,10 @@ impl Functions {
         for name in f.aliases().iter().map(String::as_str).chain([f.name()]) {
             self.scalar.insert(name.to_owned(), Arc::clone(&f));
         }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.scalar.contains_key(name) || self.aggregate.contains_key(name) || self.window.contains_key(name)
     }
 
     /// What a call of a scalar function is bound to: where no function of any kind has the name, one that refuses its arguments.
@@ -76,18 +85,6 @@ pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     }
     functions
 });
-
-/// All scalar functions, for whoever executes a bound plan.
-#[must_use]
-pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    FUNCTIONS.scalar.values().cloned().collect()
-}
-
-/// All aggregate functions, for whoever executes a bound plan.
-#[must_use]
-pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    FUNCTIONS.aggregate.values().cloned().collect()
-}
 
 fn expression_planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![

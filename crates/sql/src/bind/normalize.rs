@@ -23,13 +23,21 @@ use windows::Windows;
 /// Between a column's name and what makes it unique.
 const MARK: char = '\u{1}';
 
-/// Rewrites a query in place.
+/// Whether columns that stand beside a `*` get a mark: it may have columns of their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BesideAll {
+    Marked,
+    AsTheyAre,
+}
+
+/// Rewrites a query in place. Returns whether a column stands beside a `*`.
 ///
 /// # Errors
 /// For what DataFusion would plan wrongly.
-pub(crate) fn normalize(node: &mut impl VisitMut) -> Result<()> {
-    match node.visit(&mut Normalizer::default()) {
-        ControlFlow::Continue(()) => Ok(()),
+pub(crate) fn normalize(node: &mut impl VisitMut, beside_all: BesideAll) -> Result<bool> {
+    let mut normalizer = Normalizer { windows: Windows::default(), beside_all, is_beside_all: false };
+    match node.visit(&mut normalizer) {
+        ControlFlow::Continue(()) => Ok(normalizer.is_beside_all),
         ControlFlow::Break(error) => Err(error),
     }
 }
@@ -39,9 +47,10 @@ pub(crate) fn column_name(name: &str) -> &str {
     name.split_once(MARK).map_or(name, |(name, _)| name)
 }
 
-#[derive(Default)]
 struct Normalizer {
     windows: Windows,
+    beside_all: BesideAll,
+    is_beside_all: bool,
 }
 
 impl VisitorMut for Normalizer {
@@ -73,7 +82,7 @@ impl VisitorMut for Normalizer {
             grouping::without_repetitions(by);
             by.iter_mut().for_each(keep_number);
         }
-        name_columns(&mut select.projection);
+        self.is_beside_all |= name_columns(&mut select.projection, self.beside_all);
         match self.windows.enter(select) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -222,7 +231,9 @@ fn refused_set(body: &SetExpr) -> Option<SqlError> {
     }
 }
 
-fn name_columns(items: &mut [SelectItem]) {
+/// Returns whether a column stands beside a `*`.
+fn name_columns(items: &mut [SelectItem], beside_all: BesideAll) -> bool {
+    let mut is_beside_all = false;
     let wildcard = items.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut seen: HashMap<String, usize> = HashMap::new();
     for item in items {
@@ -237,14 +248,17 @@ fn name_columns(items: &mut [SelectItem]) {
         };
         let count = seen.entry(name.clone()).or_insert(0);
         *count += 1;
-        let unique = if *count == 1 && !(wildcard && plain) { name } else { format!("{name}{MARK}{count}") };
-        if plain && *count == 1 && !wildcard {
+        is_beside_all |= wildcard && plain;
+        let is_marked = *count > 1 || wildcard && plain && beside_all == BesideAll::Marked;
+        if plain && !is_marked {
             continue;
         }
+        let unique = if is_marked { format!("{name}{MARK}{count}") } else { name };
         let placeholder = Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty());
         let expr = std::mem::replace(expr, placeholder);
         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', unique) };
     }
+    is_beside_all
 }
 
 /// PostgreSQL's name for an output column without an alias (its `FigureColname`).

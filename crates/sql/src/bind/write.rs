@@ -84,12 +84,35 @@ pub fn bind_update(catalog: &Catalog, update: &Update) -> Result<Bound> {
     let table = catalog.table(&update.table)?;
     let context = Context::new(catalog);
     let values = typed_assignments(table, &update.assignments)?;
-    let query = table_query(table, update.alias.as_ref(), update.selection.clone(), items_of(&values).collect())?;
-    let plan = plan_query(&context, &query)?;
+    let plan = if update.from.is_empty() {
+        let query = table_query(table, update.alias.as_ref(), update.selection.clone(), items_of(&values).collect())?;
+        plan_query(&context, &query)?
+    } else {
+        joined_rows(&context, table, update, &values)?
+    };
     let columns = plan.schema().columns();
     let before = columns.iter().zip(&table.columns).map(|(c, t)| Ok(Expr::Column(c.clone()).alias(&t.name)));
     let row = before.chain(after_update(table, &plan, &values)).collect::<Result<Vec<_>>>()?;
     Ok(bound(&context, project(plan, row)?))
+}
+
+/// The rows that an `UPDATE … FROM` replaces, with the values that their columns get. A row that meets several others is there once, with one of
+/// them; equal rows of a table are told apart by numbers.
+fn joined_rows(context: &Context<'_>, table: &Relation, update: &Update, values: &[(usize, ast::Expr)]) -> Result<LogicalPlan> {
+    let alias = update.alias.clone().unwrap_or_else(|| quoted(&table.name));
+    let (name, number) = (quoted(&table.name), quoted("\u{1}number"));
+    let mut query = crate::parser::parse_query(&format!(
+        "SELECT {alias}.* FROM (SELECT *, row_number() OVER () AS {number} FROM {name}) AS {alias}"
+    ))?;
+    let select = select_of(&mut query);
+    select.from.extend(update.from.iter().cloned());
+    select.selection.clone_from(&update.selection);
+    select.projection.extend(items_of(values));
+    let plan = plan_query(context, &query)?;
+    let mut columns = plan.schema().columns();
+    let number = Expr::Column(columns.remove(table.columns.len()));
+    let all = columns.into_iter().map(Expr::Column).collect();
+    LogicalPlanBuilder::new(plan).distinct_on(vec![number], all, None).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
 /// What `RETURNING` makes of rows of a table, which are given as [`GivenRows::STORED`].
@@ -99,7 +122,7 @@ pub fn bind_update(catalog: &Catalog, update: &Update) -> Result<Bound> {
 pub fn bind_returning(catalog: &Catalog, table: &str, alias: Option<&Ident>, items: &[SelectItem]) -> Result<Bound> {
     let table = catalog.table(table)?;
     for item in items {
-        refuse_aggregates(item, "RETURNING")?;
+        refuse_aggregates(catalog, item, "RETURNING")?;
         refuse_hidden(item, &table.name, alias)?;
     }
     let context = Context::new(catalog);
@@ -312,7 +335,7 @@ pub(super) fn assigned(value: Expr, from: &DataType, column: &Column) -> Result<
     Ok(cast(value, to))
 }
 
-fn assignable(from: &DataType, to: &DataType) -> bool {
+pub(super) fn assignable(from: &DataType, to: &DataType) -> bool {
     let is_time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(..));
     from.is_null()
         || matches!(to, DataType::Utf8)

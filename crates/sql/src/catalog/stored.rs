@@ -3,19 +3,22 @@
 use refrain_types::RelationId;
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Relation, SYSTEM_IDS};
+use super::{Catalog, DefinedFunction, FunctionDefinition, Registered, Relation, SYSTEM_IDS};
 
 /// The catalog as it is written: relations as a list, system tables left out. The names follow from it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredCatalog {
     next_id: u64,
     relations: Vec<Relation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    functions: Vec<FunctionDefinition>,
 }
 
 impl From<Catalog> for StoredCatalog {
     fn from(catalog: Catalog) -> Self {
+        let functions = catalog.defined.into_iter().map(|defined| defined.definition).collect();
         let stored = catalog.relations.into_values().filter(|r| r.id < RelationId(SYSTEM_IDS));
-        Self { next_id: catalog.next_id, relations: stored.collect() }
+        Self { next_id: catalog.next_id, relations: stored.collect(), functions }
     }
 }
 
@@ -25,6 +28,8 @@ impl From<StoredCatalog> for Catalog {
             next_id: stored.next_id,
             names: stored.relations.iter().map(|r| (r.name.clone(), r.id)).collect(),
             relations: stored.relations.into_iter().map(|r| (r.id, r)).collect(),
+            defined: stored.functions.into_iter().map(|definition| DefinedFunction { definition, function: None }).collect(),
+            registered: Registered::default(),
         }
     }
 }

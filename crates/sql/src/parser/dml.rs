@@ -41,6 +41,7 @@ impl Parser<'_> {
         let [target] = from.as_slice() else { return Err(SqlError::unsupported("DELETE from several tables is not supported")) };
         let (table, alias) = target_table(target, "DELETE")?;
         let (using, returning) = (delete.using.unwrap_or_default(), delete.returning.unwrap_or_default());
+        refuse_returning_all(&using, &returning)?;
         Ok(Statement::Delete(Delete { table, alias, using, selection: delete.selection, returning }))
     }
 
@@ -48,17 +49,32 @@ impl Parser<'_> {
         let ast::Statement::Update(update) = self.inner.parse_statement().map_err(|e| self.error(&e))? else {
             return self.refuse();
         };
-        refuse_if(update.from.is_some(), "UPDATE … FROM")?;
+        let from = match update.from {
+            None => Vec::new(),
+            Some(ast::UpdateTableFromKind::AfterSet(from)) => from,
+            Some(ast::UpdateTableFromKind::BeforeSet(_)) => return Err(SqlError::unsupported("FROM before SET is not supported")),
+        };
         refuse_if(update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty(), "this form of UPDATE")?;
         let (table, alias) = target_table(&update.table, "UPDATE")?;
+        let returning = update.returning.unwrap_or_default();
+        refuse_returning_all(&from, &returning)?;
         Ok(Statement::Update(Update {
             table,
             alias,
             assignments: assigned(update.assignments)?,
+            from,
             selection: update.selection,
-            returning: update.returning.unwrap_or_default(),
+            returning,
         }))
     }
+}
+
+/// `*` would have the columns of all of them.
+fn refuse_returning_all(others: &[TableWithJoins], returning: &[ast::SelectItem]) -> Result<()> {
+    let all = returning.iter().any(|item| matches!(item, ast::SelectItem::Wildcard(_)));
+    let refused =
+        SqlError::unsupported("RETURNING * of several tables is not supported").with_hint("Name the table: RETURNING t.*.");
+    if all && !others.is_empty() { Err(refused) } else { Ok(()) }
 }
 
 /// `SET column = value, …`

@@ -40,6 +40,8 @@ impl Parser<'_> {
             Show::Tables
         } else if self.word("views") || self.words(&["materialized", "views"]) {
             Show::Views
+        } else if self.word("functions") {
+            Show::Functions
         } else if self.word("columns") {
             if !self.word("from") {
                 self.expect_word("in")?;

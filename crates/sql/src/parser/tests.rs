@@ -162,7 +162,7 @@ fn errors_say_where() {
         ("BEGIN ISOLATION LEVEL SERIALIZABLE", "0A000: transaction isolation level SERIALIZABLE is not supported"),
         ("COMMIT AND CHAIN", "0A000: AND CHAIN is not supported"),
         ("EXPLAIN ANALYZE INSERT INTO t VALUES (1)", "0A000: EXPLAIN ANALYZE of this statement is not supported"),
-        ("UPDATE t SET a = 1 FROM u", "0A000: UPDATE … FROM is not supported"),
+        ("UPDATE t SET a = 1 FROM u RETURNING *", "0A000: RETURNING * of several tables is not supported"),
         ("SELECT * FROM t WHERE 'unclosed", "42601: unterminated quoted string at or near \"'unclosed\" at 1:23"),
     ] {
         assert_eq!(error(sql), expected, "{sql}");

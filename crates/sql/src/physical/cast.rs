@@ -1,11 +1,14 @@
 //! `CAST` as PostgreSQL does it: fractions are rounded, not cut; text is read and written in PostgreSQL's form; errors have its words.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, IntervalUnit, Schema, TimeUnit};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, FieldRef, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Schema,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
@@ -13,6 +16,7 @@ use datafusion_physical_expr::expressions::CastExpr;
 
 use super::bytes::{read_bytes, write_bytes};
 use super::interval::read_intervals;
+use crate::iso;
 use crate::types::type_name;
 
 /// A cast to one of the types for which PostgreSQL's rules are not Arrow's.
@@ -105,7 +109,13 @@ fn cast_array(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         (DataType::Utf8, DataType::Interval(IntervalUnit::MonthDayNano)) => read_intervals(values),
         (DataType::Utf8, _) => read(values, to),
         (DataType::Float32 | DataType::Float64, DataType::Utf8) => write_floats(values),
-        (DataType::Timestamp(..), DataType::Utf8) => write_timestamps(values),
+        (
+            DataType::Date32
+            | DataType::Time64(TimeUnit::Microsecond)
+            | DataType::Timestamp(TimeUnit::Microsecond, _)
+            | DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::Utf8,
+        ) => Ok(write_times(values)),
         (DataType::Float32 | DataType::Float64, to) if to.is_integer() => in_range(&round_floats(values)?, to),
         (DataType::Decimal128(precision, scale), to) if *scale > 0 && to.is_integer() => {
             // One digit more, for 9.5 becomes 10.
@@ -260,21 +270,17 @@ fn plain(digits: &str, exponent: i32) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// `2024-01-31 10:00:00.5`, and `+00` behind it where there is a zone.
-fn write_timestamps(values: &ArrayRef) -> Result<ArrayRef> {
-    let zone = matches!(values.data_type(), DataType::Timestamp(_, Some(_)));
-    let naive = cast_with_options(values, &DataType::Timestamp(TimeUnit::Microsecond, None), &STRICT)?;
-    let iso = cast(&naive, &DataType::Utf8)?;
-    let mut out = StringBuilder::with_capacity(values.len(), values.len() * 24);
-    for text in iso.as_string::<i32>() {
-        let Some(text) = text else {
-            out.append_null();
-            continue;
-        };
-        let text = text.replace('T', " ");
-        let short = if text.contains('.') { text.trim_end_matches('0') } else { &text };
-        out.write_str(short).expect("a string takes any text");
-        out.append_value(if zone { "+00" } else { "" });
-    }
-    Ok(Arc::new(out.finish()))
+/// Dates, times, timestamps and intervals as text.
+fn write_times(values: &ArrayRef) -> ArrayRef {
+    let is_zoned = matches!(values.data_type(), DataType::Timestamp(_, Some(_)));
+    let text = |i: usize| match values.data_type() {
+        DataType::Date32 => iso::date(values.as_primitive::<Date32Type>().value(i).into()),
+        DataType::Time64(_) => iso::time(values.as_primitive::<Time64MicrosecondType>().value(i) * 1_000),
+        DataType::Timestamp(..) => iso::timestamp(values.as_primitive::<TimestampMicrosecondType>().value(i), 1_000_000, is_zoned),
+        _ => {
+            let parts = values.as_primitive::<IntervalMonthDayNanoType>().value(i);
+            iso::interval(parts.months, parts.days, parts.nanoseconds.into())
+        }
+    };
+    Arc::new((0..values.len()).map(|i| values.is_valid(i).then(|| text(i))).collect::<StringArray>())
 }

@@ -3,6 +3,7 @@
 use datafusion_sql::sqlparser::ast::{self, Query, SetExpr, SetOperator, SetQuantifier};
 
 use super::references::{self, Place, References};
+use crate::bind::Registered;
 use crate::error::{Result, SqlError, code};
 
 /// PostgreSQL's rules for a recursive query; afterwards it is a UNION of what does not name the query itself and of what does, where
@@ -10,7 +11,7 @@ use crate::error::{Result, SqlError, code};
 ///
 /// In PostgreSQL the second of two terms would make the first a part of the non-recursive term. Here the operands of such a chain that
 /// name the query are all recursive terms, each with one reference, and the others are where the recursion begins.
-pub(super) fn check(name: &str, query: &mut Query, work_name: &str) -> Result<()> {
+pub(super) fn check(name: &str, query: &mut Query, work_name: &str, functions: &Registered) -> Result<()> {
     let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier, .. } = query.body.as_ref() else {
         let message = format!("recursive query \"{name}\" does not have the form non-recursive-term UNION [ALL] recursive-term");
         return Err(SqlError::new(code::INVALID_RECURSION, message));
@@ -25,7 +26,7 @@ pub(super) fn check(name: &str, query: &mut Query, work_name: &str) -> Result<()
     for term in &mut terms {
         let mut references = References::of(name, work_name);
         references.set_expression(term, Place::Allowed)?;
-        with_aggregates = with_aggregates.and_then(|()| references.check_aggregates(term));
+        with_aggregates = with_aggregates.and_then(|()| references.check_aggregates(term, functions));
     }
     if let Some(with) = &mut query.with {
         References::of(name, work_name).with(with, Place::Subquery)?;

@@ -10,7 +10,7 @@ use datafusion_sql::sqlparser::ast::{
     SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, With,
 };
 
-use crate::bind::functions::FUNCTIONS;
+use crate::bind::Registered;
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
@@ -195,27 +195,27 @@ impl<'a> References<'a> {
     }
 
     /// A SELECT that names the recursive query itself must not aggregate.
-    pub(super) fn check_aggregates(&self, step: &SetExpr) -> Result<()> {
+    pub(super) fn check_aggregates(&self, step: &SetExpr, functions: &Registered) -> Result<()> {
         match step {
-            SetExpr::Query(query) => self.check_aggregates(&query.body),
+            SetExpr::Query(query) => self.check_aggregates(&query.body, functions),
             SetExpr::SetOperation { left, right, .. } => {
-                self.check_aggregates(left)?;
-                self.check_aggregates(right)
+                self.check_aggregates(left, functions)?;
+                self.check_aggregates(right, functions)
             }
-            SetExpr::Select(select) => select.from.iter().try_for_each(|from| self.check_from(select, from)),
+            SetExpr::Select(select) => select.from.iter().try_for_each(|from| self.check_from(select, from, functions)),
             _ => Ok(()),
         }
     }
 
-    fn check_from(&self, select: &Select, from: &TableWithJoins) -> Result<()> {
+    fn check_from(&self, select: &Select, from: &TableWithJoins, functions: &Registered) -> Result<()> {
         for factor in std::iter::once(&from.relation).chain(from.joins.iter().map(|j| &j.relation)) {
             match factor {
-                TableFactor::Table { name, .. } if name.to_string() == self.work_name && aggregates(select) => {
+                TableFactor::Table { name, .. } if name.to_string() == self.work_name && aggregates(select, functions) => {
                     let message = "aggregate functions are not allowed in a recursive query's recursive term";
                     return Err(SqlError::new(code::INVALID_RECURSION, message).with_hint(MUTUAL_HINT));
                 }
-                TableFactor::Derived { subquery, .. } => self.check_aggregates(&subquery.body)?,
-                TableFactor::NestedJoin { table_with_joins, .. } => self.check_from(select, table_with_joins)?,
+                TableFactor::Derived { subquery, .. } => self.check_aggregates(&subquery.body, functions)?,
+                TableFactor::NestedJoin { table_with_joins, .. } => self.check_from(select, table_with_joins, functions)?,
                 _ => {}
             }
         }
@@ -261,8 +261,8 @@ impl VisitorMut for Subqueries<'_, '_> {
 }
 
 /// Whether a SELECT has an aggregate of its own, not one of a subquery.
-fn aggregates(select: &Select) -> bool {
-    let mut finder = AggregateFinder { depth: 0 };
+fn aggregates(select: &Select, functions: &Registered) -> bool {
+    let mut finder = AggregateFinder { functions, depth: 0 };
     let in_items = select.projection.iter().any(|item| match item {
         SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. } => e.visit(&mut finder).is_break(),
         _ => false,
@@ -272,11 +272,12 @@ fn aggregates(select: &Select) -> bool {
     in_items || in_groups || select.having.as_ref().is_some_and(|e| e.visit(&mut finder).is_break())
 }
 
-struct AggregateFinder {
+struct AggregateFinder<'a> {
+    functions: &'a Registered,
     depth: usize,
 }
 
-impl Visitor for AggregateFinder {
+impl Visitor for AggregateFinder<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
@@ -293,7 +294,7 @@ impl Visitor for AggregateFinder {
         match expr {
             Expr::Function(Function { name, over: None, .. }) if self.depth == 0 => {
                 let name = name.0.last().and_then(ObjectNamePart::as_ident).map(fold).unwrap_or_default();
-                if FUNCTIONS.aggregate.contains_key(&name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.functions.is_aggregate(&name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             _ => ControlFlow::Continue(()),
         }

@@ -210,7 +210,9 @@ impl BagCalendar {
         }
         let mut fresh = Self::new(self.words - 1, None);
         fresh.rows = self.rows.none_yet();
+        // What it holds has cancelled out, and ids change.
         fresh.calendar = std::mem::take(&mut self.calendar);
+        fresh.calendar.clear();
         fresh.chain = self.chain.take();
         if let Some(chain) = &mut fresh.chain {
             chain.clear();

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use super::*;
+use crate::RowLayout;
 
 fn drain(bag: &mut BagCalendar) -> BTreeMap<(u64, Iteration), Weight> {
     let (mut released, mut ids) = (BTreeMap::new(), Vec::new());
@@ -48,4 +50,27 @@ fn an_overflowing_weight_is_told() {
     bag.arrive(&[1], &[0], &[i64::MAX]).unwrap();
     assert_eq!(bag.arrive(&[1], &[0], &[1]), Err(WeightOverflow));
     assert_eq!(drain(&mut bag), BTreeMap::from([((1, 0), i64::MAX)]));
+}
+
+#[test]
+fn what_cancelled_out_before_its_iteration_is_forgotten_with_its_row() {
+    let layout = RowLayout::of_schema(&Schema::new(vec![Field::new("a", DataType::Int64, false)]));
+    for key in [None, Some(KeyOf::new(&layout, &[0], &layout))] {
+        let mut bag = BagCalendar::new(1, key);
+        for row in 0..5_000 {
+            bag.arrive(&[row], &[1], &[1]).unwrap();
+        }
+        for row in 0..5_000 {
+            bag.arrive(&[row], &[1], &[-1]).unwrap();
+        }
+        assert_eq!(bag.lowest(), None);
+        bag.compact();
+        let (released, pending) = bag.capture(true);
+        assert_eq!((released.into_rows().weights, pending.into_rows().weights), (vec![], vec![]));
+        bag.arrive(&[7, 8], &[2, 1], &[1, 2]).unwrap();
+        let mut pending = bag.capture(true).1.into_rows();
+        pending.rows.sort_unstable();
+        assert_eq!(pending.rows, [7, 8]);
+        assert_eq!(drain(&mut bag), BTreeMap::from([((7, 2), 1), ((8, 1), 2)]));
+    }
 }

@@ -21,7 +21,7 @@ use datafusion_optimizer::{
 
 use crate::bind::context::OPTIONS;
 use crate::bind::errors::from_datafusion;
-use crate::bind::functions::FUNCTIONS;
+use crate::bind::functions::{FUNCTIONS, is_now};
 use crate::error::{Result, SqlError};
 
 mod constants;
@@ -250,7 +250,7 @@ fn unstable(expr: &Expr) -> Option<SqlError> {
     };
     // What is stable of DataFusion's depends on settings that do not change.
     let is_stable = volatility == Volatility::Stable && !FUNCTIONS.has(name);
-    if is_stable || matches!(name, "now" | "current_date" | "current_time" | "current_timestamp") {
+    if is_stable || is_now(name) {
         return Some(
             SqlError::unsupported(format!("function {name}() is not supported in a materialized view"))
                 .with_detail("Its value changes by itself, without a change of the view's input.")

@@ -86,6 +86,11 @@ pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     functions
 });
 
+/// Whether a function tells the time, which changes by itself.
+pub(crate) fn is_now(name: &str) -> bool {
+    matches!(name, "now" | "current_date" | "current_time" | "current_timestamp")
+}
+
 fn expression_planners() -> Vec<Arc<dyn ExprPlanner>> {
     vec![
         Arc::new(super::operators::Operators),

@@ -14,7 +14,9 @@ use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{Result as DataFusionResult, internal_err};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::{
+    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
+};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
@@ -22,7 +24,8 @@ use refrain_types::RelationId;
 use crate::bind::constraints::{refuse_aggregates, refuse_subqueries};
 use crate::bind::context::Context;
 use crate::bind::errors::from_datafusion;
-use crate::bind::write::{assignable, given_query, type_literal};
+use crate::bind::functions::is_now;
+use crate::bind::write::{assignable, given_query, project, type_literal};
 use crate::catalog::{Catalog, Column, ColumnDefinition, FunctionDefinition, Relation, RelationKind};
 use crate::error::{Result, SqlError, code};
 use crate::parser::{fold, parse_expression};
@@ -55,7 +58,7 @@ pub fn bind_function(catalog: &Catalog, definition: &FunctionDefinition) -> Resu
     let context = Context::new(catalog);
     GivenRows::place(&context, GivenRows::STORED, &relation, &[]);
     let query = given_query(GivenRows::STORED, &relation.name, None, vec![ast::SelectItem::UnnamedExpr(body)])?;
-    let plan = super::super::plan_query(&context, &query)?;
+    let plan = crate::bind::plan_query(&context, &query)?;
     let volatility = volatility(&plan)?;
     let (is, returns) = (plan.schema().field(0).data_type().clone(), definition.returns.arrow());
     if !assignable(&is, &returns) && is != returns {
@@ -63,9 +66,8 @@ pub fn bind_function(catalog: &Catalog, definition: &FunctionDefinition) -> Resu
         return Err(SqlError::new(code::INVALID_FUNCTION_DEFINITION, message)
             .with_detail(format!("Actual return type is {}.", type_name(&is))));
     }
-    let value = datafusion_expr::cast(Expr::Column(plan.schema().columns().remove(0)), returns);
-    let plan = datafusion_expr::LogicalPlanBuilder::new(plan).project([value]).and_then(datafusion_expr::LogicalPlanBuilder::build);
-    let plan = crate::optimize_query(plan.map_err(from_datafusion)?)?;
+    let value = cast(Expr::Column(plan.schema().columns().remove(0)), returns);
+    let plan = crate::optimize_query(project(plan, vec![value])?)?;
     let types = relation.columns.iter().map(Column::data_type).collect::<Vec<_>>();
     let signature = if types.is_empty() { Signature::nullary(volatility) } else { Signature::exact(types, volatility) };
     let (steps, parameters) = steps(plan, &relation)?;
@@ -145,8 +147,7 @@ fn volatility(plan: &LogicalPlan) -> Result<Volatility> {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr {
                     let of_call = call.func.signature().volatility;
-                    let is_now = matches!(call.func.name(), "now" | "current_date" | "current_time" | "current_timestamp");
-                    now = now.take().or_else(|| is_now.then(|| call.func.name().to_owned()));
+                    now = now.take().or_else(|| is_now(call.func.name()).then(|| call.func.name().to_owned()));
                     if of_call == Volatility::Volatile || volatility == Volatility::Immutable {
                         volatility = of_call;
                     }

@@ -68,6 +68,8 @@ pub(crate) enum Scenario {
     Bytes,
     /// Peak memory when a loop is held in the middle of a lap that derives some 250 million rows, which are logged.
     LoopLog,
+    /// Opening a store with a loop log and reading what its view had, by how many rows the lap derives that it was caught in.
+    RecoverLog,
     /// Opening a store with the closure of a random graph, beside computing it.
     RecoverIntegers,
     /// Opening a store with the closure of the Debian graph, beside computing it.
@@ -84,8 +86,8 @@ pub(crate) enum Mode {
     Capture100ms,
 }
 
-/// One measurement: `scenario:workers:mode:size`, where the size is rows of state, how deep a loop goes, or
-/// megabytes that loop logs may take.
+/// One measurement: `scenario:workers:mode:size`, where the size is rows of state or of a lap, how deep a loop goes, or megabytes that loop logs
+/// may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
     pub scenario: Scenario,
@@ -123,7 +125,7 @@ impl FromStr for Case {
 pub(crate) struct Measurement {
     /// What the scenario times.
     pub seconds: f64,
-    /// The other time that it is compared with: computing anew.
+    /// The other time that it is compared with: computing anew, or until a recursion that was restored has ended.
     pub other_seconds: Option<f64>,
     /// Rows or iterations that were done in that time.
     pub work: i64,
@@ -152,11 +154,13 @@ impl Arguments {
                 Scenario::LoopLog => &[Mode::Off, Mode::Commit1s, Mode::Capture1s],
                 Scenario::PauseByState | Scenario::PauseByDepth => &[Mode::Capture100ms, Mode::Commit100ms],
                 Scenario::Bytes | Scenario::RecoverIntegers | Scenario::RecoverText => &[Mode::Off],
+                Scenario::RecoverLog => &[Mode::Commit1s],
             };
             let sizes = match scenario {
                 Scenario::PauseByState => self.rows.clone(),
                 Scenario::PauseByDepth => vec![10, 100, 10_000, usize::MAX],
                 Scenario::LoopLog => vec![256, 64],
+                Scenario::RecoverLog => vec![2_500_000, 25_000_000, 250_000_000],
                 _ => vec![0],
             };
             for &workers in &self.workers {

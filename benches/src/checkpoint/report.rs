@@ -25,6 +25,7 @@ pub(super) fn markdown(outcomes: &[(Case, Vec<Measurement>)], runs: usize) -> St
                 Scenario::PauseByState | Scenario::PauseByDepth => pauses(&of),
                 Scenario::Bytes => bytes(&of),
                 Scenario::LoopLog => loop_logs(&of),
+                Scenario::RecoverLog => recovery_of_logs(&of),
                 Scenario::RecoverIntegers | Scenario::RecoverText => recovery(&of),
             };
         }
@@ -166,6 +167,22 @@ fn recovery(outcomes: &Outcomes) -> String {
             of(|m| m.seconds),
             of(anew),
             of(|m| m.other_seconds.unwrap_or(0.0) / m.seconds),
+        );
+    }
+    text
+}
+
+fn recovery_of_logs(outcomes: &Outcomes) -> String {
+    let mut text = table(&["workers", "rows logged", "rows shown after s", "ended after s"]);
+    for (case, measurements) in outcomes {
+        let logged = measurements.iter().flat_map(|m| &m.checkpoints).map(|c| c.loop_log_rows as f64).collect();
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.2} | {:.1} |",
+            case.workers,
+            median(logged).unwrap_or(0.0),
+            median(measurements.iter().map(|m| m.seconds).collect()).unwrap_or(0.0),
+            median(measurements.iter().filter_map(|m| m.other_seconds).collect()).unwrap_or(0.0),
         );
     }
     text

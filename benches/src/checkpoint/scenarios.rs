@@ -57,6 +57,7 @@ pub(super) fn measure(case: Case, arguments: &Arguments) -> Result<Measurement, 
             Scenario::PauseByDepth => pause_by_depth(case, &place, scaled(PAUSES)).await,
             Scenario::Bytes => bytes(case, &place, i64::try_from(scaled(10_000_000))?).await,
             Scenario::LoopLog => loop_log(case, &place, i64::try_from(scaled(1_000))?).await,
+            Scenario::RecoverLog => recover_log(case, &place, i64::try_from(scaled(case.size))?).await,
             Scenario::RecoverIntegers => {
                 let edges = data::random_edges(scaled(4_000), scaled(8_000));
                 recover(case, &place, "INT", sql::pairs(["source", "target"], &edges)).await
@@ -244,38 +245,82 @@ async fn bytes(case: Case, place: &Place, rows: i64) -> Result<Measurement, Fail
     Ok(Measurement { seconds, other_seconds: None, work: rows, checkpoints: taken(&session).await?, peak_bytes: 0 })
 }
 
-/// A loop with one long lap, in the middle of which there is one checkpoint or none: each of its rows derives `fan` rows, by a join that is not
-/// the loop head's, so that all are under way when the loop is held.
-async fn loop_log(case: Case, place: &Place, fan: i64) -> Result<Measurement, Failure> {
-    const ROWS: i64 = 250_000;
-    let session = place.open(case.workers).await?;
-    fill(&session, ROWS, 0).await?;
-    session.execute("CREATE TABLE first (k INT NOT NULL, j INT NOT NULL)").await?;
-    session.execute("CREATE TABLE second (j INT NOT NULL, n BIGINT NOT NULL)").await?;
-    session.execute("INSERT INTO first VALUES (0, 0)").await?;
-    // Changes of state are noted with and without a checkpoint.
-    session.execute_script(&format!("SET loop_memory_limit = '{}MB'; SET checkpoint_interval_ms = 3600000", case.size)).await?;
-    let seconds = (0..fan).map(|n| format!("(0, {n})")).collect::<Vec<_>>();
-    session.execute(&format!("INSERT INTO second VALUES {}", seconds.join(", "))).await?;
-    memory::forget_peak();
-    let clock = Stopwatch::start();
+/// Rows of a loop before its long lap.
+const ROWS_BEFORE: i64 = 250_000;
+
+/// A loop with one long lap: each of its rows derives a row for each of `second`, by a join that is not the loop head's, so that all are under
+/// way when the loop is held.
+async fn begin_lap(session: &Session) -> Result<(), Failure> {
     let query = "WITH RECURSIVE t(n, k) AS (SELECT n, 0 FROM base UNION SELECT s.n, 1 FROM t JOIN first f ON f.k = t.k \
                  JOIN second s ON s.j = f.j) SELECT n, k FROM t";
     session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
+    Ok(())
+}
+
+/// The tables of such a loop.
+async fn prepare_lap(session: &Session, fan: i64) -> Result<(), Failure> {
+    fill(session, ROWS_BEFORE, 0).await?;
+    session.execute("CREATE TABLE first (k INT NOT NULL, j INT NOT NULL)").await?;
+    session.execute("CREATE TABLE second (j INT NOT NULL, n BIGINT NOT NULL)").await?;
+    session.execute("INSERT INTO first VALUES (0, 0)").await?;
+    let seconds = (0..fan).map(|n| format!("(0, {n})")).collect::<Vec<_>>();
+    session.execute(&format!("INSERT INTO second VALUES {}", seconds.join(", "))).await?;
+    Ok(())
+}
+
+/// Takes a checkpoint in the middle of the lap.
+async fn catch_lap(session: &Session) -> Result<(), Failure> {
+    while number(session, "SELECT coalesce(max(rows), 0) FROM refrain.operators WHERE kind = 'Loop'").await? == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    session.execute("CHECKPOINT").await?;
+    Ok(())
+}
+
+async fn end_of_lap(session: &Session, fan: i64) -> Result<i64, Failure> {
+    let rows = number(session, "SELECT count(*) FROM answer").await?;
+    if rows == ROWS_BEFORE + fan { Ok(rows) } else { Err(format!("{rows} rows instead of {}", ROWS_BEFORE + fan).into()) }
+}
+
+/// A long lap in the middle of which there is one checkpoint or none.
+async fn loop_log(case: Case, place: &Place, fan: i64) -> Result<Measurement, Failure> {
+    let session = place.open(case.workers).await?;
+    // Changes of state are noted with and without a checkpoint.
+    session.execute_script(&format!("SET loop_memory_limit = '{}MB'; SET checkpoint_interval_ms = 3600000", case.size)).await?;
+    prepare_lap(&session, fan).await?;
+    memory::forget_peak();
+    let clock = Stopwatch::start();
+    begin_lap(&session).await?;
     if let Some((replay, _)) = replay_and_interval(case.mode) {
         session.execute(&format!("SET checkpoint_replay = '{replay}'")).await?;
-        while number(&session, "SELECT coalesce(max(rows), 0) FROM refrain.operators WHERE kind = 'Loop'").await? == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        session.execute("CHECKPOINT").await?;
+        catch_lap(&session).await?;
     }
-    let work = number(&session, "SELECT count(*) FROM answer").await?;
+    let work = end_of_lap(&session, fan).await?;
     let seconds = clock.elapsed().as_secs_f64();
-    if work != ROWS + fan {
-        return Err(format!("{work} rows instead of {}", ROWS + fan).into());
-    }
     let peak_bytes = memory::peak_bytes();
     Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes })
+}
+
+/// A lap of so many rows, from the checkpoint in its middle.
+async fn recover_log(case: Case, place: &Place, rows: i64) -> Result<Measurement, Failure> {
+    let fan = rows / ROWS_BEFORE;
+    let session = place.open(case.workers).await?;
+    // The loop is held until the store is opened again.
+    session.execute("SET checkpoint_hold_max_ms = 600000").await?;
+    prepare_lap(&session, fan).await?;
+    begin_lap(&session).await?;
+    catch_lap(&session).await?;
+    let checkpoints = taken(&session).await?;
+    drop(session);
+    let clock = Stopwatch::start();
+    let session = place.open(case.workers).await?;
+    session.execute("SET reads = 'eager'").await?;
+    let work = number(&session, "SELECT count(*) FROM answer").await?;
+    let seconds = clock.elapsed().as_secs_f64();
+    session.execute("SET reads = 'strict'").await?;
+    end_of_lap(&session, fan).await?;
+    let ended = clock.elapsed().as_secs_f64();
+    Ok(Measurement { seconds, other_seconds: Some(ended), work, checkpoints, peak_bytes: 0 })
 }
 
 /// A closure from its checkpoint, and computed anew from the same tables.

@@ -162,6 +162,12 @@ impl Error {
         matches!(self, Self::Fenced { .. })
     }
 
+    /// Whether the store may do at another time what it did not do now.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Store { .. })
+    }
+
     pub(crate) fn damaged(object: &str, used_by: &str, damage: Damage) -> Self {
         Self::Damaged { object: object.to_owned(), used_by: used_by.to_owned(), damage }
     }

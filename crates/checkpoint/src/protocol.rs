@@ -82,6 +82,8 @@ pub struct Facts {
     pub settings: Settings,
     /// Somebody has asked for a checkpoint since the last one began.
     pub requested: bool,
+    /// Logs of loops are still on their way from the checkpoint that was restored. It is needed until then, and no other begins.
+    pub restoring: bool,
     /// The checkpoint before; before the first one, all of it was when the engine was opened.
     pub last: Last,
     /// The checkpoint in flight.
@@ -269,6 +271,9 @@ pub fn decide(facts: &Facts) -> Decision {
 }
 
 fn decide_idle(facts: &Facts) -> Decision {
+    if facts.restoring {
+        return Decision::Wait(None);
+    }
     let due = facts.settings.interval_ms.map(|ms| {
         let (interval, last) = (Duration::from_millis(ms), facts.last);
         // Checkpoints that take longer than the interval still leave loops as much time as they took from them.

@@ -8,17 +8,20 @@
 //! Beside the orders stand flags that the workers look at while they run: `hold`, which makes the loop heads of the current tick hold,
 //! and `dead`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
 use refrain_plan::{NodeId, StreamPlan};
+use refrain_state::memory::Use;
 use refrain_state::{Dictionary, Memory};
-use refrain_types::{DataflowId, Delta, Environment, Iteration, Tick};
+use refrain_types::{DataflowId, Delta, Environment, Iteration, OperatorId, Tick};
 
-use crate::loop_log::LoopLog;
+use crate::loop_log::{LoopLog, Piece};
 use crate::part::{Captured, Restored};
+use crate::restore::log_of_worker;
 
 /// Shared by the workers of an engine and by the engine itself; one per dataflow.
 pub struct Control {
@@ -34,6 +37,8 @@ pub struct Control {
     pub(crate) restored_tick: Option<Tick>,
     /// That state, and how many workers have yet to take their share of it.
     restored: Mutex<(Option<Arc<Restored>>, usize)>,
+    /// Loop logs that were captured, by worker.
+    logs: Mutex<BTreeMap<OperatorId, Vec<Vec<Piece>>>>,
     /// Changes are noted from the start on.
     pub(crate) notes_everything: bool,
     /// What each loop of the plan is doing, in the order of [`StreamPlan::loops`].
@@ -234,6 +239,7 @@ impl Control {
             memory,
             restored_tick,
             restored: Mutex::new((restored, workers)),
+            logs: Mutex::default(),
             notes_everything,
             loops,
             nodes,
@@ -252,6 +258,22 @@ impl Control {
     /// State to start from, while there are workers that have not taken their share.
     pub(crate) fn restored(&self) -> Option<Arc<Restored>> {
         self.restored.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Takes in a part of what the log of a loop held when it was captured. All of it has to be there before the workers create the dataflow.
+    pub fn bring_log(&self, operator: OperatorId, delta: &Delta) {
+        let shares = (0..self.workers).map(|worker| log_of_worker(&self.plan, operator, delta, (worker, self.workers)));
+        let kept =
+            shares.map(|share| (share.num_rows() > 0).then(|| Piece::keep(share, &self.memory, Use::LoopLogs))).collect::<Vec<_>>();
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = logs.entry(operator).or_insert_with(|| vec![Vec::new(); self.workers]);
+        all.iter_mut().zip(kept).for_each(|(log, piece)| log.extend(piece));
+    }
+
+    /// What a worker has to replay.
+    pub(crate) fn take_log(&self, operator: OperatorId, worker: usize) -> Vec<Piece> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.get_mut(&operator).map(|log| std::mem::take(&mut log[worker])).unwrap_or_default()
     }
 
     /// A worker has taken its share of the state that there was. The last one lets it go.

@@ -107,7 +107,11 @@ impl LoopLog {
     }
 
     pub fn push(&mut self, delta: Delta) {
-        let piece = Piece::keep(delta, &self.memory, Use::LoopLogs);
+        self.push_piece(Piece::keep(delta, &self.memory, Use::LoopLogs));
+    }
+
+    /// What is kept already.
+    pub fn push_piece(&mut self, piece: Piece) {
         self.rows += piece.num_rows();
         self.bytes += piece.bytes_in_memory();
         self.pieces.push_back(piece);

@@ -129,8 +129,9 @@ impl Captured {
 pub struct Restored {
     /// The tick at whose end it was captured.
     pub tick: Tick,
-    /// The rows of each part, physical, in the order in which they were captured, from all workers of then.
-    pub parts: BTreeMap<(OperatorId, Part), Vec<Piece>>,
+    /// The rows of each part but loop logs, physical, in the order in which they were captured, from all workers of then. The logs come
+    /// by themselves: [`Control::bring_log`](crate::Control::bring_log).
+    pub parts: BTreeMap<(OperatorId, Part), Vec<Arc<Delta>>>,
 }
 
 /// All parts of the state of a plan: a capture has each of them, also one without rows.

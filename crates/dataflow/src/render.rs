@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use refrain_plan::{Exchange, Node, NodeId, Operator, StreamPlan, Variable};
+use refrain_plan::{Node, NodeId, Operator, StreamPlan, Variable};
 use refrain_state::codec::encode_batch;
 use refrain_types::{Delta, LoopId};
 use timely::dataflow::operators::{Concatenate, ConnectLoop};
@@ -22,6 +22,7 @@ use crate::operators::variable::variable;
 use crate::operators::window::window;
 use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope};
 use crate::parcel::{Parcel, Parcels};
+use crate::restore::{placement, placement_of};
 use crate::time::Time;
 
 /// A dataflow's outer ends at one worker.
@@ -192,7 +193,6 @@ impl<'scope> Renderer<'scope> {
 }
 
 impl<'scope> Renderer<'scope> {
-    /// A binding, one iteration on. Its loop is closed when all nodes are there.
     /// What is worked out of each group of rows anew.
     fn of_groups(&mut self, plan: &StreamPlan, context: &Context, id: NodeId) -> Edge<'scope> {
         let node = plan.node(id);
@@ -207,6 +207,7 @@ impl<'scope> Renderer<'scope> {
         }
     }
 
+    /// A binding, one iteration on. Its loop is closed when all nodes are there.
     fn variable(&mut self, plan: &StreamPlan, context: &Context, node: &Node, binding: &Variable) -> Edge<'scope> {
         let placement = placement_of(plan, binding.feedback, &binding.exchange);
         let at = (self.loops[&binding.id], node.scope.len());
@@ -224,18 +225,5 @@ impl<'scope> Renderer<'scope> {
         let rows = scope::leave(context, self.outstanding(plan, input), self.edge(input), &from.schema, from.scope.len());
         let errors = self.errors.remove(inner).unwrap_or_default();
         if errors.is_empty() { rows } else { self.scope.concatenate::<_, Parcel>(errors.into_iter().chain([rows])) }
-    }
-}
-
-/// Where the rows of an input are at rest: where its exchange brings them, or where they were brought before.
-fn placement(plan: &StreamPlan, id: NodeId, input: usize) -> Exchange {
-    let (from, exchange) = &plan.node(id).inputs[input];
-    placement_of(plan, *from, exchange)
-}
-
-fn placement_of(plan: &StreamPlan, from: NodeId, exchange: &Exchange) -> Exchange {
-    match (exchange, &plan.node(from).properties.partitioning) {
-        (Exchange::Stay, Some(columns)) => Exchange::Hash(columns.clone()),
-        (exchange, _) => exchange.clone(),
     }
 }

@@ -149,12 +149,29 @@ impl Runtime {
 
     fn start_view(&self, view: View) {
         let dataflow = view.control.id;
-        let create = Command::Create(Arc::clone(&view.control));
+        let create = view.coming.is_empty().then(|| Command::Create(Arc::clone(&view.control)));
         let mut schedule = self.schedule();
         assert!(schedule.views.insert(dataflow, view).is_none(), "a view is created once");
-        self.commands.push(&create);
+        create.iter().for_each(|create| self.commands.push(create));
         drop(schedule);
         self.pump();
+    }
+
+    /// The logs of a view's loops are there: it goes on, unless it was dropped meanwhile.
+    fn logs_are_there(&self, dataflow: DataflowId) {
+        let mut schedule = self.schedule();
+        let Some(view) = schedule.views.get_mut(&dataflow) else { return };
+        view.coming.clear();
+        self.commands.push(&Command::Create(Arc::clone(&view.control)));
+        schedule.checkpointer.wake.notify_one();
+        drop(schedule);
+        self.pump();
+    }
+
+    /// Ends the engine with an error.
+    fn fail(&self, error: Error) {
+        self.threads.fail(error);
+        self.commands.push(&Command::Stop);
     }
 
     /// Ends a view's dataflow, whatever it is doing.

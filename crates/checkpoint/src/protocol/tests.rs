@@ -8,7 +8,7 @@ fn ms(ms: u64) -> Duration {
 
 fn facts(dataflows: Vec<DataflowFacts>) -> Facts {
     let running = Some(Running::starting(ms(0), dataflows));
-    Facts { now: ms(0), settings: Settings::default(), requested: false, last: Last::default(), running }
+    Facts { now: ms(0), settings: Settings::default(), requested: false, restoring: false, last: Last::default(), running }
 }
 
 /// View 2 reads view 1; both have loops.
@@ -37,6 +37,9 @@ fn a_checkpoint_begins_on_request_and_when_it_is_due() {
     assert_eq!(decide(&idle), Decision::Begin);
     let asked = Facts { requested: true, now: ms(0), ..idle.clone() };
     assert_eq!(decide(&asked), Decision::Begin);
+    // What is still to be read from the last checkpoint would be missing.
+    assert_eq!(decide(&Facts { restoring: true, ..asked }), Decision::Wait(None));
+    assert_eq!(decide(&Facts { restoring: true, ..idle }), Decision::Wait(None));
 }
 
 /// The interval is from beginning to beginning, unless loops would get no time between one checkpoint and the next.

@@ -318,7 +318,7 @@ impl State {
             read_back_after_ms: READ_BACK.into(),
             replay: model.replay,
         };
-        Facts { now: ms(self.clock), settings, requested: self.requested, last: Last::default(), running }
+        Facts { now: ms(self.clock), settings, requested: self.requested, restoring: false, last: Last::default(), running }
     }
 
     fn run(&mut self) -> &mut Run {

@@ -314,7 +314,7 @@ impl Head {
             all
         };
         self.rows.restore(&mut part).expect("captured weights add up");
-        restore_part(&context, Part::Log, &placement, &schema, |delta| self.log.push(delta));
+        context.control.take_log(context.operator, context.worker).into_iter().for_each(|piece| self.log.push_piece(piece));
         if let Some(other) = &mut self.other {
             other.restore(&context, other_placement);
         }

@@ -195,7 +195,7 @@ impl Head {
                 }
             });
         }
-        restore_part(&context, Part::Log, placement, &schema, |delta| self.log.push(delta));
+        context.control.take_log(context.operator, context.worker).into_iter().for_each(|piece| self.log.push_piece(piece));
         if let Some(over) = self.limit.as_mut().and_then(|limit| limit.over.as_mut()) {
             // Their errors were said before.
             restore_part(&context, Part::Rows, placement, &schema, |delta| {

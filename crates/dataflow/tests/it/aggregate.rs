@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int32Type, Int64Type, Schema};
-use refrain_dataflow::loop_log::Piece;
 use refrain_dataflow::{Part, Restored, part};
 use refrain_plan::{Aggregate, AggregateCall, AggregateFunction, Exchange, Node, Operator, Properties, StreamPlan};
 use refrain_types::{Delta, OperatorId, RelationId};
@@ -145,7 +144,7 @@ fn sums_are_captured_rather_than_rows() {
     let mut restored = Restored::default();
     harness.capture(true, &mut restored);
     let key = (OperatorId(1), Part::Sums);
-    let captured = |restored: &Restored| restored.parts[&key].iter().map(Piece::num_rows).collect::<Vec<_>>();
+    let captured = |restored: &Restored| restored.parts[&key].iter().map(|delta| delta.num_rows()).collect::<Vec<_>>();
     assert_eq!(captured(&restored), [3]);
     harness.tick(vec![(0, delta(&[(vec![1, 5], 1), (vec![9, 5], 1)], 2))], false);
     harness.capture(false, &mut restored);

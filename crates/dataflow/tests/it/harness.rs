@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::Int32Type;
 use refrain_dataflow::{
-    Beginning, Captured, Command, CommandLog, Control, Events, Order, Restored, TickEnd, TickInput, Worker, seats,
+    Beginning, Captured, Command, CommandLog, Control, Events, Order, Part, Restored, TickEnd, TickInput, Worker, seats,
 };
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_state::memory::{Spill, Spilled};
@@ -122,11 +122,16 @@ impl Harness {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its workers' threads")]
-    fn start_with(plan: &Arc<StreamPlan>, workers: usize, beginning: Beginning, in_turns: bool) -> Self {
+    fn start_with(plan: &Arc<StreamPlan>, workers: usize, mut beginning: Beginning, in_turns: bool) -> Self {
         let commands = CommandLog::new(workers);
         let (teller, told) = sync_channel(1024);
         let tick = if let Beginning::Restored(restored) = &beginning { restored.tick } else { Tick(0) };
         let fresh = !matches!(beginning, Beginning::Restored(_));
+        let is_log = |(_, part): &(_, Part)| *part == Part::Log;
+        let mut logs = BTreeMap::new();
+        if let Beginning::Restored(restored) = &mut beginning {
+            logs = restored.parts.extract_if(.., |of, _| is_log(of)).collect();
+        }
         let events = Arc::new(Teller(Mutex::new(teller)));
         // Some log in memory, some not.
         let memory = if workers == 2 { Memory::limited(0, 0, Arc::new(Elsewhere)) } else { Memory::unlimited() };
@@ -139,6 +144,9 @@ impl Harness {
             events,
             beginning,
         );
+        for ((operator, _), deltas) in logs {
+            deltas.iter().for_each(|delta| control.bring_log(operator, delta));
+        }
         commands.push(&Command::Create(Arc::clone(&control)));
         let mut turns = Vec::new();
         let threads = seats(workers).expect("a process has seats").into_iter().map(|seat| {
@@ -233,7 +241,7 @@ impl Harness {
                 into.parts.remove(&key);
             }
             let pieces = into.parts.entry(key).or_default();
-            part.each_piece(&mut |piece| pieces.push(piece));
+            part.each_piece(&mut |piece| pieces.push(piece.read().expect("what was put can be read back")));
         }
     }
 }

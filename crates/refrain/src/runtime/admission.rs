@@ -27,7 +27,7 @@ impl View {
             self.note_waiting(now);
             return false;
         }
-        if self.frozen || self.capturing {
+        if self.frozen || self.capturing || !self.coming.is_empty() {
             return false;
         }
         // A tick was cut: something is still to be done.

@@ -88,9 +88,9 @@ impl Checkpointer {
         }
     }
 
-    fn facts(&self, now: Duration) -> Facts {
+    fn facts(&self, now: Duration, restoring: bool) -> Facts {
         let running = self.run.as_ref().map(|r| r.facts.clone());
-        Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), last: self.last, running }
+        Facts { now, settings: self.settings.clone(), requested: !self.requests.is_empty(), restoring, last: self.last, running }
     }
 }
 
@@ -108,6 +108,10 @@ impl Schedule {
             *phase = Phase::Held { since: now };
             self.checkpointer.wake.notify_one();
         }
+    }
+
+    fn facts(&self, now: Duration) -> Facts {
+        self.checkpointer.facts(now, self.views.values().any(|view| !view.coming.is_empty()))
     }
 
     /// What a checkpoint waits for, in words.
@@ -263,7 +267,7 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
     }
     let runtime = Arc::clone(&shared.runtime);
     let now = shared.environment.monotonic();
-    let decision = decide(&runtime.schedule().checkpointer.facts(now));
+    let decision = decide(&runtime.schedule().facts(now));
     match decision {
         Decision::Wait(until) => {
             let environment = Arc::clone(&shared.environment);

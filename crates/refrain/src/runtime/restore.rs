@@ -6,14 +6,13 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use futures::try_join;
 use refrain_checkpoint::{Contents, DataflowEntry, Manifest, RelationEntry, SegmentRef};
-use refrain_dataflow::loop_log::Piece;
 use refrain_dataflow::{Part, Restored};
 use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_sql::Catalog;
-use refrain_state::Memory;
 use refrain_types::{Delta, Epoch, OperatorId};
 
+use super::Runtime;
 use super::segments::Reading;
 use super::views::View;
 use crate::database::{Database, PlannedView};
@@ -21,6 +20,10 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::progress::ProgressCallback;
 use crate::relation::{Change, Relation};
+
+mod logs;
+
+use logs::Logs;
 
 /// Restores the engine from a manifest. Returns the epoch up to which it holds everything.
 pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: Option<ProgressCallback>) -> Result<Epoch> {
@@ -38,7 +41,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     shared.visible.advance(contents.epoch);
     let reading = Reading::of_checkpoint(&shared.store, &shared.dictionary, contents, progress);
     let relations = restore_relations(&reading, &database, &views, &manifest);
-    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents, &shared.runtime.memory))?;
+    let (_, dataflows) = try_join!(relations, read_dataflows(&reading, &views, contents))?;
     let committed = super::capture::Committed {
         relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
         dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -47,14 +50,18 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     shared.set_database(database);
     let database = shared.database();
     let runtime = &shared.runtime;
-    let mut all = Vec::new();
+    let (mut all, mut logs) = (Vec::new(), Vec::new());
     for (PlannedView { view, plan }, read) in views.into_iter().zip(dataflows) {
         let sources = database.sources(&plan)?;
         let id = Database::dataflow(view.id);
         all.push(match read {
             Some((entry, restored)) => {
-                let view = View::restored(runtime, view, id, plan, sources, restored);
-                view.show_iterations(&entry.loops);
+                let mut view = View::restored(runtime, view, id, plan, sources, restored);
+                view.show_captured(&entry.loops);
+                if !view.coming.is_empty() {
+                    let loops = entry.loops.iter().map(|of| (of.clone(), entry.used_by_loop(of)));
+                    logs.push(Logs { control: Arc::clone(&view.control), loops: loops.collect() });
+                }
                 view
             }
             None => View::new(runtime, view, id, plan, sources, contents.epoch),
@@ -64,6 +71,7 @@ pub(crate) async fn restore(shared: &Arc<Shared>, manifest: Manifest, progress: 
     for view in all {
         runtime.start_view(view);
     }
+    logs::read(shared, logs);
     Ok(contents.epoch)
 }
 
@@ -92,15 +100,12 @@ async fn read_dataflows<'a>(
     reading: &Reading<'_>,
     views: &[PlannedView],
     contents: &'a Contents,
-    memory: &Arc<Memory>,
 ) -> Result<Vec<Option<(&'a DataflowEntry, (Restored, Epoch))>>> {
     let all = views.iter().map(|PlannedView { view, plan }| async move {
         let id = Database::dataflow(view.id);
         match contents.dataflows.iter().find(|d| d.id == id) {
             // One that was captured before its first tick has read nothing: it begins anew.
-            Some(entry) if entry.tick.0 > 0 => {
-                Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan, memory).await?)))
-            }
+            Some(entry) if entry.tick.0 > 0 => Ok(Some((entry, read_dataflow(reading, entry, contents.epoch, plan).await?))),
             _ => Ok(None),
         }
     });
@@ -151,7 +156,6 @@ async fn read_dataflow(
     entry: &DataflowEntry,
     epoch: Epoch,
     plan: &Arc<StreamPlan>,
-    memory: &Arc<Memory>,
 ) -> Result<(Restored, Epoch)> {
     if fingerprint(plan) != entry.fingerprint {
         let message = format!("materialized view \"{}\" cannot be restored: its plan has changed since the checkpoint", entry.name);
@@ -166,24 +170,21 @@ async fn read_dataflow(
             .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such state")))?;
         parts.push(((operator.operator, part), schema, &operator.segments, used_by));
     }
-    for log in &entry.loops {
-        let used_by = entry.used_by_loop(log);
-        let schema = refrain_dataflow::part::schema(plan, log.operator, Part::Log)
-            .ok_or_else(|| Error::io(format!("{used_by}: the plan has no such loop")))?;
-        parts.push(((log.operator, Part::Log), schema, &log.log, used_by));
+    if let Some(log) = entry.loops.iter().find(|log| refrain_dataflow::part::schema(plan, log.operator, Part::Log).is_none()) {
+        return Err(Error::io(format!("{}: the plan has no such loop", entry.used_by_loop(log))));
     }
-    let has = |of: (OperatorId, Part)| parts.iter().any(|(part, ..)| *part == of);
+    let has = |of: (OperatorId, Part)| match of {
+        (operator, Part::Log) => entry.loops.iter().any(|log| log.operator == operator),
+        _ => parts.iter().any(|(part, ..)| *part == of),
+    };
     if let Some((operator, part)) = refrain_dataflow::part::all(plan).find(|of| !has(*of)) {
         let name = super::capture::operator_name(plan, operator);
         let message = format!("operator {operator} ({name}, {}) of view \"{}\" is not in the checkpoint", part.name(), entry.name);
         return Err(Error::io(message));
     }
     let parts = try_join_all(parts.into_iter().map(|(of, schema, segments, used_by)| async move {
-        let pieces = match of.1 {
-            Part::Log => reading.pieces(&schema, segments, (memory, &used_by)).await?,
-            _ => reading.rows(&schema, segments, &used_by).await?.into_iter().map(|(_, delta)| Piece::from(delta)).collect(),
-        };
-        Ok::<_, Error>((of, pieces))
+        let rows = reading.rows(&schema, segments, &used_by).await?;
+        Ok::<_, Error>((of, rows.into_iter().map(|(_, delta)| delta).collect()))
     }));
     let restored = Restored { tick: entry.tick, parts: parts.await?.into_iter().collect() };
     // A view that reads nothing has taken in everything there was.

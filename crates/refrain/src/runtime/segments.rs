@@ -11,9 +11,8 @@ use futures::future::try_join_all;
 use refrain_checkpoint::segment::{EPOCH_COLUMN, ITERATION_COLUMN, WEIGHT_COLUMN};
 use refrain_checkpoint::{Attempt, Contents, SegmentKind, SegmentRef, Store};
 use refrain_dataflow::loop_log::Piece;
+use refrain_state::Dictionary;
 use refrain_state::codec::encode_batch;
-use refrain_state::memory::Use;
-use refrain_state::{Dictionary, Memory};
 use refrain_types::errors::Errors;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, SqlState};
 use tokio::sync::Semaphore;
@@ -135,7 +134,7 @@ fn ended<T>(work: std::result::Result<T, JoinError>) -> Result<T> {
 }
 
 /// So many segments are read and decoded at once: reading waits for the store, decoding takes a processor.
-const SEGMENTS_AT_ONCE: usize = 8;
+pub(super) const SEGMENTS_AT_ONCE: usize = 8;
 
 /// Reads segments of a store back, several at once.
 #[derive(Debug)]
@@ -155,14 +154,16 @@ impl<'a> Reading<'a> {
         Self { store, dictionary, at_once: Semaphore::new(SEGMENTS_AT_ONCE), progress: None, read: Mutex::default(), total: 0 }
     }
 
-    /// Reads all that a checkpoint has, and says how far it is.
+    /// Reads all that a checkpoint has but loop logs, and says how far it is.
     pub fn of_checkpoint(
         store: &'a Store,
         dictionary: &'a Arc<Dictionary>,
         all: &Contents,
         progress: Option<ProgressCallback>,
     ) -> Self {
-        let total = all.segments().iter().map(|segment_use| segment_use.segment.bytes).sum();
+        let is_state = |segment: &&SegmentRef| segment.kind() == SegmentKind::State;
+        let total =
+            all.segments().iter().map(|segment_use| segment_use.segment).filter(is_state).map(|segment| segment.bytes).sum();
         Self { progress, total, ..Self::of(store, dictionary) }
     }
 
@@ -171,23 +172,6 @@ impl<'a> Reading<'a> {
         self.all(segments, used_by, |batches, whose| {
             let (dictionary, schema) = (Arc::clone(self.dictionary), Arc::clone(schema));
             move || batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose)).collect()
-        })
-        .await
-    }
-
-    /// Physical deltas, without their epochs, as far as there is room in memory and else elsewhere.
-    pub async fn pieces(
-        &self,
-        schema: &SchemaRef,
-        segments: &[SegmentRef],
-        (memory, used_by): (&Arc<Memory>, &str),
-    ) -> Result<Vec<Piece>> {
-        self.all(segments, used_by, |batches, whose| {
-            let (dictionary, schema, memory) = (Arc::clone(self.dictionary), Arc::clone(schema), Arc::clone(memory));
-            move || {
-                let read = batches.iter().map(|batch| of_disk(&dictionary, &schema, batch, &whose));
-                read.map(|read| Ok(Piece::keep(Arc::unwrap_or_clone(read?.1), &memory, Use::LoopLogs))).collect()
-            }
         })
         .await
     }
@@ -231,7 +215,12 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn of_disk(dictionary: &Dictionary, schema: &SchemaRef, batch: &RecordBatch, whose: &str) -> Result<(Epoch, Arc<Delta>)> {
+pub(super) fn of_disk(
+    dictionary: &Dictionary,
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    whose: &str,
+) -> Result<(Epoch, Arc<Delta>)> {
     let damaged = |what: &str| Error::io(format!("{whose} {what}"));
     let width = schema.fields().len();
     if batch.num_columns() < width {

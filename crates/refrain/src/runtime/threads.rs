@@ -84,7 +84,7 @@ impl Threads {
                     }
                 };
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                    shared.fail(index, &*panic);
+                    shared.fail(panicked(index, &*panic));
                     // The other workers would wait for this one for ever.
                     commands.push(&Command::Stop);
                 }
@@ -120,6 +120,11 @@ impl Threads {
         self.shared.failed.get().cloned()
     }
 
+    /// Nothing can go on. The workers end as soon as they are woken.
+    pub fn fail(&self, error: Error) {
+        self.shared.fail(error);
+    }
+
     /// Returns when a worker has panicked.
     pub async fn failure(&self) -> Error {
         loop {
@@ -149,15 +154,18 @@ impl Threads {
 }
 
 impl State {
-    fn fail(&self, worker: usize, panic: &(dyn Any + Send)) {
-        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
-        let error = Error::engine(format!("worker {worker} panicked: {text}"))
-            .with_hint("The engine has stopped. Open it again: it goes on from the last checkpoint and the input log.");
+    fn fail(&self, error: Error) {
         let error = self.failed.get_or_init(|| error).clone();
         self.wake.notify_waiters();
         if let Some(runtime) = self.runtime.get().and_then(Weak::upgrade) {
             runtime.end_views(&error);
         }
     }
+}
+
+fn panicked(worker: usize, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+    Error::engine(format!("worker {worker} panicked: {text}"))
+        .with_hint("The engine has stopped. Open it again: it goes on from the last checkpoint and the input log.")
 }

@@ -38,6 +38,9 @@ pub(super) struct View {
     pub frozen: bool,
     /// Its workers are handing over their state.
     pub capturing: bool,
+    /// Rows in the log of each loop, by its number, that are on their way from a checkpoint. Until they are there the workers know nothing of
+    /// the dataflow.
+    pub coming: BTreeMap<usize, u64>,
 }
 
 /// A relation that the view reads.
@@ -102,6 +105,7 @@ impl View {
             temporary,
             frozen: false,
             capturing: false,
+            coming: BTreeMap::new(),
         }
     }
 
@@ -124,11 +128,14 @@ impl View {
         view
     }
 
-    /// Shows how far each loop had come when it was captured, until it goes on.
-    pub fn show_iterations(&self, captured: &[LoopEntry]) {
+    /// Shows how far each loop had come when it was captured, until it goes on. Those with a log go on when that is there.
+    pub fn show_captured(&mut self, captured: &[LoopEntry]) {
         for (node, number) in self.plan.loop_keepers() {
             if let Some(entry) = captured.iter().find(|entry| entry.operator == StreamPlan::operator_id(node)) {
                 self.control.loops[number].iteration.fetch_max(u64::from(entry.iteration), Ordering::Relaxed);
+                if !entry.log.is_empty() {
+                    *self.coming.entry(number).or_default() += entry.rows;
+                }
             }
         }
     }
@@ -136,8 +143,8 @@ impl View {
     /// What the view's loops are doing.
     pub fn loops(&self) -> Vec<LoopStatus> {
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        let heads = self.plan.loops().into_iter().zip(&self.control.loops);
-        let status = heads.map(|((_, name), gauge)| LoopStatus {
+        let heads = self.plan.loops().into_iter().zip(&self.control.loops).enumerate();
+        let status = heads.map(|(number, ((_, name), gauge))| LoopStatus {
             view: self.relation.name.clone(),
             dataflow: self.control.id.0,
             loop_name: name.to_owned(),
@@ -145,7 +152,7 @@ impl View {
             iteration: gauge.iteration.load(Ordering::Relaxed),
             frontier_rows: count(gauge.frontier_rows.load(Ordering::Relaxed)),
             held_rows: count(gauge.held_rows.load(Ordering::Relaxed)),
-            log_rows: count(gauge.log_rows.load(Ordering::Relaxed)),
+            log_rows: count(gauge.log_rows.load(Ordering::Relaxed)) + self.coming.get(&number).copied().unwrap_or(0),
             log_bytes: count(gauge.log_bytes.load(Ordering::Relaxed)),
         });
         status.collect()

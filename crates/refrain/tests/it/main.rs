@@ -15,6 +15,7 @@ mod maintained;
 mod outage;
 mod query;
 mod recovery;
+mod replay;
 mod rows;
 mod spilling;
 mod subscribe;

@@ -16,17 +16,17 @@ use crate::rows::{error, rows, run};
 const LANES: usize = 2_000;
 
 /// Counts for ever. What its rows derive goes through a second join, so it is under way when the loop is held.
-const VIEW: &str = "CREATE MATERIALIZED VIEW numbers AS WITH RECURSIVE t(n, lane) AS (SELECT 1::bigint, a FROM pair \
+pub(crate) const VIEW: &str = "CREATE MATERIALIZED VIEW numbers AS WITH RECURSIVE t(n, lane) AS (SELECT 1::bigint, a FROM pair \
      UNION SELECT t.n + 1, y.a FROM t JOIN pair x ON x.a = t.lane JOIN pair y ON y.b = x.b) SELECT n, lane FROM t";
 
 /// Tries of what depends on where the loop stands.
-const TRIES: usize = 200;
+pub(crate) const TRIES: usize = 200;
 
 const ITERATION: &str = "SELECT max(iteration) FROM refrain.loops";
 
 /// What the logs of loops take.
 pub(crate) const OF_LOGS: &[&str] = &["loop logs", "temporary files"];
-const OF_VIEWS: &[&str] = &["rows", "loop logs", "temporary files"];
+pub(crate) const OF_VIEWS: &[&str] = &["rows", "loop logs", "temporary files"];
 
 /// What memory is taken for now.
 pub(crate) async fn in_use(session: &Session) -> Vec<String> {
@@ -132,13 +132,13 @@ async fn what_is_set_from_the_start_is_checked() {
     assert_eq!(rows(&engine.session(), "SHOW memory_limit").await, ["1GB"]);
 }
 
-async fn create(session: &Session) {
+pub(crate) async fn create(session: &Session) {
     let pairs = (0..LANES).map(|a| format!("({a}, {})", LANES - a)).collect::<Vec<_>>().join(", ");
     run(session, &format!("CREATE TABLE pair (a INT NOT NULL, b INT NOT NULL); INSERT INTO pair VALUES {pairs}; {VIEW}")).await;
 }
 
 /// The numbers up to some number are there, each in every lane; the last ones may be on their way, and at first all.
-async fn check(session: &Session) -> i64 {
+pub(crate) async fn check(session: &Session) -> i64 {
     let holes = "SELECT count(*) FROM (SELECT n, count(*) AS lanes FROM numbers GROUP BY n) AS by_number \
                  WHERE lanes <> 2000 AND n < (SELECT max(n) FROM numbers)";
     assert_eq!(rows(session, holes).await, ["0"]);
@@ -152,7 +152,7 @@ async fn check(session: &Session) -> i64 {
 }
 
 /// Waits until the rows that were under way have been missed, if they were.
-async fn goes_on(session: &Session, from: i64) {
+pub(crate) async fn goes_on(session: &Session, from: i64) {
     for _ in 0..TRIES {
         if check(session).await > from + 3 {
             return;

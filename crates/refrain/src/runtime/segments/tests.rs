@@ -27,9 +27,8 @@ async fn many_pieces_become_several_segments_and_come_back() {
     // Three pieces are more than a kilobyte.
     assert_eq!(segments.iter().map(|s| s.rows).collect::<Vec<_>>(), [100; 5]);
     let reading = Reading::of(&opened.store, &dictionary);
-    let memory = Memory::unlimited();
-    let back = reading.pieces(&schema, &segments, (&memory, "the test")).await.unwrap();
-    let values = back.iter().flat_map(|piece| piece.read().unwrap().rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+    let back = reading.rows(&schema, &segments, "the test").await.unwrap();
+    let values = back.iter().flat_map(|(_, delta)| delta.rows.column(0).as_primitive::<Int64Type>().values().to_vec());
     assert_eq!(values.collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
     assert!(writing.write(SegmentKind::LoopLog, (true, true), source(Rows::new())).await.unwrap().rows.is_empty());
     // One delta that is too large for a segment is cut.

@@ -1,7 +1,8 @@
 //! Carries out what the protocol decides: the executor beside [`refrain_checkpoint::protocol::decide`].
 //!
 //! One task drives. It asks what to do next, does it, notes that, and asks again until the answer is to wait. Captures happen on
-//! the workers' threads and are noted under the schedule's lock; uploads and the commit are tasks of their own.
+//! the workers' threads and are noted under the schedule's lock, where what follows for dataflows is done at once: a loop does not stand still
+//! until the task gets a processor. Uploads and the commit are tasks of their own.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
@@ -106,6 +107,7 @@ impl Schedule {
             && *phase == Phase::HoldRequested
         {
             *phase = Phase::Held { since: now };
+            self.advance(now);
             self.checkpointer.wake.notify_one();
         }
     }
@@ -222,6 +224,7 @@ impl Runtime {
         let phase = run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase);
         *phase? = Phase::Captured { held_since };
         wake.notify_one();
+        schedule.advance(self.environment.monotonic());
         Some(())
     }
 
@@ -267,7 +270,8 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
     }
     let runtime = Arc::clone(&shared.runtime);
     let now = shared.environment.monotonic();
-    let decision = decide(&runtime.schedule().facts(now));
+    let decision = runtime.schedule().advance(now);
+    runtime.pump();
     match decision {
         Decision::Wait(until) => {
             let environment = Arc::clone(&shared.environment);
@@ -276,10 +280,8 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
             let _ = timeout(&*environment, pause.max(Duration::from_millis(1)), wake.notified()).await;
         }
         Decision::Begin => begin(&shared, now),
-        Decision::Hold(ids) => runtime.hold_for_checkpoint(&ids, now),
-        Decision::Capture(id) => {
-            runtime.capture(id);
-            // The workers note it.
+        Decision::Capture(_) | Decision::Hold(_) | Decision::Release(_) => {
+            // The workers note what they were told to do.
             let _ = timeout(&*shared.environment, Duration::from_millis(5), wake.notified()).await;
         }
         Decision::CaptureTables => {
@@ -288,7 +290,6 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
         }
         Decision::Commit => put(&shared, false),
         Decision::ReadBack => put(&shared, true),
-        Decision::Release(ids) => runtime.release(&ids, now),
         Decision::Abort(reason) => {
             let mut schedule = runtime.schedule();
             let awaited = schedule.checkpointer.run.as_ref().map(|run| schedule.awaited(&run.facts));
@@ -331,63 +332,68 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
     schedule.checkpointer.run = Some(run);
 }
 
-impl Runtime {
-    fn hold_for_checkpoint(&self, ids: &[DataflowId], now: Duration) {
-        let mut schedule = self.schedule();
+impl Schedule {
+    /// Carries out what is to be done with dataflows, and says what is to be done next by the coordinator. Whoever has noted something calls it:
+    /// loops stand still, and the coordinator's task may have to wait for a processor. What it released goes on when the runtime is pumped.
+    fn advance(&mut self, now: Duration) -> Decision {
+        loop {
+            match decide(&self.facts(now)) {
+                Decision::Hold(ids) => self.hold(&ids, now),
+                Decision::Release(ids) => self.release(&ids, now),
+                Decision::Capture(id) if self.capture(id) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn hold(&mut self, ids: &[DataflowId], now: Duration) {
         for id in ids {
-            let Some(view) = schedule.views.get_mut(id) else { continue };
+            let Some(view) = self.views.get_mut(id) else { continue };
             view.frozen = true;
             let is_running = view.running.is_some();
             let stops = is_running && !view.plan.loops().is_empty();
             if is_running {
                 view.control.hold(view.tick);
             }
-            if let Some(of) = schedule.phase(*id) {
+            if let Some(of) = self.phase(*id) {
                 *of = if is_running { Phase::HoldRequested } else { Phase::Held { since: now } };
             }
-            if let Some(run) = schedule.checkpointer.run.as_mut().filter(|_| stops) {
+            if let Some(run) = self.checkpointer.run.as_mut().filter(|_| stops) {
                 run.stopped.insert(*id);
             }
         }
     }
 
-    fn capture(&self, id: DataflowId) {
-        let mut schedule = self.schedule();
-        let Checkpointer { lost_changes, committed, .. } = &schedule.checkpointer;
+    /// Tells the workers to capture a dataflow, which changes its phase when it is done. Returns whether they had not been told before.
+    fn capture(&mut self, id: DataflowId) -> bool {
+        let Checkpointer { lost_changes, committed, .. } = &self.checkpointer;
         let full = *lost_changes || !committed.dataflows.contains_key(&id.0);
-        // Told once; the capture itself changes the phase.
-        if let Some(view) = schedule.views.get_mut(&id)
-            && !std::mem::replace(&mut view.capturing, true)
-        {
-            let control = Arc::clone(&view.control);
-            drop(schedule);
-            control.order(Order::Capture { full });
-        }
+        let Some(view) = self.views.get_mut(&id).filter(|view| !view.capturing) else { return false };
+        view.capturing = true;
+        view.control.order(Order::Capture { full });
+        true
     }
 
-    fn release(&self, ids: &[DataflowId], now: Duration) {
-        let mut schedule = self.schedule();
+    fn release(&mut self, ids: &[DataflowId], now: Duration) {
         for id in ids {
             let mut still_since = None;
-            if let Some(view) = schedule.views.get_mut(id) {
+            if let Some(view) = self.views.get_mut(id) {
                 view.frozen = false;
                 still_since = view.control.loops_stand_still_since();
             }
-            if let Some(phase) = schedule.phase(*id) {
+            if let Some(phase) = self.phase(*id) {
                 if let Phase::Held { since } | Phase::Captured { held_since: since } = *phase {
                     // Its tick may have ended before its loops were asked.
                     still_since = Some(still_since.map_or(since, |still| still.min(since)));
                 }
                 *phase = Phase::Released { captured: matches!(phase, Phase::Captured { .. }) };
             }
-            if let Some(run) = &mut schedule.checkpointer.run
+            if let Some(run) = &mut self.checkpointer.run
                 && run.stopped.remove(id)
             {
                 run.pause = run.pause.max(still_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)));
             }
         }
-        drop(schedule);
-        self.pump();
     }
 }
 

@@ -347,6 +347,30 @@ fn wait(facts: &Facts, running: &Running) -> Decision {
     Decision::Wait(holds.chain(look).chain([timeout]).min())
 }
 
+impl Facts {
+    /// The first rule of the protocol that these facts break. The model sees in every state that there is none, and the coordinator of a debug
+    /// build whenever it asks what to do: what it makes of decisions is what the model makes of them.
+    #[must_use]
+    pub fn broken_rule(&self) -> Option<&'static str> {
+        let running = self.running.as_ref()?;
+        let Running { dataflows, tables_captured, uploads, commit, .. } = running;
+        let goes_on_uncaptured = |d: &DataflowFacts| d.phase == Phase::Released { captured: false };
+        let readers_first =
+            |d: &DataflowFacts| d.phase == Phase::Running || goes_on_uncaptured(d) || running.readers_are_captured(d);
+        let all_in_store = *tables_captured && uploads.outstanding == 0 && uploads.failed.is_none();
+        let rules = [
+            (dataflows.iter().all(readers_first), "a dataflow is asked to hold when all that read it are captured"),
+            (!*tables_captured || dataflows.iter().all(DataflowFacts::is_captured), "tables are captured when all dataflows are"),
+            (*commit == CommitFacts::NotTried || all_in_store, "the manifest is put when all that it names is in the store"),
+            (
+                running.aborted.is_some() || !dataflows.iter().any(goes_on_uncaptured),
+                "who was not captured goes on when the checkpoint is given up",
+            ),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)
+    }
+}
+
 impl DataflowFacts {
     /// A dataflow that does not know of the checkpoint yet.
     #[must_use]

@@ -220,6 +220,7 @@ impl World {
     /// The coordinator acts until it waits.
     fn act(&mut self) {
         loop {
+            assert_eq!(self.facts.broken_rule(), None);
             let decision = decide(&self.facts);
             self.check(&decision);
             let now = self.facts.now;

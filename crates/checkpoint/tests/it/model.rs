@@ -662,7 +662,8 @@ impl Protocol {
         looping.log |= next(flight) | replaying;
         let runs = is_right(completed(looping, state.reader.state, state.reader.waiting, state.table), state.table);
         let fenced = state.store.iter().skip(state.opened).all(|manifest| manifest.generation == state.generation);
-        let waits = decide(&state.facts(self));
+        let facts = state.facts(self);
+        let waits = decide(&facts);
         let ends = state.run.is_none() || waits != Decision::Wait(None);
         let held = match state.run.as_ref().map(|run| run.phases[0]) {
             Some(PhaseOf::Captured(since)) => state.clock >= since + HOLD_MAX && matches!(waits, Decision::Wait(_)),
@@ -675,6 +676,7 @@ impl Protocol {
             (follows, "the input log goes on from the newest checkpoint"),
             (ends, "whoever waits with a checkpoint in flight waits for a time"),
             (!held, "no loop is held longer than it may be"),
+            (facts.broken_rule().is_none(), facts.broken_rule().unwrap_or("no rule of the facts is broken")),
         ];
         properties.into_iter().find(|(holds, _)| !holds).map(|(_, property)| property)
     }

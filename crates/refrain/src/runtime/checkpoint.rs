@@ -337,7 +337,9 @@ impl Schedule {
     /// loops stand still, and the coordinator's task may have to wait for a processor. What it released goes on when the runtime is pumped.
     fn advance(&mut self, now: Duration) -> Decision {
         loop {
-            match decide(&self.facts(now)) {
+            let facts = self.facts(now);
+            debug_assert_eq!(facts.broken_rule(), None, "{facts:?}");
+            match decide(&facts) {
                 Decision::Hold(ids) => self.hold(&ids, now),
                 Decision::Release(ids) => self.release(&ids, now),
                 Decision::Capture(id) if self.capture(id) => {}

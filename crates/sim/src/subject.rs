@@ -74,6 +74,9 @@ impl Subject {
         for table in &case.tables {
             subject.execute(&crate::sql::create_table(table)).await?;
         }
+        if let Some(world) = &subject.world {
+            world.begin();
+        }
         Ok(subject)
     }
 

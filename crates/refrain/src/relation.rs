@@ -179,6 +179,11 @@ impl Relation {
         self.visible.up_to_read_point(after, || self.settled())
     }
 
+    /// Whether somebody waits to read this relation, or another, at this epoch.
+    pub fn is_read_at(&self, epoch: Epoch) -> bool {
+        self.visible.is_read_point(epoch)
+    }
+
     /// The last epoch that is visible in tables.
     pub fn visible_epoch(&self) -> Epoch {
         self.visible.now()

@@ -76,6 +76,11 @@ impl EpochClock {
         ReadPoint { epoch, clock: Arc::clone(self) }
     }
 
+    /// Whether somebody wants to read everything at this epoch.
+    pub fn is_read_point(&self, epoch: Epoch) -> bool {
+        self.read_points.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&epoch)
+    }
+
     /// How far a dataflow that has admitted everything up to `after` may go in one step towards `up_to`: not over a read point.
     ///
     /// Whoever admits calls this with what is settled at the time. A read point that is made later is not below that, so it is

@@ -9,7 +9,16 @@ use refrain_types::{Delta, Epoch};
 use super::Runtime;
 use super::views::{Running, View, feed};
 
+/// So long a view keeps to an epoch at which somebody reads it, while later input waits.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
+
 impl View {
+    /// Whether it is to settle before it takes in more: at an epoch that it has gone over it cannot be read any more.
+    fn keeps_to_its_epoch(&self, now: Duration) -> bool {
+        let is_read = |admitted| admitted > self.relation.settled() && self.relation.is_read_at(admitted);
+        self.admitted.is_some_and(is_read) && now < self.admitted_at + READ_PATIENCE
+    }
+
     /// How far all sources can be read now, exactly.
     fn readable(&self) -> Option<Epoch> {
         let after = self.admitted.unwrap_or(Epoch(0));
@@ -42,11 +51,11 @@ impl View {
                     feeds.extend(feed(*node, snapshot.chunks));
                     feeds.extend(feed(*node, (!errors.is_empty()).then(|| Arc::new(errors))));
                 }
-                self.open(epoch, feeds, true);
+                self.open((epoch, now), feeds, true);
                 false
             }
             (None, _) => false,
-            (Some(admitted), Some(epoch)) if epoch > admitted => {
+            (Some(admitted), Some(epoch)) if epoch > admitted && !self.keeps_to_its_epoch(now) => {
                 let mut feeds = Vec::new();
                 for (node, relation) in &self.feeds {
                     for (_, deltas) in self.sources[relation].relation.changes(admitted, epoch) {
@@ -61,20 +70,20 @@ impl View {
                     }
                     return true;
                 }
-                self.open(epoch, feeds, false);
+                self.open((epoch, now), feeds, false);
                 false
             }
             (Some(admitted), _) => {
                 if unsettled {
-                    self.open(admitted, Vec::new(), false);
+                    self.open((admitted, self.admitted_at), Vec::new(), false);
                 }
                 false
             }
         }
     }
 
-    fn open(&mut self, epoch: Epoch, feeds: Vec<(usize, Arc<Delta>)>, constants: bool) {
-        self.admitted = Some(epoch);
+    fn open(&mut self, (epoch, at): (Epoch, Duration), feeds: Vec<(usize, Arc<Delta>)>, constants: bool) {
+        (self.admitted, self.admitted_at) = (Some(epoch), at);
         self.tick = self.tick.next();
         self.running = Some(Running { waiting_since: None, cut: false });
         self.control.order(Order::Tick(Arc::new(TickInput { tick: self.tick, feeds, constants })));
@@ -94,6 +103,9 @@ impl View {
 
     /// Cuts the running tick when input has waited for it long enough.
     fn cut_if_due(&mut self, now: Duration, admit_after_ms: u64) {
+        if self.keeps_to_its_epoch(now) {
+            return;
+        }
         let patience = Duration::from_millis(admit_after_ms.saturating_mul(1 << self.patience));
         if let Some(running) = &mut self.running
             && !running.cut

@@ -26,6 +26,8 @@ pub(super) struct View {
     pub tick: Tick,
     /// The epoch up to which input was admitted; `None` before the first tick.
     pub admitted: Option<Epoch>,
+    /// When that was, of the engine's clock.
+    pub admitted_at: Duration,
     /// No snapshot is older than this.
     pub hydrate_at: Epoch,
     pub running: Option<Running>,
@@ -98,6 +100,7 @@ impl View {
             sources,
             tick: Tick(0),
             admitted: None,
+            admitted_at: Duration::ZERO,
             hydrate_at,
             running: None,
             patience: 0,

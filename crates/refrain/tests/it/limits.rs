@@ -70,7 +70,7 @@ async fn a_recursive_view_settles_while_its_input_never_rests() {
     const NUMBERS: &str = "WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 1500)";
     let engine = Engine::builder().workers(1).open().await.unwrap();
     let s = engine.session();
-    run(&s, "SET admit_after_ms = 1; SET statement_timeout = '60s'").await;
+    run(&s, "SET admit_after_ms = 1; SET statement_timeout = '20s'").await;
     run(&s, "CREATE TABLE label (l INT); CREATE TABLE edge (a INT, b INT)").await;
     run(&s, &format!("INSERT INTO edge {NUMBERS} SELECT i - 1, i FROM g")).await;
     run(&s, &format!("CREATE MATERIALIZED VIEW lit AS {LIT}")).await;

@@ -161,9 +161,9 @@ impl<'a> Reading<'a> {
         all: &Contents,
         progress: Option<ProgressCallback>,
     ) -> Self {
-        let is_state = |segment: &&SegmentRef| segment.kind() == SegmentKind::State;
-        let total =
-            all.segments().iter().map(|segment_use| segment_use.segment).filter(is_state).map(|segment| segment.bytes).sum();
+        let bytes = all.segments().iter().map(|segment_use| segment_use.segment.bytes).sum::<u64>();
+        let logs = all.dataflows.iter().flat_map(|dataflow| &dataflow.loops).flat_map(|entry| &entry.log);
+        let total = bytes - logs.map(|segment| segment.bytes).sum::<u64>();
         Self { progress, total, ..Self::of(store, dictionary) }
     }
 

@@ -1,13 +1,14 @@
 //! The log of a loop comes from the store after the engine is open: nothing else waits for it, and no checkpoint goes without it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
 use refrain::{Engine, EngineBuilder, Session};
 use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 
+use crate::outage::grows;
 use crate::rows::{rows, run};
 use crate::spilling::{OF_VIEWS, TRIES, VIEW, check, comes_free, create, goes_on};
 
@@ -123,4 +124,27 @@ async fn a_log_that_is_damaged_ends_the_engine_and_is_named() {
     }
     let (_engine, s) = open(&store, folder.path(), 2).await;
     goes_on(&s, reached).await;
+}
+
+/// Rows that wait in a loop are read at opening, and logs are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_an_opening_is_counts_what_it_reads() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (store, _) = store_with_a_log(folder.path()).await;
+    let (engine, s) = open(&store, folder.path(), 1).await;
+    run(&s, "CREATE TABLE start (n BIGINT) WITH (append_only = true); INSERT INTO start VALUES (1)").await;
+    run(
+        &s,
+        "CREATE MATERIALIZED VIEW up AS WITH RECURSIVE t(n) AS (SELECT n FROM start UNION SELECT n + 1 FROM t) SELECT n FROM t",
+    )
+    .await;
+    grows(&s, "SELECT max(n) FROM up", 10).await;
+    run(&s, "CHECKPOINT").await;
+    drop((engine, s));
+    let last = Arc::new(Mutex::new((0, 0)));
+    let seen = Arc::clone(&last);
+    let builder = builder(&store, folder.path(), 2).on_recovery(move |p| *seen.lock().unwrap() = (p.bytes, p.bytes_total));
+    let _engine = builder.open().await.expect("the store opens");
+    let (read, all) = *last.lock().unwrap();
+    assert!(read > 0 && read == all, "{read} bytes of {all}");
 }

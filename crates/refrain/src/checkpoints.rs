@@ -20,7 +20,7 @@ pub struct CheckpointInfo {
     pub pause_us: u64,
 }
 
-/// A checkpoint that is over, or is being taken.
+/// A checkpoint that is over, is being taken, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckpointRecord {
     Committed(CheckpointInfo),
@@ -35,6 +35,11 @@ pub(crate) enum CheckpointRecord {
     Running {
         started_unix_ms: u64,
         duration_ms: u64,
+        /// In words.
+        awaited: String,
+    },
+    /// It is wanted, and does not begin yet.
+    Waiting {
         /// In words.
         awaited: String,
     },

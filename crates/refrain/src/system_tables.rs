@@ -154,17 +154,16 @@ fn memory(shared: &Shared) -> RecordBatch {
 }
 
 fn checkpoints_schema() -> SchemaRef {
-    let number = |name| Field::new(name, DataType::Int64, false);
-    let of_committed = |name| Field::new(name, DataType::Int64, true);
+    let number = |name| Field::new(name, DataType::Int64, true);
     Arc::new(Schema::new(vec![
-        of_committed("id"),
+        number("id"),
         Field::new("status", DataType::Utf8, false),
-        of_committed("epoch"),
-        Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
+        number("epoch"),
+        Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), true),
         number("duration_ms"),
-        Field::new("pause_us", DataType::Int64, true),
-        of_committed("bytes"),
-        of_committed("loop_log_rows"),
+        number("pause_us"),
+        number("bytes"),
+        number("loop_log_rows"),
         Field::new("reason", DataType::Utf8, true),
     ]))
 }
@@ -174,7 +173,7 @@ fn checkpoints(shared: &Shared) -> RecordBatch {
     let committed = |of: fn(&CheckpointInfo) -> u64| {
         let values = history.iter().map(|record| match record {
             CheckpointRecord::Committed(info) => Some(of(info)),
-            CheckpointRecord::Aborted { .. } | CheckpointRecord::Running { .. } => None,
+            _ => None,
         });
         Arc::new(Int64Array::from_iter(values.map(|v| v.map(integer)))) as ArrayRef
     };
@@ -182,27 +181,34 @@ fn checkpoints(shared: &Shared) -> RecordBatch {
         CheckpointRecord::Committed(_) => "committed",
         CheckpointRecord::Aborted { .. } => "aborted",
         CheckpointRecord::Running { .. } => "running",
+        CheckpointRecord::Waiting { .. } => "waiting",
     });
     let times = history.iter().map(|record| match record {
         CheckpointRecord::Committed(CheckpointInfo { started_unix_ms, duration_ms, pause_us, .. })
         | CheckpointRecord::Aborted { started_unix_ms, duration_ms, pause_us, .. } => {
-            (*started_unix_ms, *duration_ms, Some(*pause_us))
+            (Some(*started_unix_ms), Some(*duration_ms), Some(*pause_us))
         }
-        CheckpointRecord::Running { started_unix_ms, duration_ms, .. } => (*started_unix_ms, *duration_ms, None),
+        CheckpointRecord::Running { started_unix_ms, duration_ms, .. } => (Some(*started_unix_ms), Some(*duration_ms), None),
+        CheckpointRecord::Waiting { .. } => (None, None, None),
     });
-    let started = times.clone().map(|(started, ..)| integer(started.saturating_mul(1000)));
+    let started = times.clone().map(|(started, ..)| started.map(|ms| integer(ms.saturating_mul(1000))));
+    let numbers = |values: &mut dyn Iterator<Item = Option<u64>>| {
+        Arc::new(Int64Array::from_iter(values.map(|value| value.map(integer)))) as ArrayRef
+    };
     let reasons = history.iter().map(|record| match record {
         CheckpointRecord::Aborted { reason, .. } => Some(reason.clone()),
-        CheckpointRecord::Running { awaited, .. } => Some(format!("it waits for {awaited}")),
+        CheckpointRecord::Running { awaited, .. } | CheckpointRecord::Waiting { awaited } => {
+            Some(format!("it waits for {awaited}"))
+        }
         CheckpointRecord::Committed(_) => None,
     });
     let columns = vec![
         committed(|info| info.id),
         Arc::new(StringArray::from_iter_values(status)),
         committed(|info| info.epoch),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(started).with_timezone(UTC)),
-        integers(times.clone().map(|(_, duration, _)| duration)),
-        Arc::new(Int64Array::from_iter(times.map(|(.., pause)| pause.map(integer)))),
+        Arc::new(TimestampMicrosecondArray::from_iter(started).with_timezone(UTC)),
+        numbers(&mut times.clone().map(|(_, duration, _)| duration)),
+        numbers(&mut times.map(|(.., pause)| pause)),
         committed(|info| info.bytes),
         committed(|info| info.loop_log_rows),
         Arc::new(StringArray::from_iter(reasons)),

@@ -135,6 +135,9 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+/// The setting of a case whose checkpoints are all looked at.
+pub(crate) const KEEP_CHECKPOINTS: &str = "SET checkpoint_retain = 1000";
+
 /// The rows of each table.
 pub(crate) type Contents = Vec<Vec<Row>>;
 
@@ -142,6 +145,11 @@ impl Case {
     /// The tables before the first step.
     pub(crate) fn contents(&self) -> Contents {
         vec![Vec::new(); self.tables.len()]
+    }
+
+    /// Whether no checkpoint is given up for a newer one, so that each can be looked at.
+    pub(crate) fn keeps_checkpoints(&self) -> bool {
+        self.settings.iter().any(|setting| setting == KEEP_CHECKPOINTS)
     }
 
     /// The text of the view's query.

@@ -47,14 +47,14 @@ impl Problem {
                 text += &format!("  ({values}): expected {wanted} times, found {there}\n");
             }
         }
-        let list = |bag: &Bag| {
-            let rows = bag.iter().map(|(row, count)| {
-                let values = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
-                if *count == 1 { format!("({values})") } else { format!("{count} × ({values})") }
-            });
-            rows.collect::<Vec<_>>().join(" ")
-        };
         text += &format!("expected: {}\nfound: {}", list(expected), list(found));
+        Self { step, kind: ProblemKind::Difference, text }
+    }
+
+    /// A checkpoint has tables as they never were.
+    pub(crate) fn never(step: usize, checkpoint: u64, tables: &[Bag]) -> Self {
+        let tables = tables.iter().map(list).collect::<Vec<_>>().join("\n");
+        let text = format!("checkpoint {checkpoint} has tables as they never were:\n{tables}");
         Self { step, kind: ProblemKind::Difference, text }
     }
 
@@ -78,6 +78,15 @@ impl Problem {
         let code = |problem: &Self| problem.text.split(':').next().map(str::to_owned);
         self.kind == other.kind && (self.kind != ProblemKind::Error || code(self) == code(other))
     }
+}
+
+/// Rows as text.
+fn list(bag: &Bag) -> String {
+    let rows = bag.iter().map(|(row, count)| {
+        let values = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
+        if *count == 1 { format!("({values})") } else { format!("{count} × ({values})") }
+    });
+    rows.collect::<Vec<_>>().join(" ")
 }
 
 /// A case that failed.

@@ -3,7 +3,7 @@
 //! Whatever goes round a loop without a limit stays within a few values (`% 5`, `least(x + 1, 9)`), so that most recursions end. Those
 //! that do not are found by the oracle, and the case is discarded.
 
-use crate::case::{Case, Shape, Store};
+use crate::case::{Case, KEEP_CHECKPOINTS, Shape, Store};
 use crate::query::{Column, Relation, Select, Table};
 use crate::random::Random;
 use crate::value::{Row, Type, Value};
@@ -68,6 +68,9 @@ pub fn case(seed: u64) -> Case {
     }
     if random.percent(20) {
         settings.push("SET checkpoint_hold_max_ms = 0".to_owned());
+    }
+    if store != Store::Private && random.percent(50) {
+        settings.push(KEEP_CHECKPOINTS.to_owned());
     }
     let steps = generator.schedule(store);
     Case { seed, shape, tables: generator.tables, view, store, workers, settings, steps }

@@ -128,6 +128,11 @@ pub fn repeat(seed: u64) -> (Result<Outcome, Box<Failure>>, String) {
     if world.decide(|random| random.percent(50)) {
         case.settings.push("SET checkpoint_interval_ms = 20".to_owned());
     }
+    if world.has_faults() && world.decide(|random| random.percent(25)) {
+        // So some are given up at any step.
+        let millis = world.decide(|random| random.within(1..=40));
+        case.settings.push(format!("SET checkpoint_timeout_ms = {millis}"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
     let at = AtomicUsize::new(0);
     let case = Arc::new(case);
@@ -205,10 +210,35 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + S
     poll.await
 }
 
+/// Each checkpoint that is kept shows the tables as they were at some time, and the view as it has to be then.
+async fn look_at_the_past(subject: &mut Subject, case: &Case, number: usize, all: &[Contents]) -> Result<(), Problem> {
+    let failed = |error: refrain::Error| Problem::error(number, &error);
+    for checkpoint in subject.kept().await.map_err(failed)? {
+        let past = subject.past(checkpoint).await.map_err(failed)?;
+        let mut tables = Vec::new();
+        for table in &case.tables {
+            tables.push(past.rows(&format!("SELECT * FROM {}", table.name)).await.map_err(failed)?);
+        }
+        let then = all.iter().rev().find(|contents| contents.iter().map(|rows| bag(rows)).eq(tables.iter().cloned()));
+        let Some(then) = then else { return Err(Problem::never(number, checkpoint, &tables)) };
+        // Where it was not looked the oracle may have no answer.
+        let Ok(expected) = answer(&case.view, &case.tables, then) else { continue };
+        if past.has_the_view().await {
+            let found = past.rows("SELECT * FROM v").await.map_err(failed)?;
+            let expected = bag(&expected);
+            if found != expected {
+                return Err(Problem::difference(number, &expected, &found));
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>, at: &AtomicUsize) -> Result<Events, Problem> {
     let failed = |error: refrain::Error| Problem::error(at.load(Ordering::Relaxed), &error);
     let mut subject = Subject::open(case, world).await.map_err(failed)?;
     let mut contents = case.contents();
+    let mut past = vec![contents.clone()];
     for (number, (step, expected)) in case.steps.iter().zip(expected).enumerate() {
         at.store(number, Ordering::Relaxed);
         match step {
@@ -221,12 +251,18 @@ async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>
                 }
             }
             Step::Checkpoint { wait } => subject.checkpoint(*wait).await.map_err(failed)?,
-            Step::Restart(workers, end) => subject.restart(*workers, *end).await.map_err(failed)?,
+            Step::Restart(workers, end) => {
+                if world.is_none() && case.keeps_checkpoints() {
+                    look_at_the_past(&mut subject, case, number, &past).await?;
+                }
+                subject.restart(*workers, *end).await.map_err(failed)?;
+            }
             Step::CreateView | Step::Insert(..) | Step::DeleteRows(..) | Step::DeleteWhere(..) | Step::Update(..) => {
                 let change = || change(subject.session().clone(), Arc::clone(case), number, contents.clone());
                 let Some(world) = world else {
                     change().await.map_err(failed)?;
                     apply(&mut contents, step);
+                    past.push(contents.clone());
                     continue;
                 };
                 let done = match is_cut_off(step, world) {

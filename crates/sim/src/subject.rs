@@ -39,6 +39,8 @@ pub struct Events {
     pub interrupted: usize,
     /// Times that it was ended and opened again.
     pub restarts: usize,
+    /// Times that a checkpoint was opened to be read.
+    pub past: usize,
 }
 
 /// An engine that can be ended and opened again.
@@ -122,11 +124,22 @@ impl Subject {
 
     /// The rows of a query, read when all that it reads is settled.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Bag, Error> {
-        let mut bag = Bag::new();
-        for row in self.session().query(sql).await?.iter().flat_map(display::rows) {
-            *bag.entry(row).or_default() += 1;
-        }
-        Ok(bag)
+        rows(self.session(), sql).await
+    }
+
+    /// The checkpoints that its store keeps.
+    pub(crate) async fn kept(&self) -> Result<Vec<u64>, Error> {
+        let report = refrain::inspect::inspect(&self.location).await?;
+        Ok(report.checkpoints.iter().filter(|checkpoint| checkpoint.fence_of.is_none()).map(|checkpoint| checkpoint.id.0).collect())
+    }
+
+    /// Opens a checkpoint to be read, beside the engine.
+    pub(crate) async fn past(&mut self, checkpoint: u64) -> Result<Past, Error> {
+        self.events.past += 1;
+        let engine = Engine::builder().store(self.location.clone()).workers(2).at_checkpoint(checkpoint).open().await?;
+        let session = engine.session();
+        session.execute(STATEMENT_TIMEOUT).await?;
+        Ok(Past { session, _engine: engine })
     }
 
     /// Takes a checkpoint, and waits for it or lets it run.
@@ -196,6 +209,32 @@ impl Subject {
         }
         Ok(self.events)
     }
+}
+
+/// A checkpoint that has been opened to be read.
+pub(crate) struct Past {
+    session: Session,
+    _engine: Engine,
+}
+
+impl Past {
+    /// The rows of a query, read when all that it reads is settled.
+    pub(crate) async fn rows(&self, sql: &str) -> Result<Bag, Error> {
+        rows(&self.session, sql).await
+    }
+
+    /// Whether the view had been created.
+    pub(crate) async fn has_the_view(&self) -> bool {
+        self.session.execute("EXPLAIN SELECT * FROM v").await.is_ok()
+    }
+}
+
+async fn rows(session: &Session, sql: &str) -> Result<Bag, Error> {
+    let mut bag = Bag::new();
+    for row in session.query(sql).await?.iter().flat_map(display::rows) {
+        *bag.entry(row).or_default() += 1;
+    }
+    Ok(bag)
 }
 
 /// A change, as a program makes it.

@@ -36,6 +36,7 @@ impl Totals {
                 self.events.checkpoints += events.checkpoints;
                 self.events.in_flight += events.in_flight;
                 self.events.restarts += events.restarts;
+                self.events.past += events.past;
                 self.events.aborted += events.aborted;
                 self.events.interrupted += events.interrupted;
             }
@@ -73,7 +74,7 @@ impl fmt::Display for Totals {
             looks += count.looks;
             discarded += dropped;
         }
-        let Events { checkpoints, in_flight, restarts, aborted, interrupted } = self.events;
+        let Events { checkpoints, in_flight, restarts, aborted, interrupted, past } = self.events;
         write!(
             f,
             "total: {compared} cases compared at {looks} looks, {discarded} discarded; {checkpoints} checkpoints, {in_flight} of them in \
@@ -81,6 +82,9 @@ impl fmt::Display for Totals {
         )?;
         if aborted + interrupted > 0 {
             write!(f, ", {interrupted} of them in the middle of a statement; {aborted} checkpoints given up")?;
+        }
+        if past > 0 {
+            write!(f, "; {past} times a checkpoint was opened to be read")?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use refrain_plan::{KeyWinner, LoopKey, LoopKind};
 
 use crate::harness::{Graph, Rows, survive};
 use crate::plans::{Shape, closure};
+use crate::recursion::Hubs;
 
 /// For each end of a path one of its starts, iteration after iteration, as the definition says.
 fn starts_of(edges: &Rows, winner: KeyWinner) -> Rows {
@@ -77,4 +78,13 @@ fn the_best_row_of_each_key_equals_recomputation_where_rows_only_come() {
 #[test]
 fn the_latest_row_of_each_key_equals_recomputation() {
     run(KeyWinner::Latest, true);
+}
+
+#[test]
+fn a_keyed_loop_is_held_while_its_edges_are_full() {
+    let graph = Hubs { sources: 1, hubs: 900, sinks: 1000 };
+    let plan = closure(LoopKind::Keyed(LoopKey { columns: vec![1], winner: KeyWinner::Least(0) }), Shape::Join);
+    let ends = (0..graph.hubs).map(|h| graph.hub(h)).chain((0..graph.sinks).map(|s| graph.sink(s)));
+    let wanted = ends.map(|end| (vec![0, end], 1)).collect();
+    graph.hold_while_edges_are_full(&plan, &wanted, "keyed");
 }

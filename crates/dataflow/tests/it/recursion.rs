@@ -267,32 +267,56 @@ fn a_long_log_is_replayed_in_parts() {
 /// While so many rows are on the edges of its body, a loop head releases none.
 const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
 
-/// Nothing is released until the edges have room again, but to hold does not wait for that.
-#[test]
-fn a_loop_is_held_while_its_edges_are_full() {
-    const SOURCES: i32 = 20;
-    const HUBS: i32 = 900;
-    const SINKS: i32 = 50;
-    let (hub, sink) = (|h: i32| SOURCES + h, |s: i32| SOURCES + HUBS + s);
-    // Each sink is derived from each source once for every hub.
-    let first = (0..SOURCES).flat_map(|a| (0..HUBS).map(move |h| (vec![a, hub(h)], 1)));
-    let last = (0..HUBS).flat_map(|h| (0..SINKS).map(move |s| (vec![hub(h), sink(s)], 1)));
-    let edges = first.chain(last).collect::<Vec<_>>();
-    let derived = (0..SOURCES).flat_map(|a| (0..SINKS).map(move |s| (vec![a, sink(s)], 1)));
-    let wanted = edges.iter().cloned().chain(derived).collect::<Rows>();
-    let is_full = |control: &Control| control.loops[0].outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
-    for kind in [LoopKind::Set, LoopKind::MonotoneSet] {
-        let plan = closure(kind.clone(), Shape::Join);
+/// Two layers: from each of some sources to every hub, and from there to every sink.
+pub(crate) struct Hubs {
+    pub sources: i32,
+    pub hubs: i32,
+    pub sinks: i32,
+}
+
+impl Hubs {
+    pub fn hub(&self, number: i32) -> i32 {
+        self.sources + number
+    }
+
+    pub fn sink(&self, number: i32) -> i32 {
+        self.sources + self.hubs + number
+    }
+
+    fn edges(&self) -> Vec<(Vec<i32>, i64)> {
+        let first = (0..self.sources).flat_map(|a| (0..self.hubs).map(move |h| (vec![a, self.hub(h)], 1)));
+        let last = (0..self.hubs).flat_map(|h| (0..self.sinks).map(move |s| (vec![self.hub(h), self.sink(s)], 1)));
+        first.chain(last).collect()
+    }
+
+    /// Each sink is derived from each source once for every hub.
+    pub fn closure(&self) -> Rows {
+        let derived = (0..self.sources).flat_map(|a| (0..self.sinks).map(move |s| (vec![a, self.sink(s)], 1)));
+        self.edges().into_iter().chain(derived).collect()
+    }
+
+    /// Nothing is released until the edges have room again, but to hold does not wait for that.
+    pub fn hold_while_edges_are_full(&self, plan: &Arc<StreamPlan>, wanted: &Rows, what: &str) {
+        let is_full = |control: &Control| control.loops[0].outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
         let (mut view, mut restored) = (Rows::new(), Restored::default());
-        let mut harness = Harness::start_in_turns(&plan, 2);
-        let (outputs, settled) = harness.tick_cut_when(is_full, vec![(0, delta(&edges, 2))]);
+        let mut harness = Harness::start_in_turns(plan, 2);
+        let (outputs, settled) = harness.tick_cut_when(is_full, vec![(0, delta(&self.edges(), 2))]);
         accumulate(&mut view, &outputs);
-        assert!(!settled, "{kind:?}: its edges were never full");
+        assert!(!settled, "{what}: its edges were never full");
         harness.capture(true, &mut restored);
         drop(harness);
-        let mut harness = Harness::start(&plan, 1, Some(restored));
+        let mut harness = Harness::start(plan, 1, Some(restored));
         let (outputs, settled) = harness.tick(vec![], false);
         accumulate(&mut view, &outputs);
-        assert!(settled && view == wanted, "{kind:?}");
+        assert!(settled && view == *wanted, "{what}");
+    }
+}
+
+#[test]
+fn a_loop_is_held_while_its_edges_are_full() {
+    let graph = Hubs { sources: 20, hubs: 900, sinks: 50 };
+    let wanted = graph.closure();
+    for kind in [LoopKind::Set, LoopKind::MonotoneSet] {
+        graph.hold_while_edges_are_full(&closure(kind.clone(), Shape::Join), &wanted, &format!("{kind:?}"));
     }
 }

@@ -130,6 +130,15 @@ impl Schedule {
         }
     }
 
+    /// A checkpoint that somebody has asked for, or that comes by itself, while logs of loops are on their way.
+    fn waiting(&self) -> Option<CheckpointRecord> {
+        let Checkpointer { requests, settings, .. } = &self.checkpointer;
+        let is_wanted = !requests.is_empty() || settings.interval_ms.is_some();
+        let coming = self.views.values().filter(|view| is_wanted && !view.coming.is_empty());
+        let awaited = coming.map(|view| format!("the log of view \"{}\"", view.relation.name)).collect::<Vec<_>>().join(", ");
+        (!awaited.is_empty()).then_some(CheckpointRecord::Waiting { awaited })
+    }
+
     /// A dataflow is gone.
     pub(super) fn forget_dataflow(&mut self, dataflow: DataflowId) {
         if let Some(run) = &mut self.checkpointer.run {
@@ -155,7 +164,7 @@ impl Runtime {
         self.threads.until_failure(done).await?
     }
 
-    /// The checkpoints since the engine was opened; the last one may be under way.
+    /// The checkpoints since the engine was opened; the last one may be under way, or about to begin.
     pub fn checkpoints(&self, now: Duration) -> Vec<CheckpointRecord> {
         let schedule = self.schedule();
         let running = schedule.checkpointer.run.as_ref().map(|run| CheckpointRecord::Running {
@@ -163,7 +172,7 @@ impl Runtime {
             duration_ms: millis(now.saturating_sub(run.facts.started)),
             awaited: schedule.awaited(&run.facts),
         });
-        schedule.checkpointer.history.iter().cloned().chain(running).collect()
+        schedule.checkpointer.history.iter().cloned().chain(running).chain(schedule.waiting()).collect()
     }
 
     /// Whether checkpoints are taken by themselves.

@@ -172,14 +172,20 @@ async fn a_view_whose_plan_has_changed_is_refused_by_name() {
 /// The limit counts from the beginning of the recursion, not from where it was restored, and names the same row.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_fails_fails_after_a_restore_in_the_middle_too() {
-    let counting = |limit: &str| {
-        format!("WITH MUTUALLY RECURSIVE ({limit}) t (n INT) AS (SELECT 0 UNION SELECT n + 1 FROM t) SELECT n FROM t")
-    };
-    let (fails, returns) = (counting("ERROR AT RECURSION LIMIT 60000"), counting("RETURN AT RECURSION LIMIT 60000"));
+    for (form, limit) in [("MUTUALLY RECURSIVE (@) t (n INT)", 60_000), ("RECURSIVE (@) t(n)", 400_000)] {
+        let counting = |at: &str| {
+            let form = form.replace('@', &format!("{at} AT RECURSION LIMIT {limit}"));
+            format!("WITH {form} AS (SELECT 0 UNION SELECT n + 1 FROM t) SELECT n FROM t")
+        };
+        fails_after_a_restore_in_the_middle(&counting("ERROR"), &counting("RETURN"), limit).await;
+    }
+}
+
+/// One recursion that fails at its limit, and one that returns there.
+async fn fails_after_a_restore_in_the_middle(fails: &str, returns: &str, limit: u64) {
     let alone = Engine::builder().open().await.unwrap().session();
-    let wanted = error(&alone, &fails).await;
-    for round in 0.. {
-        assert!(round < 200, "no checkpoint has caught the recursion in its middle");
+    let wanted = error(&alone, fails).await;
+    for _ in 0..200 {
         let folder = tempfile::tempdir().unwrap();
         let (engine, s) = open(&folder).await;
         run(&s, &format!("CREATE MATERIALIZED VIEW v AS {fails}; CREATE MATERIALIZED VIEW w AS {returns}")).await;
@@ -187,15 +193,16 @@ async fn a_limit_that_fails_fails_after_a_restore_in_the_middle_too() {
         s.checkpoint().await.expect("the checkpoint commits");
         drop((engine, s));
         let report = refrain::inspect::inspect(&folder.path().display().to_string()).await.expect("the store can be read");
-        if report.checkpoints[0].loops.iter().any(|l| l.iteration >= 59_000) {
+        if report.checkpoints[0].loops.iter().any(|l| u64::from(l.iteration) >= limit - 1000) {
             continue;
         }
         let s = Engine::builder().store(folder.path().display().to_string()).workers(2).open().await.unwrap().session();
         let after = error(&s, "SELECT n FROM v").await;
         assert_eq!((after.code(), after.message()), (wanted.code(), wanted.message()));
-        assert_eq!(rows(&s, "SELECT count(*), max(n) FROM w").await, ["60000|59999"]);
+        assert_eq!(rows(&s, "SELECT count(*), max(n) FROM w").await, [format!("{limit}|{}", limit - 1)]);
         return;
     }
+    panic!("no checkpoint has caught the recursions in their middle: {fails}");
 }
 
 /// A table is altered again and again while sessions write it: what was acknowledged is there, in the shape of the end, also after a restart.

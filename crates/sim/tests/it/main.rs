@@ -107,6 +107,7 @@ async fn cases_show_what_the_oracle_says() {
     println!("{totals}");
     assert!(failures.is_empty(), "cases that failed: {failures:?}");
     if cases >= CASES && only.is_none() {
+        assert!(totals.events().past > 100, "{:?}", totals.events());
         for shape in Shape::ALL {
             assert!(totals.compared(shape) > 0, "no case of shape {shape} was compared");
         }

@@ -230,12 +230,12 @@ impl Shared {
         }
     }
 
-    /// Notes how a put went; `None` when it is to be tried again.
+    /// Notes how a put went; `None` when it is to be tried again: what was read back and is damaged says nothing of what is there.
     fn is_over(&self, result: Result<()>) -> Option<Result<()>> {
         let mut state = self.lock();
         let putting = state.putting.take();
         match result {
-            Err(error @ (Error::Store { .. } | Error::Missing { .. })) if !state.abandoned => {
+            Err(error @ (Error::Store { .. } | Error::Missing { .. } | Error::Damaged { .. })) if !state.abandoned => {
                 state.putting = putting.map(|putting| Stuck { error: Some(error), ..putting });
                 None
             }

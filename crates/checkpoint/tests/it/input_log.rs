@@ -108,13 +108,15 @@ async fn an_unclear_put_that_took_effect_is_durable() {
 /// Nobody knew for a while: it is put once more, found to be there, and is there once.
 #[tokio::test]
 async fn an_unclear_put_that_cannot_be_read_back_is_there_once() {
-    let place = Place::in_memory();
-    let opened = place.open().await;
-    place.faults.inject(Operation::Put, "input/", Effect::FailAfter);
-    place.faults.inject(Operation::Get, "input/", Effect::FailBefore);
-    insert_all(&opened, 1..=2).await;
-    assert_eq!(place.faults.pending(), 0);
-    assert_eq!(logged(&place.open().await, Epoch(0)).await.unwrap(), [1, 2]);
+    for effect in [Effect::FailBefore, Effect::ShortRead(60), Effect::BitFlip(60)] {
+        let place = Place::in_memory();
+        let opened = place.open().await;
+        place.faults.inject(Operation::Put, "input/", Effect::FailAfter);
+        place.faults.inject(Operation::Get, "input/", effect);
+        insert_all(&opened, 1..=2).await;
+        assert_eq!(place.faults.pending(), 0);
+        assert_eq!(logged(&place.open().await, Epoch(0)).await.unwrap(), [1, 2]);
+    }
 }
 
 #[tokio::test]

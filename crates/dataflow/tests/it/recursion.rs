@@ -1,10 +1,11 @@
 //! Transitive closure, and a recursion over it, under random changes, cut and restored in mid-recursion, equal recomputation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use refrain_dataflow::{Control, Restored};
-use refrain_plan::LoopKind;
+use refrain_plan::{LoopKind, StreamPlan};
 
 use crate::harness::{Graph, Harness, Rows, accumulate, delta, released, settled_in_cut_ticks, survive};
 use crate::plans::{SHAPES, Shape, Way, back_from_closure, closure};

@@ -160,6 +160,8 @@ pub struct LoopGauge {
     pub log_rows: AtomicI64,
     /// Bytes of the loop log in memory.
     pub log_bytes: AtomicI64,
+    /// Bytes of the loop log that memory had no room for.
+    pub spilled_bytes: AtomicI64,
     /// Rows on the edges of the loop's body: sent and not yet worked off.
     pub outstanding: AtomicI64,
     /// Rows that the loop's rows and the first stage of its body gave, before it is known which of them are new.
@@ -167,6 +169,9 @@ pub struct LoopGauge {
     /// Rows that were released, by iteration.
     pub released: Histogram,
 }
+
+/// How many counts an operator reports to the gauge of its loop.
+pub(crate) const REPORTED: usize = 5;
 
 /// Counts by iteration: each of the first has its own, after that they double.
 #[derive(Debug)]
@@ -203,10 +208,11 @@ impl Histogram {
 
 impl LoopGauge {
     /// Corrects what one operator has contributed, which is `reported`: it has so many rows to release, and this loop log.
-    pub(crate) fn report(&self, reported: &mut [i64; 4], waiting: usize, log: &LoopLog, is_held: bool) {
+    pub(crate) fn report(&self, reported: &mut [i64; REPORTED], waiting: usize, log: &LoopLog, is_held: bool) {
         let held = if is_held { waiting + log.num_rows() } else { 0 };
-        let now = [waiting, held, log.num_rows(), log.bytes_in_memory()].map(|n| i64::try_from(n).expect("fits memory"));
-        let counters = [&self.frontier_rows, &self.held_rows, &self.log_rows, &self.log_bytes];
+        let now = [waiting, held, log.num_rows(), log.bytes_in_memory(), log.bytes_spilled()];
+        let now = now.map(|n| i64::try_from(n).expect("fits memory and disk"));
+        let counters = [&self.frontier_rows, &self.held_rows, &self.log_rows, &self.log_bytes, &self.spilled_bytes];
         for ((counter, before), now) in counters.into_iter().zip(std::mem::replace(reported, now)).zip(now) {
             if now != before {
                 counter.fetch_add(now - before, Ordering::Relaxed);

@@ -23,8 +23,8 @@ pub struct Piece {
 #[derive(Clone, Debug)]
 enum Place {
     Memory(Arc<Delta>, Option<Arc<Room>>),
-    /// With the CRC-32 of the bytes that were put there.
-    Spilled(Arc<dyn Spilled>, u32),
+    /// With the CRC-32 of the bytes that were put there, and how many they are.
+    Spilled(Arc<dyn Spilled>, u32, usize),
 }
 
 impl From<Arc<Delta>> for Piece {
@@ -41,7 +41,7 @@ impl Piece {
         let rows = delta.num_rows();
         let placed = memory.place(used_for, delta.size_bytes(), |elsewhere| {
             let bytes = encode(delta.clone());
-            elsewhere.put(&bytes).map(|spilled| Place::Spilled(spilled, crc32fast::hash(&bytes)))
+            elsewhere.put(&bytes).map(|spilled| Place::Spilled(spilled, crc32fast::hash(&bytes), bytes.len()))
         });
         let place = match placed {
             Ok(spilled) => spilled,
@@ -65,6 +65,15 @@ impl Piece {
         }
     }
 
+    /// Bytes of it that were put elsewhere.
+    #[must_use]
+    pub fn bytes_spilled(&self) -> usize {
+        match &self.place {
+            Place::Memory(..) => 0,
+            Place::Spilled(.., bytes) => *bytes,
+        }
+    }
+
     /// The delta.
     ///
     /// # Errors
@@ -72,7 +81,7 @@ impl Piece {
     pub fn read(&self) -> io::Result<Arc<Delta>> {
         match &self.place {
             Place::Memory(delta, _) => Ok(Arc::clone(delta)),
-            Place::Spilled(spilled, checksum) => {
+            Place::Spilled(spilled, checksum, _) => {
                 let bytes = spilled.get()?;
                 if crc32fast::hash(&bytes) != *checksum {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is another"));
@@ -98,12 +107,13 @@ pub(crate) struct LoopLog {
     pieces: VecDeque<Piece>,
     rows: usize,
     bytes: usize,
+    spilled: usize,
 }
 
 impl LoopLog {
     /// Nothing yet.
     pub fn new(memory: &Arc<Memory>) -> Self {
-        Self { memory: Arc::clone(memory), pieces: VecDeque::new(), rows: 0, bytes: 0 }
+        Self { memory: Arc::clone(memory), pieces: VecDeque::new(), rows: 0, bytes: 0, spilled: 0 }
     }
 
     pub fn push(&mut self, delta: Delta) {
@@ -114,6 +124,7 @@ impl LoopLog {
     pub fn push_piece(&mut self, piece: Piece) {
         self.rows += piece.num_rows();
         self.bytes += piece.bytes_in_memory();
+        self.spilled += piece.bytes_spilled();
         self.pieces.push_back(piece);
     }
 
@@ -122,6 +133,7 @@ impl LoopLog {
         let piece = self.pieces.pop_front()?;
         self.rows -= piece.num_rows();
         self.bytes -= piece.bytes_in_memory();
+        self.spilled -= piece.bytes_spilled();
         Some(piece.must_read())
     }
 
@@ -136,6 +148,11 @@ impl LoopLog {
     /// Bytes of it that are in memory.
     pub fn bytes_in_memory(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of it that were put elsewhere.
+    pub fn bytes_spilled(&self) -> usize {
+        self.spilled
     }
 
     /// What is in it.

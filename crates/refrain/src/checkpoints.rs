@@ -10,8 +10,14 @@ pub struct CheckpointInfo {
     pub epoch: u64,
     /// When it was begun, milliseconds since 1970-01-01 UTC.
     pub started_unix_ms: u64,
-    /// How long it took from the request to the commit.
+    /// How long it took from its beginning to its commit.
     pub duration_ms: u64,
+    /// Of that, until everything had been captured.
+    pub capture_ms: u64,
+    /// From then on, until everything had been uploaded.
+    pub upload_ms: u64,
+    /// From then on, until the manifest was known to be in the store.
+    pub commit_ms: u64,
     /// Bytes written for it.
     pub bytes: u64,
     /// Rows of recursions that were caught in flight.

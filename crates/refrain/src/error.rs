@@ -113,10 +113,14 @@ impl Error {
         let (first, _) = errors.iter().filter(|(_, w)| *w != 0).min_by(|a, b| a.0.cmp(&b.0))?;
         let rows = errors.iter().map(|(_, w)| w.max(&0)).sum::<i64>();
         let plural = if rows == 1 { "row fails" } else { "rows fail" };
-        Some(
-            Self::data(first.code.to_string(), first.message.clone())
-                .with_detail(format!("{rows} {plural} while \"{relation}\" is maintained; it is well again when they are deleted")),
-        )
+        let error = Self::data(first.code.to_string(), first.message.clone())
+            .with_detail(format!("{rows} {plural} while \"{relation}\" is maintained; it is well again when they are deleted"));
+        // The only limit that rows run into is that of a recursion.
+        Some(if first.code == SqlState::PROGRAM_LIMIT_EXCEEDED {
+            error.with_hint("With RETURN AT RECURSION LIMIT the query shows what there is by then, and EXPLAIN WHY of it which rows one is derived from.")
+        } else {
+            error
+        })
     }
 
     /// The same, which begins with what it is about.

@@ -78,6 +78,9 @@ pub(crate) struct LoopStatus {
     pub held_rows: u64,
     pub log_rows: u64,
     pub log_bytes: u64,
+    pub spilled_bytes: u64,
+    /// Rows that went round: the first and the last iteration of each count.
+    pub rounds: Vec<(u32, u32, u64)>,
 }
 
 /// An operator as `refrain.operators` shows it.

@@ -1,5 +1,5 @@
-//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.operators`, `refrain.errors`, `refrain.memory` and
-//! `refrain.checkpoints`; and those of the standard's `information_schema`.
+//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.iterations`, `refrain.operators`, `refrain.errors`,
+//! `refrain.memory` and `refrain.checkpoints`; and those of the standard's `information_schema`.
 
 mod information_schema;
 
@@ -17,6 +17,7 @@ use crate::engine::Shared;
 use crate::runtime::LoopStatus;
 
 const LOOPS: &str = "refrain.loops";
+const ITERATIONS: &str = "refrain.iterations";
 const OPERATORS: &str = "refrain.operators";
 const ERRORS: &str = "refrain.errors";
 const MEMORY: &str = "refrain.memory";
@@ -25,6 +26,7 @@ const CHECKPOINTS: &str = "refrain.checkpoints";
 /// Makes the system tables known to a catalog.
 pub(crate) fn define(catalog: &mut Catalog) {
     catalog.define_system_table(LOOPS, &loops_schema());
+    catalog.define_system_table(ITERATIONS, &iterations_schema());
     catalog.define_system_table(OPERATORS, &operators_schema());
     catalog.define_system_table(ERRORS, &errors_schema());
     catalog.define_system_table(MEMORY, &memory_schema());
@@ -36,6 +38,7 @@ pub(crate) fn define(catalog: &mut Catalog) {
 pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
     let batch = match name {
         LOOPS => loops(shared),
+        ITERATIONS => iterations(shared),
         OPERATORS => operators(shared),
         ERRORS => errors(shared),
         MEMORY => memory(shared),
@@ -57,6 +60,7 @@ fn loops_schema() -> SchemaRef {
         number("held_rows"),
         number("log_rows"),
         number("log_bytes"),
+        number("spilled_bytes"),
     ]))
 }
 
@@ -74,8 +78,35 @@ fn loops(shared: &Shared) -> RecordBatch {
         numbers(|l| l.held_rows),
         numbers(|l| l.log_rows),
         numbers(|l| l.log_bytes),
+        numbers(|l| l.spilled_bytes),
     ];
     RecordBatch::try_new(loops_schema(), columns).expect("the columns are the schema's")
+}
+
+fn iterations_schema() -> SchemaRef {
+    let number = |name| Field::new(name, DataType::Int64, false);
+    Arc::new(Schema::new(vec![
+        Field::new("view", DataType::Utf8, false),
+        Field::new("loop", DataType::Utf8, false),
+        number("first"),
+        number("last"),
+        number("rows"),
+    ]))
+}
+
+/// How many rows each loop has released since it was started, by iteration: each of the first iterations alone, later ones together.
+fn iterations(shared: &Shared) -> RecordBatch {
+    let loops = shared.runtime.loops();
+    let counts = loops.iter().flat_map(|of| of.rounds.iter().map(move |(first, last, rows)| (of, *first, *last, *rows)));
+    let counts = counts.collect::<Vec<_>>();
+    let columns = vec![
+        Arc::new(StringArray::from_iter_values(counts.iter().map(|(of, ..)| &of.view))) as ArrayRef,
+        Arc::new(StringArray::from_iter_values(counts.iter().map(|(of, ..)| &of.loop_name))),
+        integers(counts.iter().map(|(_, first, ..)| u64::from(*first))),
+        integers(counts.iter().map(|(_, _, last, _)| u64::from(*last))),
+        integers(counts.iter().map(|(.., rows)| *rows)),
+    ];
+    RecordBatch::try_new(iterations_schema(), columns).expect("the columns are the schema's")
 }
 
 fn operators_schema() -> SchemaRef {
@@ -161,6 +192,9 @@ fn checkpoints_schema() -> SchemaRef {
         number("epoch"),
         Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), true),
         number("duration_ms"),
+        number("capture_ms"),
+        number("upload_ms"),
+        number("commit_ms"),
         number("pause_us"),
         number("bytes"),
         number("loop_log_rows"),
@@ -208,6 +242,9 @@ fn checkpoints(shared: &Shared) -> RecordBatch {
         committed(|info| info.epoch),
         Arc::new(TimestampMicrosecondArray::from_iter(started).with_timezone(UTC)),
         numbers(&mut times.clone().map(|(_, duration, _)| duration)),
+        committed(|info| info.capture_ms),
+        committed(|info| info.upload_ms),
+        committed(|info| info.commit_ms),
         numbers(&mut times.map(|(.., pause)| pause)),
         committed(|info| info.bytes),
         committed(|info| info.loop_log_rows),

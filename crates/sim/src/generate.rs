@@ -58,7 +58,7 @@ pub fn case(seed: u64) -> Case {
         1 => Store::Memory,
         _ => Store::Directory,
     };
-    let workers = *random.pick(&[1, 1, 2, 4]);
+    let workers = *random.pick(&[1, 1, 1, 2, 2, 4, 4, 8]);
     let mut settings = Vec::new();
     if random.percent(50) {
         settings.push("SET admit_after_ms = 1".to_owned());

@@ -53,6 +53,7 @@ fn what_memory_has_no_room_for_is_put_elsewhere() {
         log.push(delta(rows));
     }
     assert_eq!((log.num_rows(), log.bytes_in_memory()), (15, delta(10).size_bytes()));
+    assert_eq!(log.bytes_spilled(), encode(delta(5)).len());
     // All logs share it.
     other.push(delta(1));
     assert_eq!((other.num_rows(), other.bytes_in_memory()), (1, 0));
@@ -61,7 +62,7 @@ fn what_memory_has_no_room_for_is_put_elsewhere() {
     let wanted = delta(5);
     assert_eq!((&spilled.rows, &spilled.weights, &spilled.iterations), (&wanted.rows, &wanted.weights, &wanted.iterations));
     assert_eq!((popped(&mut log), popped(&mut other)), (vec![6, 5, 4], vec![1]));
-    assert!(log.is_empty() && log.num_rows() == 0 && log.bytes_in_memory() == 0);
+    assert!(log.is_empty() && log.num_rows() == 0 && log.bytes_in_memory() == 0 && log.bytes_spilled() == 0);
     // Who has captured it still holds it in memory.
     other.push(delta(1));
     assert_eq!(other.bytes_in_memory(), 0);

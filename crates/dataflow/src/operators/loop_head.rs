@@ -37,7 +37,7 @@ use timely::progress::frontier::MutableAntichain;
 use super::growth::Growth;
 use super::stage::{Packed, Side, Stage};
 use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output};
-use crate::control::LoopGauge;
+use crate::control::{LoopGauge, REPORTED};
 use crate::loop_log::LoopLog;
 use crate::parcel::{Parcel, exchange_layout, worker_of};
 use crate::part::{Captured, Part};
@@ -109,7 +109,7 @@ struct Head {
     /// The last tick in which rows were released or replayed. Each tick gets on, however soon it is asked to hold: so does a recursion whose
     /// engine always ends soon after its last checkpoint.
     got_on: Option<Tick>,
-    reported: [i64; 4],
+    reported: [i64; REPORTED],
 }
 
 impl Head {
@@ -158,7 +158,7 @@ impl Head {
             log: LoopLog::new(context.memory()),
             held: None,
             got_on: None,
-            reported: [0; 4],
+            reported: [0; REPORTED],
             schema,
             layout,
             context: context.clone(),

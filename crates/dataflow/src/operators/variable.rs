@@ -33,6 +33,7 @@ use super::growth::Growth;
 use super::loop_head::{Capabilities, FeedbackHandle};
 use super::stage::Packed;
 use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
+use crate::control::REPORTED;
 use crate::loop_log::LoopLog;
 use crate::parcel::Parcel;
 use crate::part::{Captured, Part};
@@ -62,7 +63,7 @@ struct Head {
     held: Option<Tick>,
     /// The last tick in which rows went round, or were put in order again: each tick gets on, however soon it is asked to hold.
     got_on: Option<Tick>,
-    reported: [i64; 4],
+    reported: [i64; REPORTED],
 }
 
 /// What goes round next.
@@ -283,7 +284,7 @@ pub(crate) fn variable<'scope>(
         log: LoopLog::new(context.memory()),
         held: None,
         got_on: None,
-        reported: [0; 4],
+        reported: [0; REPORTED],
     };
     head.restore(placement);
     let head = Rc::new(RefCell::new(head));

@@ -12,7 +12,7 @@ use refrain_types::{LoopId, RelationId};
 
 use crate::harness::{Graph, Rows, settled_in_cut_ticks, survive};
 use crate::plans::schema;
-use crate::recursion::{Hubs, closure_of};
+use crate::recursion::closure_of;
 
 /// A plan over `edges (a, b)`, node 0, whose nodes all have two integer columns.
 #[derive(Default)]
@@ -185,14 +185,5 @@ fn each_form_gets_on_in_each_tick() {
         }
         assert_eq!(settled_in_cut_ticks(&odd_and_even(true), workers, &edges), walks(&edges, true), "{workers} workers");
         assert_eq!(settled_in_cut_ticks(&least_origin(), workers, &edges), least_origins(&edges), "{workers} workers");
-    }
-}
-
-#[test]
-fn variables_are_held_while_their_edges_are_full() {
-    let graph = Hubs { sources: 20, hubs: 900, sinks: 50 };
-    let wanted = graph.closure();
-    for (plan, what) in [(non_linear_closure(), "with iterations"), (growing(&non_linear_closure()), "without")] {
-        graph.hold_while_edges_are_full(&plan, &wanted, what);
     }
 }

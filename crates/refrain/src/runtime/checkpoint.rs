@@ -65,6 +65,9 @@ struct Run {
     /// Epoch of the tables' capture, and what there was then.
     tables: Option<(Epoch, Arc<Database>)>,
     outcome: Option<(u64, Contents)>,
+    /// When everything had been captured, and uploaded.
+    captured: Duration,
+    uploaded: Duration,
     /// What it waited for when its time was up.
     awaited: Option<String>,
     /// Recursions that were going on when they were asked to hold, and have not been let go on.
@@ -334,6 +337,8 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
         capturing_tables: false,
         tables: None,
         outcome: None,
+        captured: now,
+        uploaded: now,
         awaited: None,
         stopped: BTreeSet::new(),
         pause: Duration::ZERO,
@@ -434,6 +439,7 @@ fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
     let is_ours = |run: &&mut Run| run.facts.aborted.is_none() && std::ptr::eq(Arc::as_ptr(&run.attempt), attempt.as_ptr());
     let Some(run) = run.as_mut().filter(is_ours) else { return };
     run.facts.tables_captured = true;
+    run.captured = shared.environment.monotonic();
     let tables = database.relations.values().filter(|r| r.kind == RelationKind::Table);
     let captured = tables
         .map(|table| CapturedRelation::take(table, epoch, (committed, pins, *lost_changes), &run.positions))
@@ -469,6 +475,9 @@ fn put(shared: &Arc<Shared>, again: bool) {
     let mut schedule = shared.runtime.schedule();
     let Some(run) = schedule.checkpointer.run.as_mut() else { return };
     run.facts.commit = CommitFacts::Putting;
+    if !again {
+        run.uploaded = shared.environment.monotonic();
+    }
     let (epoch, database) = run.tables.clone().expect("tables are captured before the commit");
     // Views that were captured and then dropped are not in the catalog. What has been dropped since it was captured is.
     let lives = |id| database.relations.contains_key(&id);
@@ -505,7 +514,8 @@ fn finish(shared: &Arc<Shared>, now: Duration) {
     checkpointer.last = Last { began: run.facts.started, ended: now, pause: run.pause };
     let result = match (run.outcome, run.facts.aborted.clone()) {
         (Some((id, contents)), None) => {
-            let info = info(id, &contents, &checkpointer.committed, (&run.facts, run.started_unix_ms, run.pause), now);
+            let times = [run.facts.started, run.captured, run.uploaded, now];
+            let info = info(id, &contents, &checkpointer.committed, (run.started_unix_ms, run.pause), times);
             let committed = Committed {
                 relations: contents.relations.iter().map(|e| (e.id, e.clone())).collect(),
                 dataflows: contents.dataflows.iter().map(|e| (e.id.0, e.clone())).collect(),
@@ -561,8 +571,8 @@ fn info(
     id: u64,
     contents: &Contents,
     before: &Committed,
-    (facts, started_unix_ms, pause): (&Running, u64, Duration),
-    now: Duration,
+    (started_unix_ms, pause): (u64, Duration),
+    [started, captured, uploaded, now]: [Duration; 4],
 ) -> CheckpointInfo {
     let frontier =
         contents.dataflows.iter().flat_map(|d| &d.operators).filter(|o| o.part == refrain_dataflow::Part::Frontier.name());
@@ -573,7 +583,10 @@ fn info(
         id,
         epoch: contents.epoch.0,
         started_unix_ms,
-        duration_ms: millis(now.saturating_sub(facts.started)),
+        duration_ms: millis(now.saturating_sub(started)),
+        capture_ms: millis(captured.saturating_sub(started)),
+        upload_ms: millis(uploaded.saturating_sub(captured)),
+        commit_ms: millis(now.saturating_sub(uploaded)),
         bytes: segments.iter().filter(|s| !known.contains(&s.segment.name)).map(|s| s.segment.bytes).sum(),
         loop_log_rows: frontier + contents.dataflows.iter().flat_map(|d| &d.loops).map(|l| l.rows).sum::<u64>(),
         pause_us: micros(pause),

@@ -157,6 +157,8 @@ impl View {
             held_rows: count(gauge.held_rows.load(Ordering::Relaxed)),
             log_rows: count(gauge.log_rows.load(Ordering::Relaxed)) + self.coming.get(&number).copied().unwrap_or(0),
             log_bytes: count(gauge.log_bytes.load(Ordering::Relaxed)),
+            spilled_bytes: count(gauge.spilled_bytes.load(Ordering::Relaxed)),
+            rounds: gauge.released.counts().collect(),
         });
         status.collect()
     }

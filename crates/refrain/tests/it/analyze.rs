@@ -57,6 +57,7 @@ async fn a_plan_says_what_its_operators_gave() {
             "  went round: 16 rows, 17 derived; by iteration 0: 5, 1: 5, 2: 6",
         ]
     );
+    assert_eq!(rows_in_order(&s, "SELECT * FROM refrain.iterations ORDER BY first").await, ["v|r|0|0|5", "v|r|1|1|5", "v|r|2|2|6"]);
 }
 
 #[tokio::test]

@@ -1,9 +1,14 @@
 //! What checkpoints leave in a store.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::memory::InMemory;
 use refrain::inspect::inspect;
 use refrain::{Engine, Session, display};
+use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 
-use crate::rows::run;
+use crate::rows::{rows, run};
 
 const CHECKPOINTS: i64 = 60;
 /// A part of so many rows, in segments each more than twice as large as what comes after it, is not in more of them.
@@ -114,4 +119,31 @@ async fn what_has_not_changed_is_not_written_again() {
     assert!(changed.bytes > 0 && changed.bytes * 10 < base.bytes, "{} of {} bytes", changed.bytes, base.bytes);
     let report = inspect(&url).await.unwrap();
     assert!(report.checkpoints.iter().flat_map(|c| &c.loops).all(|l| l.log.objects == 0));
+}
+
+/// Which part of a checkpoint takes long can be seen: an upload that waits, or the put of the manifest.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_each_part_took_is_told() {
+    const PAUSE: Duration = Duration::from_millis(30);
+    let store = FaultyStore::new(Arc::new(InMemory::new()));
+    let engine = Engine::builder().object_store(Arc::new(store.clone())).open().await.unwrap();
+    let s = engine.session();
+    run(&s, "CREATE TABLE t (a INT)").await;
+    for (n, object) in ["segment/", "manifest/"].into_iter().enumerate() {
+        run(&s, &format!("INSERT INTO t VALUES ({n})")).await;
+        let gate = Gate::default();
+        store.inject(Operation::Put, object, Effect::Delay(gate.clone()));
+        let asker = s.clone();
+        let checkpoint = tokio::spawn(async move { asker.checkpoint().await });
+        gate.arrival().await;
+        tokio::time::sleep(PAUSE).await;
+        gate.open();
+        let taken = checkpoint.await.unwrap().unwrap();
+        let waited = [taken.upload_ms, taken.commit_ms][n];
+        assert!(waited >= 30, "{object}: {taken:?}");
+        let parts = taken.capture_ms + taken.upload_ms + taken.commit_ms;
+        assert!(parts <= taken.duration_ms && taken.duration_ms <= parts + 2, "{taken:?}");
+    }
+    let told = "SELECT count(*) FROM refrain.checkpoints WHERE upload_ms >= 30 OR commit_ms >= 30";
+    assert_eq!(rows(&s, told).await, ["2"]);
 }

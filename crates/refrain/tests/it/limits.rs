@@ -8,7 +8,9 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use futures::StreamExt;
 use refrain::{Engine, Session};
 
+use crate::outage::grows;
 use crate::rows::{error, memory, rows, run};
+use crate::spilling::{OF_VIEWS, comes_free};
 
 const NATURALS: &str = "CREATE MATERIALIZED VIEW nat AS
     WITH RECURSIVE t(n) AS (SELECT 1::BIGINT UNION ALL SELECT n + 1 FROM t) SELECT n FROM t";
@@ -40,6 +42,29 @@ async fn a_wait_ends_with_the_timeout_or_with_a_cancel() {
     run(&s, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1)").await;
     assert_eq!(rows(&s, "SELECT * FROM t").await, ["1"]);
     run(&s, "DROP MATERIALIZED VIEW nat").await;
+}
+
+/// A recursion without an end that is given up, as a statement or as a view, leaves nothing behind, and shows nothing of what it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recursion_that_is_given_up_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::builder().workers(2).temporary_folder(folder.path()).open().await.unwrap();
+    let s = engine.session();
+    run(&s, "SET statement_timeout = 100").await;
+    let query = "WITH RECURSIVE t(n) AS (SELECT 1::BIGINT UNION SELECT n + 1 FROM t) SELECT max(n) FROM t";
+    assert_eq!(error(&s, query).await.code(), "57014");
+    comes_free(&s, folder.path(), OF_VIEWS).await;
+    assert_eq!(rows(&s, "SELECT count(*) FROM refrain.loops").await, ["0"]);
+    run(&s, "SET statement_timeout = 0").await;
+    run(&s, NATURALS).await;
+    let subscriber = s.clone();
+    let subscribed = tokio::spawn(async move { subscriber.subscribe("SUBSCRIBE nat").await.map(drop) });
+    grows(&s, "SELECT max(iteration) FROM refrain.loops", 1_000).await;
+    run(&s, "DROP MATERIALIZED VIEW nat").await;
+    let ended = subscribed.await.unwrap().expect_err("no row had settled");
+    assert_eq!(ended.code(), "42P01");
+    comes_free(&s, folder.path(), OF_VIEWS).await;
+    assert_eq!(rows(&s, "SELECT count(*) FROM refrain.loops").await, ["0"]);
 }
 
 /// Rows of `label` that come and go at once; each lights so many nodes, and node 0.

@@ -33,6 +33,33 @@ async fn what_was_acknowledged_is_there_again() {
     }
 }
 
+/// What changes by itself is worked out once, when a statement is carried out: not when its rows come from the log, nor from a checkpoint.
+#[tokio::test]
+async fn values_that_change_by_themselves_are_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE t (a INT, r DOUBLE PRECISION DEFAULT random()); CREATE TABLE moments (at TIMESTAMPTZ)").await;
+    run(&s, "INSERT INTO t (a) VALUES (1), (2); INSERT INTO t SELECT 3, random(); UPDATE t SET r = random() WHERE a = 2").await;
+    run(&s, "INSERT INTO moments VALUES (now())").await;
+    run(&s, "CREATE MATERIALIZED VIEW ranked AS SELECT a, row_number() OVER (ORDER BY r) FROM t").await;
+    let queries = ["SELECT * FROM t", "SELECT * FROM moments", "SELECT * FROM ranked"];
+    let mut before = Vec::new();
+    for query in queries {
+        before.push(rows(&s, query).await);
+    }
+    assert_eq!(rows(&s, "SELECT count(DISTINCT r) FROM t").await, ["3"]);
+    drop((engine, s));
+    for checkpoint in [false, true, false] {
+        let (_engine, s) = open(&folder).await;
+        for (query, before) in queries.iter().zip(&before) {
+            assert_eq!(rows(&s, query).await, *before);
+        }
+        if checkpoint {
+            run(&s, "CHECKPOINT").await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn statements_at_the_same_time_are_all_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -183,10 +210,10 @@ async fn a_limit_that_fails_fails_after_a_restore_in_the_middle_too() {
 
 /// One recursion that fails at its limit, and one that returns there.
 async fn fails_after_a_restore_in_the_middle(fails: &str, returns: &str, limit: u64) {
-    let alone = Engine::builder().open().await.unwrap().session();
+    let alone = Engine::builder().open().await.expect("the engine opens").session();
     let wanted = error(&alone, fails).await;
     for _ in 0..200 {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder can be made");
         let (engine, s) = open(&folder).await;
         run(&s, &format!("CREATE MATERIALIZED VIEW v AS {fails}; CREATE MATERIALIZED VIEW w AS {returns}")).await;
         while rows(&s, "SELECT count(*) FROM refrain.loops WHERE iteration > 1000").await != ["2"] {}
@@ -196,9 +223,16 @@ async fn fails_after_a_restore_in_the_middle(fails: &str, returns: &str, limit: 
         if report.checkpoints[0].loops.iter().any(|l| u64::from(l.iteration) >= limit - 1000) {
             continue;
         }
-        let s = Engine::builder().store(folder.path().display().to_string()).workers(2).open().await.unwrap().session();
+        let s = Engine::builder()
+            .store(folder.path().display().to_string())
+            .workers(2)
+            .open()
+            .await
+            .expect("the engine opens")
+            .session();
         let after = error(&s, "SELECT n FROM v").await;
         assert_eq!((after.code(), after.message()), (wanted.code(), wanted.message()));
+        assert!(after.hint().expect("there is a way to find out").contains("EXPLAIN WHY"), "{after:?}");
         assert_eq!(rows(&s, "SELECT count(*), max(n) FROM w").await, [format!("{limit}|{}", limit - 1)]);
         return;
     }

@@ -68,7 +68,7 @@ impl Generator {
         }
         if durable && self.random.percent(14) {
             let end = if self.random.percent(50) { End::Closed } else { End::Dropped };
-            steps.push(Step::Restart(*self.random.pick(&[1, 2, 2, 3, 4]), end));
+            steps.push(Step::Restart(*self.random.pick(&[1, 2, 2, 3, 4, 8]), end));
         }
     }
 

@@ -17,8 +17,11 @@ const VIEWS: [(&str, &str); 6] = [
     ("first", "SELECT a, row_number() OVER (ORDER BY b) FROM e ORDER BY b LIMIT 3"),
 ];
 
+/// No plan here has so many operators.
+const NOWHERE: OperatorId = OperatorId(999);
+
 #[tokio::test]
-async fn what_a_checkpoint_lacks_is_an_error_that_names_it() {
+async fn what_a_checkpoint_lacks_or_has_too_much_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().display().to_string();
     let engine = Engine::builder().store(url.as_str()).open().await.unwrap();
@@ -43,8 +46,14 @@ async fn what_a_checkpoint_lacks_is_an_error_that_names_it() {
             let wanted = format!("operator {} ({}, {}) of view", operator.operator, operator.name, operator.part);
             assert!(message.contains(&wanted) && message.contains(&dataflow.name), "{message} for {wanted}");
             taken += 1;
+            let unknown = error(&|contents| "nonsense".clone_into(&mut contents.dataflows[view].operators[i].part)).await;
+            assert!(unknown.contains("there is no part \"nonsense\"") && unknown.contains(&dataflow.name), "{unknown}");
+            let unknown = error(&|contents| contents.dataflows[view].operators[i].operator = NOWHERE).await;
+            assert!(unknown.contains("the plan has no such state") && unknown.contains(&dataflow.name), "{unknown}");
         }
         for i in 0..dataflow.loops.len() {
+            let unknown = error(&|contents| contents.dataflows[view].loops[i].operator = NOWHERE).await;
+            assert!(unknown.contains("the plan has no such loop") && unknown.contains(&dataflow.name), "{unknown}");
             let message = error(&|contents| drop(contents.dataflows[view].loops.remove(i))).await;
             assert!(message.contains("log) of view") && message.contains(&dataflow.name), "{message}");
             taken += 1;

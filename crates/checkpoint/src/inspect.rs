@@ -1,14 +1,14 @@
 //! A description of a store, read without changing it, every object verified.
 //!
-//! Problems do not end the inspection: each is a line that names the object and who uses it. A writer may be at work meanwhile;
-//! an object that it has collected as garbage after the manifests were listed is then reported as missing.
+//! Problems do not end the inspection: each is a line that names the object and who uses it. A writer may be at work meanwhile: a checkpoint
+//! whose manifest it has collected by the end is left out, with what is said of its objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use refrain_types::{CheckpointId, Epoch, Generation, OperatorId, RelationId};
 
 use crate::bucket::{Bucket, Listed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input_reader;
 use crate::input_record::{FENCE_BYTES, INPUT_FOLDER, input_name};
 use crate::location::Location;
@@ -151,47 +151,64 @@ impl Size {
 pub async fn inspect(location: &Location, now_unix_ms: u64) -> Result<StoreReport> {
     let bucket = &location.bucket;
     let mut report = StoreReport { url: location.url.clone(), ..StoreReport::default() };
-    // Segments first: those of a checkpoint that commits meanwhile are then counted as unreferenced at worst.
+    // The input log first: the newest checkpoint then begins in what is listed, however much is collected later.
+    let inputs = bucket.list_numbered(INPUT_FOLDER, ".arrow").await?;
+    // Segments before manifests: those of a checkpoint that commits meanwhile are then counted as unreferenced at worst.
     let mut segments = bucket.list(SEGMENT_FOLDER).await?;
     segments.extend(bucket.list(LOOP_FOLDER).await?);
-    let mut manifests = Vec::new();
+    let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
     for (id, listed) in bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.into_iter().rev() {
         match open::read_manifest(bucket, CheckpointId(id)).await {
             Ok(manifest) => manifests.push((manifest, listed)),
-            Err(error) => report.problems.push(error.to_string()),
+            Err(error) => unreadable.push((id, error.to_string())),
         }
     }
-    verify_segments(bucket, &manifests, &segments, &mut report).await;
+    let problems = verify_segments(bucket, &manifests, &segments, &mut report).await;
+    // A manifest is collected before its segments.
+    let there = bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>();
+    manifests.retain(|(manifest, _)| there.contains(&manifest.id.0));
+    let named = manifests.iter().flat_map(|(m, _)| m.contents.segments()).map(|u| u.segment.name.as_str()).collect::<BTreeSet<_>>();
+    report.problems.extend(unreadable.into_iter().filter(|(id, _)| there.contains(id)).map(|(_, problem)| problem));
+    report.problems.extend(problems.into_iter().filter(|(name, _)| named.contains(name.as_str())).map(|(_, problem)| problem));
     report.checkpoints = manifests.iter().map(|(m, listed)| describe(m, listed.bytes, now_unix_ms)).collect();
     let captured = manifests.first().map_or(Epoch(0), |(m, _)| m.contents.epoch);
-    inspect_input_log(bucket, captured, &mut report).await?;
+    inspect_input_log(bucket, inputs, captured, &mut report).await;
     Ok(report)
 }
 
-/// Reads each segment once, however many manifests name it.
-async fn verify_segments(bucket: &Bucket, manifests: &[(Manifest, Listed)], listed: &[Listed], report: &mut StoreReport) {
-    let mut verified = BTreeSet::new();
+/// Reads each segment once, however many manifests name it. Returns the names of those with a problem, and the problems.
+async fn verify_segments(
+    bucket: &Bucket,
+    manifests: &[(Manifest, Listed)],
+    listed: &[Listed],
+    report: &mut StoreReport,
+) -> Vec<(String, String)> {
+    let (mut verified, mut problems) = (BTreeSet::new(), Vec::new());
     for SegmentUse { segment, used_by } in manifests.iter().flat_map(|(m, _)| m.contents.segments()) {
         if !verified.insert(segment.name.as_str()) {
             continue;
         }
         if let Err(error) = segment::read(bucket, segment, &used_by).await {
-            report.problems.push(error.to_string());
+            problems.push((segment.name.clone(), error.to_string()));
         }
     }
     for object in listed.iter().filter(|l| !verified.contains(l.name.as_str())) {
         report.unreferenced.add(0, object.bytes);
     }
+    problems
 }
 
-async fn inspect_input_log(bucket: &Bucket, captured: Epoch, report: &mut StoreReport) -> Result<()> {
+async fn inspect_input_log(bucket: &Bucket, inputs: Vec<(u64, Listed)>, captured: Epoch, report: &mut StoreReport) {
     let log = &mut report.input_log;
     log.last_epoch = captured;
-    for (first, listed) in bucket.list_numbered(INPUT_FOLDER, ".arrow").await? {
+    // The object before, which has gone since it was listed: where it ended is not known.
+    let mut is_collected = false;
+    for (first, listed) in inputs {
         log.fences += u64::from(listed.bytes == FENCE_BYTES);
         // What a recovery reads is contiguous; below that, collected objects leave gaps.
         let expected = log.last_epoch.next();
-        if Epoch(first) > expected {
+        let is_known = !std::mem::take(&mut is_collected);
+        if is_known && Epoch(first) > expected {
             report.problems.push(format!("object \"{}\" of the input log is missing", input_name(expected)));
         }
         match input_reader::read_object(bucket, Epoch(first)).await {
@@ -200,6 +217,10 @@ async fn inspect_input_log(bucket: &Bucket, captured: Epoch, report: &mut StoreR
                 log.tail_records += object.records.iter().filter(|r| r.epoch > captured).count() as u64;
                 log.last_epoch = log.last_epoch.max(object.last);
             }
+            Err(Error::Missing { .. }) => {
+                is_collected = true;
+                log.last_epoch = log.last_epoch.max(Epoch(first));
+            }
             Err(error) => {
                 log.size.add(0, listed.bytes);
                 log.last_epoch = log.last_epoch.max(Epoch(first));
@@ -207,7 +228,6 @@ async fn inspect_input_log(bucket: &Bucket, captured: Epoch, report: &mut StoreR
             }
         }
     }
-    Ok(())
 }
 
 fn describe(manifest: &Manifest, manifest_bytes: u64, now_unix_ms: u64) -> CheckpointReport {

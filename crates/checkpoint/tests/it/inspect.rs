@@ -1,5 +1,6 @@
 //! The description of a store, and what it finds wrong.
 
+use refrain_checkpoint::faults::{Effect, Gate, Operation};
 use refrain_checkpoint::inspect;
 use refrain_types::{CheckpointId, Epoch};
 
@@ -63,4 +64,29 @@ async fn everything_that_is_wrong_is_named() {
     for (problem, expected) in problems.iter().zip(expected) {
         assert!(problem.contains(expected), "{problem} does not say {expected}");
     }
+}
+
+/// A writer collects a checkpoint while it is read: it is left out, and nothing is wrong.
+#[tokio::test]
+async fn what_is_collected_meanwhile_is_not_missing() {
+    let place = Place::in_memory();
+    let opened = place.open().await;
+    insert_all(&opened, 1..=3).await;
+    committed(checkpoint(&opened, 30).await);
+    let gate = Gate::default();
+    place.faults.inject(Operation::Get, "segment/", Effect::Delay(gate.clone()));
+    let collect = async {
+        gate.arrival().await;
+        for number in [40, 50, 60] {
+            insert_all(&opened, [number]).await;
+            committed(checkpoint(&opened, number).await);
+            opened.store.collect_garbage(1).await.unwrap();
+        }
+        gate.open();
+    };
+    let (report, ()) = tokio::join!(inspect(&place.location, LATER), collect);
+    let report = report.unwrap();
+    assert_eq!(report.problems, [] as [String; 0]);
+    assert_eq!(report.checkpoints.iter().filter(|c| c.fence_of.is_none()).count(), 0, "{report:?}");
+    assert_eq!(inspect(&place.location, LATER).await.unwrap().problems, [] as [String; 0]);
 }

@@ -10,7 +10,7 @@ use refrain_checkpoint::{EncodedSegment, SegmentKind, Store};
 use refrain_state::Dictionary;
 use refrain_state::codec::{decode_batch_for_disk, is_text};
 use refrain_types::errors::Errors;
-use refrain_types::{Delta, Epoch, ErrorRow};
+use refrain_types::{Delta, Epoch, ErrorRow, Iteration, Weight};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -232,10 +232,14 @@ impl Hidden {
         let (mut lightest, mut heaviest, mut last, mut epoch) = (1, 1, 0, 0);
         for Slice { epoch: of, delta, .. } in slices {
             epoch = epoch.max(of.map_or(0, |e| e.0));
-            for weight in delta.weights.iter().flat_map(|weights| weights.iter()) {
-                (lightest, heaviest) = (*weight.min(&lightest), *weight.max(&heaviest));
+            // Each alone over the whole buffer, as vectors.
+            if let Some(weights) = &delta.weights {
+                lightest = weights.iter().copied().fold(lightest, Weight::min);
+                heaviest = weights.iter().copied().fold(heaviest, Weight::max);
             }
-            last = delta.iterations.iter().flat_map(|iterations| iterations.iter()).fold(last, |last, at| *at.max(&last));
+            if let Some(iterations) = &delta.iterations {
+                last = iterations.iter().copied().fold(last, Iteration::max);
+            }
         }
         let is_small = i8::try_from(lightest).is_ok() && i8::try_from(heaviest).is_ok();
         let iterations = match last {
@@ -261,9 +265,12 @@ impl Hidden {
             Ok::<_, Error>(())
         };
         let count = delta.num_rows();
-        append(WEIGHT_COLUMN, &self.weights, &|| Arc::new(Int64Array::from_iter_values((0..count).map(|i| delta.weight(i)))))?;
-        let iterations = || Arc::new(UInt32Array::from_iter_values((0..count).map(|i| delta.iteration(i)))) as ArrayRef;
-        append(ITERATION_COLUMN, &self.iterations, &iterations)?;
+        let weights =
+            || delta.weights.as_ref().map_or_else(|| Int64Array::from_value(1, count), |w| Int64Array::new(w.clone(), None));
+        append(WEIGHT_COLUMN, &self.weights, &|| Arc::new(weights()))?;
+        let iterations =
+            || delta.iterations.as_ref().map_or_else(|| UInt32Array::from_value(0, count), |i| UInt32Array::new(i.clone(), None));
+        append(ITERATION_COLUMN, &self.iterations, &|| Arc::new(iterations()))?;
         append(EPOCH_COLUMN, &self.epochs, &|| Arc::new(UInt64Array::from_value(epoch.map_or(0, |e| e.0), count)))?;
         assemble(fields, columns, count)
     }

@@ -164,6 +164,7 @@ pub async fn inspect(location: &Location, now_unix_ms: u64) -> Result<StoreRepor
         }
     }
     let problems = verify_segments(bucket, &manifests, &segments, &mut report).await;
+    let captured = manifests.first().map_or(Epoch(0), |(m, _)| m.contents.epoch);
     // A manifest is collected before its segments.
     let there = bucket.list_numbered(MANIFEST_FOLDER, ".json").await?.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>();
     manifests.retain(|(manifest, _)| there.contains(&manifest.id.0));
@@ -171,7 +172,6 @@ pub async fn inspect(location: &Location, now_unix_ms: u64) -> Result<StoreRepor
     report.problems.extend(unreadable.into_iter().filter(|(id, _)| there.contains(id)).map(|(_, problem)| problem));
     report.problems.extend(problems.into_iter().filter(|(name, _)| named.contains(name.as_str())).map(|(_, problem)| problem));
     report.checkpoints = manifests.iter().map(|(m, listed)| describe(m, listed.bytes, now_unix_ms)).collect();
-    let captured = manifests.first().map_or(Epoch(0), |(m, _)| m.contents.epoch);
     inspect_input_log(bucket, inputs, captured, &mut report).await;
     Ok(report)
 }

@@ -71,6 +71,12 @@ impl<X: Copy> Derivations<X> {
         self.entries.prefetch(id as usize);
     }
 
+    /// Brings the first of the further iterations of a row that there is towards the cache.
+    #[inline]
+    pub fn prefetch_further(&self, id: u32) {
+        self.further.prefetch(self.entries[id as usize].more as usize);
+    }
+
     #[inline]
     pub fn beside(&self, id: u32) -> &X {
         &self.entries[id as usize].beside

@@ -148,6 +148,9 @@ impl SetHistory {
                 *id = self.intern(row);
                 self.derivations.prefetch(*id);
             }
+            for id in &ids[..iterations.len()] {
+                self.derivations.prefetch_further(*id);
+            }
             result = result.and(self.derive(&ids[..iterations.len()], iterations, weights));
         }
         result
@@ -198,6 +201,7 @@ impl SetHistory {
             if *mark == iteration + 1 {
                 *mark = 0;
             }
+            self.derivations.prefetch_further(*id);
         }
         Some(iteration)
     }

@@ -6,6 +6,7 @@
 
 use refrain_types::{Iteration, Weight};
 
+use crate::arrangement::WeightOverflow;
 use crate::rows::{Rows, SharedRows};
 
 mod by_id;
@@ -13,8 +14,8 @@ mod notes;
 
 use notes::Notes;
 
-/// Rows of a piece of what is captured.
-const PIECE_ROWS: usize = if cfg!(test) { 16 } else { 1 << 16 };
+/// Rows of a piece of what is captured: few enough to be in the cache until they are encoded, and in memory that has just been freed.
+const PIECE_ROWS: usize = if cfg!(test) { 16 } else { 1 << 13 };
 /// From so many notes on, and so many for each row, they are added up, when they have doubled since: a row that flips for ever does not grow
 /// them for ever. It is seldom worth while before the next capture, whose rows are added up elsewhere, so they may take about as much
 /// memory as the store itself.
@@ -30,24 +31,40 @@ fn in_weights(mut sum: i128, mut each: impl FnMut(Weight)) {
     }
 }
 
-/// Which changes of a block failed; it has 32 at most.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Failed(u32);
+/// A block of changes of a store, 32 at most, and what was noticed of them when they were applied.
+#[derive(Debug)]
+pub struct Block<'a> {
+    ids: &'a [u32],
+    iterations: &'a [Iteration],
+    weights: &'a [Weight],
+    /// Which of them failed.
+    failed: u32,
+    /// 0 where all have one iteration and one weight.
+    differences: u64,
+}
 
-impl Failed {
-    /// This one did.
-    pub fn add(&mut self, i: usize) {
-        self.0 |= 1 << i;
+impl<'a> Block<'a> {
+    /// Applies changes, each to a row that there is.
+    #[inline]
+    pub fn apply(
+        (ids, iterations, weights): (&'a [u32], &'a [Iteration], &'a [Weight]),
+        mut apply: impl FnMut(u32, Iteration, Weight) -> Result<(), WeightOverflow>,
+    ) -> Self {
+        let first = (iterations.first().copied().unwrap_or(0), weights.first().copied().unwrap_or(0));
+        let (mut failed, mut differences) = (0, 0);
+        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
+            differences |= u64::from(iteration ^ first.0) | (weight ^ first.1).cast_unsigned();
+            if apply(*id, *iteration, *weight).is_err() {
+                failed |= 1 << i;
+            }
+        }
+        Self { ids, iterations, weights, failed, differences }
     }
 
-    /// Whether there are such.
-    #[must_use]
-    pub fn any(self) -> bool {
-        self.0 != 0
-    }
-
-    fn contains(self, i: usize) -> bool {
-        self.0 & 1 << i != 0
+    /// # Errors
+    /// When one of the changes failed.
+    pub fn result(&self) -> Result<(), WeightOverflow> {
+        if self.failed == 0 { Ok(()) } else { Err(WeightOverflow) }
     }
 }
 
@@ -57,10 +74,8 @@ pub struct ChangeNotes {
     /// They began with the store, so they are all that there is.
     is_everything: bool,
     notes: Notes,
-    /// Length at which the notes are next added up.
-    add_up_at: usize,
-    /// Above the ids that were noted.
-    ids: usize,
+    /// Length at which it is next asked whether the notes are to be added up.
+    ask_at: usize,
     /// Notes from before the ids changed, and the rows that they speak of.
     before: Option<(SharedRows, Notes)>,
 }
@@ -99,15 +114,16 @@ impl ChangeNotes {
         }
     }
 
-    /// Notes a block of changes, those left out that failed. As a rule they have one iteration and one weight.
+    /// Notes a block of changes, those left out that failed.
     #[inline]
-    pub fn push_block(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight], failed: Failed) {
-        let (Some(iteration), Some(weight)) = (iterations.first(), weights.first()) else { return };
-        if !failed.any() && iterations.iter().all(|other| other == iteration) && weights.iter().all(|other| other == weight) {
-            return self.push_all(ids, *iteration, *weight);
+    pub fn push_block(&mut self, block: &Block<'_>) {
+        if let (Some(iteration), Some(weight), 0, 0) =
+            (block.iterations.first(), block.weights.first(), block.failed, block.differences)
+        {
+            return self.push_all(block.ids, *iteration, *weight);
         }
-        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
-            if !failed.contains(i) {
+        for (i, ((id, iteration), weight)) in block.ids.iter().zip(block.iterations).zip(block.weights).enumerate() {
+            if block.failed & 1 << i == 0 {
                 self.push(*id, *iteration, *weight);
             }
         }
@@ -126,16 +142,21 @@ impl ChangeNotes {
 
     #[cold]
     fn turn_over(&mut self) {
-        self.ids = self.ids.max(self.notes.turn_over());
-        if self.notes.len() >= self.add_up_at.max(ADDED_UP_MIN).max(ADDED_UP_MIN_PER_ROW * self.ids) {
+        self.notes.turn_over();
+        let len = self.notes.len();
+        if len < self.ask_at.max(ADDED_UP_MIN) {
+            return;
+        }
+        self.ask_at = len + len / 4;
+        if len >= ADDED_UP_MIN_PER_ROW * self.notes.ids_so_far() {
             let mut sums = self.notes.none_yet();
             std::mem::take(&mut self.notes).add_up(|id, iteration, weight| {
                 if sums.push(id, iteration, weight) {
                     sums.turn_over();
                 }
             });
+            self.ask_at = sums.len() * 2;
             self.notes = sums;
-            self.add_up_at = self.notes.len() * 2;
         }
     }
 
@@ -203,6 +224,15 @@ impl Captured {
         captured
     }
 
+    /// No rows, with room for as many as there are here.
+    fn as_large(&self) -> Self {
+        Self {
+            rows: Vec::with_capacity(self.rows.len()),
+            weights: Vec::with_capacity(self.weights.len()),
+            iterations: Vec::with_capacity(self.iterations.len()),
+        }
+    }
+
     pub(crate) fn push(&mut self, row: &[u64], iteration: Option<Iteration>, weight: Weight) {
         self.rows.extend_from_slice(row);
         self.iterations.extend(iteration);
@@ -234,8 +264,8 @@ impl Pieces<'_> {
 
     fn end_piece(&mut self) {
         if !self.piece.weights.is_empty() {
-            let room = Captured { rows: Vec::with_capacity(self.piece.rows.len()), ..Captured::default() };
-            (self.each)(std::mem::replace(&mut self.piece, room));
+            let another = self.piece.as_large();
+            (self.each)(std::mem::replace(&mut self.piece, another));
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{BLOCK, WeightOverflow, row_key};
-use crate::capture::{Capture, ChangeNotes, Failed, Iterations};
+use crate::capture::{Block, Capture, ChangeNotes, Iterations};
 use crate::derivations::Derivations;
 use crate::index::HashIndex;
 use crate::memory::Memory;
@@ -123,18 +123,17 @@ impl PresenceHistory {
     #[inline]
     fn derive(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
         self.alive_for = self.alive_for.saturating_sub(ids.len());
-        let mut failed = Failed::default();
-        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
-            if self.derivations.add(*id, *iteration, *weight).is_err() {
-                failed.add(i);
-            } else if !std::mem::replace(&mut self.derivations.beside_mut(*id).touched, true) {
-                self.touched.push(*id);
+        let block = Block::apply((ids, iterations, weights), |id, iteration, weight| {
+            self.derivations.add(id, iteration, weight)?;
+            if !std::mem::replace(&mut self.derivations.beside_mut(id).touched, true) {
+                self.touched.push(id);
             }
-        }
+            Ok(())
+        });
         if let Some(changes) = &mut self.derived {
-            changes.push_block(ids, iterations, weights, failed);
+            changes.push_block(&block);
         }
-        if failed.any() { Err(WeightOverflow) } else { Ok(()) }
+        block.result()
     }
 
     /// Calls `change` with what differs, in the rows that have changed, from what was said of them before: the row, the iteration, and

@@ -17,7 +17,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::arrangement::{WeightOverflow, row_key};
 use crate::calendar::Calendar;
-use crate::capture::{Capture, ChangeNotes, Failed, Iterations};
+use crate::capture::{Block, Capture, ChangeNotes, Iterations};
 use crate::chain::KeyChain;
 use crate::derivations::Derivations;
 use crate::index::{HashIndex, NO_ROW};
@@ -171,17 +171,15 @@ impl SetHistory {
     /// Applies a block of derivations of rows that there are.
     #[inline]
     fn derive(&mut self, ids: &[u32], iterations: &[Iteration], weights: &[Weight]) -> Result<(), WeightOverflow> {
-        let mut failed = Failed::default();
-        for (i, ((id, iteration), weight)) in ids.iter().zip(iterations).zip(weights).enumerate() {
-            match self.derivations.add(*id, *iteration, *weight) {
-                Ok(()) => self.touch(*iteration, *id),
-                Err(WeightOverflow) => failed.add(i),
-            }
-        }
+        let block = Block::apply((ids, iterations, weights), |id, iteration, weight| {
+            self.derivations.add(id, iteration, weight)?;
+            self.touch(iteration, id);
+            Ok(())
+        });
         if let Some(changes) = &mut self.derived {
-            changes.push_block(ids, iterations, weights, failed);
+            changes.push_block(&block);
         }
-        if failed.any() { Err(WeightOverflow) } else { Ok(()) }
+        block.result()
     }
 
     #[inline]

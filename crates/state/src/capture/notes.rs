@@ -12,8 +12,8 @@ use refrain_types::{Iteration, Weight};
 use super::{by_id, in_weights};
 use crate::memory::{self, Memory};
 
-/// Words of a list at most.
-const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 14 };
+/// Words of a list at most: the open one stays in the cache beside what the store itself touches.
+const LIST_LEN: usize = if cfg!(test) { 16 } else { 1 << 12 };
 /// Words that the last note of a list may take.
 const NOTE_LEN_MAX: usize = 3;
 
@@ -32,6 +32,11 @@ pub(super) struct Notes {
     run: usize,
     /// Lists that are full, in memory as far as there is room.
     full: Vec<ScalarBuffer<u32>>,
+    /// Words of them.
+    full_len: usize,
+    /// So many of them have been looked through for their ids, and which these are below.
+    seen: usize,
+    seen_ids: usize,
     /// Notes that do not fit a run.
     wide: Vec<(u32, Iteration, Weight)>,
     memory: Option<Arc<Memory>>,
@@ -50,7 +55,7 @@ impl Notes {
 
     /// How many words there are, those of a wide note counted once.
     pub fn len(&self) -> usize {
-        self.last.len() + self.full.iter().map(|list| list.len()).sum::<usize>() + self.wide.len()
+        self.full_len + self.last.len() + self.wide.len()
     }
 
     /// Returns whether there are as many more as fill a list.
@@ -95,22 +100,31 @@ impl Notes {
         self.last.len() > LIST_LEN - NOTE_LEN_MAX
     }
 
-    /// Begins another list if the last one is full. Returns above which ids all of that which was are.
-    pub fn turn_over(&mut self) -> usize {
-        if !self.is_full() {
-            return 0;
+    /// Begins another list if the last one is full.
+    pub fn turn_over(&mut self) {
+        if self.is_full() {
+            self.full.push(memory::seal(self.memory.as_ref(), &self.last).0);
+            self.full_len += self.last.len();
+            self.last.clear();
+            self.run = 0;
         }
-        self.full.push(memory::seal(self.memory.as_ref(), &self.last).0);
-        let ids = above(runs(&self.last));
-        self.last.clear();
-        self.run = 0;
-        ids
+    }
+
+    /// Above the ids that are noted in full lists. It goes through those of them that it has not seen before.
+    pub fn ids_so_far(&mut self) -> usize {
+        let unseen = self.full[self.seen..].iter().flat_map(|list| runs(list));
+        self.seen_ids = self.seen_ids.max(above(unseen));
+        self.seen = self.full.len();
+        self.seen_ids
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Run<'_>> {
+        self.full.iter().map(|list| &**list).chain([self.last.as_slice()]).flat_map(runs)
     }
 
     /// Calls `each` with what the notes of each row and iteration add up to, if it is anything.
-    pub fn add_up(self, mut each: impl FnMut(u32, Iteration, Weight)) {
-        let Self { last, full, wide, .. } = self;
-        let runs = || full.iter().map(|list| &**list).chain([last.as_slice()]).flat_map(runs);
+    pub fn add_up(&self, mut each: impl FnMut(u32, Iteration, Weight)) {
+        let (wide, runs) = (&self.wide, || self.runs());
         if !wide.is_empty() {
             let narrow = runs().flat_map(|run| run.ids.iter().map(move |id| (*id, run.iteration, i128::from(run.weight))));
             let wide = wide.iter().map(|(id, iteration, weight)| (*id, *iteration, i128::from(*weight)));
@@ -171,9 +185,10 @@ fn weight_of(header: u32) -> i8 {
     (header as u8).cast_signed()
 }
 
-/// The id above all that are in runs.
+/// Above the ids of runs. It looks at each of them: without branches that is a few vector instructions.
 fn above<'a>(runs: impl Iterator<Item = Run<'a>>) -> usize {
-    runs.filter_map(|run| run.ids.iter().max()).max().map_or(0, |id| *id as usize + 1)
+    let highest = |run: Run<'_>| run.ids.iter().copied().fold(0, u32::max);
+    runs.filter(|run| !run.ids.is_empty()).map(highest).max().map_or(0, |id| id as usize + 1)
 }
 
 /// The runs of a list.
@@ -204,7 +219,8 @@ mod tests {
         let mut notes = Notes::default();
         for id in 0..1000 {
             if notes.push(id, id % 7 / 3, 1) {
-                assert_eq!(notes.turn_over(), id as usize + 1);
+                notes.turn_over();
+                assert_eq!(notes.ids_so_far(), id as usize + 1);
             }
         }
         assert!(notes.full.len() > 60);

@@ -49,13 +49,14 @@ proptest! {
         for (row, iteration, weight) in &second {
             log.push(if renumbers { 5 - *row as u32 } else { *row as u32 }, *iteration, *weight);
         }
-        let (block, mut failed) = ([0, 3, 5, 1].map(|row| if renumbers { 5 - row } else { row }), Failed::default());
-        if let Some(i) = fails {
-            failed.add(i);
-        }
+        let block = [0, 3, 5, 1].map(|row| if renumbers { 5 - row } else { row });
+        let fails_at = fails.map(|i| block[i]);
         for _ in 0..blocks {
-            log.push_block(&block, &[1; 4], &[1; 4], failed);
-            log.push_block(&block, &[1, 1, 2, 2], &[1, -1, 1, 1], failed);
+            for (iterations, weights) in [([1; 4], [1; 4]), ([1, 1, 2, 2], [1, -1, 1, 1])] {
+                let applied = Block::apply((&block, &iterations, &weights), |id, _, _| if fails_at == Some(id) { Err(WeightOverflow) } else { Ok(()) });
+                prop_assert_eq!(applied.result().is_err(), fails.is_some());
+                log.push_block(&applied);
+            }
         }
         let noted = [(0, 1, 1), (3, 1, 1), (5, 1, 1), (1, 1, 1), (0, 1, 1), (3, 1, -1), (5, 2, 1), (1, 2, 1)];
         let noted = (0..8).filter(|i| fails != Some(i % 4)).map(|i| (noted[i].0, noted[i].1, noted[i].2 * blocks)).collect::<Vec<Noted>>();

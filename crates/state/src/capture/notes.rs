@@ -34,9 +34,8 @@ pub(super) struct Notes {
     full: Vec<ScalarBuffer<u32>>,
     /// Words of them.
     full_len: usize,
-    /// So many of them have been looked through for their ids, and which these are below.
-    seen: usize,
-    seen_ids: usize,
+    /// Above the ids that are in them.
+    full_ids: usize,
     /// Notes that do not fit a run.
     wide: Vec<(u32, Iteration, Weight)>,
     memory: Option<Arc<Memory>>,
@@ -105,17 +104,16 @@ impl Notes {
         if self.is_full() {
             self.full.push(memory::seal(self.memory.as_ref(), &self.last).0);
             self.full_len += self.last.len();
+            // The list is in the cache now, and is not later.
+            self.full_ids = self.full_ids.max(above(runs(&self.last)));
             self.last.clear();
             self.run = 0;
         }
     }
 
-    /// Above the ids that are noted in full lists. It goes through those of them that it has not seen before.
-    pub fn ids_so_far(&mut self) -> usize {
-        let unseen = self.full[self.seen..].iter().flat_map(|list| runs(list));
-        self.seen_ids = self.seen_ids.max(above(unseen));
-        self.seen = self.full.len();
-        self.seen_ids
+    /// Above the ids that are noted in full lists.
+    pub fn ids_so_far(&self) -> usize {
+        self.full_ids
     }
 
     fn runs(&self) -> impl Iterator<Item = Run<'_>> {

@@ -74,8 +74,8 @@ pub struct ChangeNotes {
     /// They began with the store, so they are all that there is.
     is_everything: bool,
     notes: Notes,
-    /// Length at which it is next asked whether the notes are to be added up.
-    ask_at: usize,
+    /// Length below which the notes are not added up again.
+    add_up_at: usize,
     /// Notes from before the ids changed, and the rows that they speak of.
     before: Option<(SharedRows, Notes)>,
 }
@@ -143,19 +143,15 @@ impl ChangeNotes {
     #[cold]
     fn turn_over(&mut self) {
         self.notes.turn_over();
-        let len = self.notes.len();
-        if len < self.ask_at.max(ADDED_UP_MIN) {
-            return;
-        }
-        self.ask_at = len + len / 4;
-        if len >= ADDED_UP_MIN_PER_ROW * self.notes.ids_so_far() {
+        let many = ADDED_UP_MIN.max(ADDED_UP_MIN_PER_ROW * self.notes.ids_so_far());
+        if self.notes.len() >= many.max(self.add_up_at) {
             let mut sums = self.notes.none_yet();
             std::mem::take(&mut self.notes).add_up(|id, iteration, weight| {
                 if sums.push(id, iteration, weight) {
                     sums.turn_over();
                 }
             });
-            self.ask_at = sums.len() * 2;
+            self.add_up_at = sums.len() * 2;
             self.notes = sums;
         }
     }

@@ -42,6 +42,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// The checkpoint benches.
 #[must_use]
 pub fn run_checkpoint() -> ExitCode {
+    memory::keep_freed();
     match checkpoint::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -54,6 +55,7 @@ pub fn run_checkpoint() -> ExitCode {
 /// Reads the arguments and is either the child that measures one case or the parent that runs them all.
 #[must_use]
 pub fn run() -> ExitCode {
+    memory::keep_freed();
     let arguments = arguments::Arguments::parse();
     let outcome = match &arguments.measure {
         Some(case) => case::measure(case, &arguments.input()).map(|measurement| {

@@ -4,6 +4,7 @@
 //! behind the facade: what is here reads statements, hands them over and prints what comes back.
 #![warn(missing_docs)]
 
+mod allocator;
 mod arguments;
 mod command;
 mod complete;
@@ -26,20 +27,8 @@ use refrain::Engine;
 use shell::Shell;
 use tokio::time::Instant;
 
-/// Arrow buffers of many sizes come and go on several threads; the choice is the binary's, never a library's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How long freed memory waits before it is given back to the system: a dataflow soon takes it again, and pages that come back are
-/// cleared first.
-const FREED_MEMORY_KEPT_MS: std::ffi::c_long = 1_000;
-
-/// The allocator's option `purge_delay`, which its binding does not name.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-
 fn main() -> ExitCode {
-    // SAFETY: options may be set at any time, from any thread.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, FREED_MEMORY_KEPT_MS) };
+    allocator::keep_freed_memory();
     let (arguments, sources) = Arguments::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads and a poll");
     let result = runtime.block_on(async {

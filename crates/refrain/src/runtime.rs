@@ -34,7 +34,7 @@ use crate::spill::TemporaryFiles;
 use checkpoint::Checkpointer;
 use merges::Merges;
 pub(crate) use restore::restore;
-use threads::Threads;
+use threads::{BlockingThreads, Threads};
 use views::View;
 
 /// See the module.
@@ -45,7 +45,7 @@ pub(crate) struct Runtime {
     workers: usize,
     dictionary: Arc<Dictionary>,
     environment: Arc<dyn Environment>,
-    /// Where loops log while they are held, and where the rest of it goes.
+    /// What operators remember and where loops log while they are held, and where the rest of it goes.
     memory: Arc<Memory>,
     temporary_files: Arc<TemporaryFiles>,
     schedule: Mutex<Schedule>,
@@ -107,6 +107,8 @@ impl Runtime {
         let schedule = Schedule { once: u64::MAX, ..Schedule::default() };
         let temporary_files = Arc::new(TemporaryFiles::new(temporary_folder, settings.temporary_files));
         let memory = Memory::limited(settings.memory, settings.loop_memory, Arc::clone(&temporary_files) as _);
+        let io = tokio::runtime::Handle::current();
+        memory.tidied_by(Arc::new(BlockingThreads(io.clone())));
         let runtime = Arc::new_cyclic(|me| Self {
             commands,
             threads,
@@ -118,7 +120,7 @@ impl Runtime {
             schedule: Mutex::new(schedule),
             me: Weak::clone(me),
             merges: Arc::default(),
-            io: tokio::runtime::Handle::current(),
+            io,
         });
         runtime.threads.watch(&runtime);
         runtime.settings_changed(settings);

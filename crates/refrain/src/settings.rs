@@ -57,7 +57,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "checkpoint_hold_max_ms",
         Scope::Engine,
         Kind::AtLeast(0),
-        "50",
+        "20",
         "How long a loop that is captured waits for the commit of its checkpoint at most.",
     ),
     define(

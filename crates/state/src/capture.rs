@@ -10,18 +10,13 @@ use crate::arrangement::WeightOverflow;
 use crate::rows::{Rows, SharedRows};
 
 mod by_id;
+mod noted;
 mod notes;
 
-use notes::Notes;
+use noted::Noted;
 
 /// Rows of a piece of what is captured: few enough to be in the cache until they are encoded, and in memory that has just been freed.
 const PIECE_ROWS: usize = if cfg!(test) { 16 } else { 1 << 13 };
-/// From so many notes on, and so many for each row, they are added up, when they have doubled since: a row that flips for ever does not grow
-/// them for ever. It is seldom worth while before the next capture, whose rows are added up elsewhere, so they may take about as much
-/// memory as the store itself.
-const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
-const ADDED_UP_MIN_PER_ROW: usize = 8;
-
 /// A sum of weights in pieces that are weights; nothing for 0.
 fn in_weights(mut sum: i128, mut each: impl FnMut(Weight)) {
     while sum != 0 {
@@ -73,11 +68,9 @@ impl<'a> Block<'a> {
 pub struct ChangeNotes {
     /// They began with the store, so they are all that there is.
     is_everything: bool,
-    notes: Notes,
-    /// Length below which the notes are not added up again.
-    add_up_at: usize,
-    /// Notes from before the ids changed, and the rows that they speak of.
-    before: Option<(SharedRows, Notes)>,
+    noted: Noted,
+    /// What was noted before the ids changed, and the rows that it speaks of.
+    before: Option<(SharedRows, Noted)>,
 }
 
 impl ChangeNotes {
@@ -98,7 +91,7 @@ impl ChangeNotes {
     /// Of a store of these rows.
     #[must_use]
     pub fn from_now_on(rows: &Rows) -> Self {
-        Self { notes: Notes::within(rows.memory()), ..Self::default() }
+        Self { noted: Noted::within(rows.memory()), ..Self::default() }
     }
 
     /// Takes the notes of a store of these rows for a capture, of everything where it is `full`, if there are such; others begin.
@@ -109,9 +102,7 @@ impl ChangeNotes {
     /// Notes a change.
     #[inline]
     pub fn push(&mut self, id: u32, iteration: Iteration, weight: Weight) {
-        if self.notes.push(id, iteration, weight) {
-            self.turn_over();
-        }
+        self.noted.push(id, iteration, weight);
     }
 
     /// Notes a block of changes, those left out that failed.
@@ -120,39 +111,12 @@ impl ChangeNotes {
         if let (Some(iteration), Some(weight), 0, 0) =
             (block.iterations.first(), block.weights.first(), block.failed, block.differences)
         {
-            return self.push_all(block.ids, *iteration, *weight);
+            return self.noted.push_all(block.ids, *iteration, *weight);
         }
         for (i, ((id, iteration), weight)) in block.ids.iter().zip(block.iterations).zip(block.weights).enumerate() {
             if block.failed & 1 << i == 0 {
                 self.push(*id, *iteration, *weight);
             }
-        }
-    }
-
-    #[inline]
-    fn push_all(&mut self, mut ids: &[u32], iteration: Iteration, weight: Weight) {
-        while !ids.is_empty() {
-            let (noted, is_full) = self.notes.push_some(ids, iteration, weight);
-            ids = &ids[noted..];
-            if is_full {
-                self.turn_over();
-            }
-        }
-    }
-
-    #[cold]
-    fn turn_over(&mut self) {
-        self.notes.turn_over();
-        let many = ADDED_UP_MIN.max(ADDED_UP_MIN_PER_ROW * self.notes.ids_so_far());
-        if self.notes.len() >= many.max(self.add_up_at) {
-            let mut sums = self.notes.none_yet();
-            std::mem::take(&mut self.notes).add_up(|id, iteration, weight| {
-                if sums.push(id, iteration, weight) {
-                    sums.turn_over();
-                }
-            });
-            self.add_up_at = sums.len() * 2;
-            self.notes = sums;
         }
     }
 
@@ -168,18 +132,17 @@ impl ChangeNotes {
     /// When they have changed before, since the last capture.
     pub fn renumbered(mut self, rows: SharedRows) -> Self {
         assert!(self.may_renumber(), "ids change once between two captures");
-        let later = self.notes.none_yet();
-        let notes = std::mem::replace(&mut self.notes, later);
-        let before = (notes.len() > 0).then_some((rows, notes));
-        Self { before, is_everything: self.is_everything, notes: self.notes, ..Self::default() }
+        let noted = self.noted.take();
+        self.before = (!noted.is_empty()).then_some((rows, noted));
+        self
     }
 
     /// What is captured of a store of these rows.
     #[must_use]
     pub fn into_capture(self, rows: SharedRows, iterations: Iterations) -> Capture {
         Capture::later(self.is_everything, move |pieces| {
-            for (rows, notes) in self.before.into_iter().chain([(rows, self.notes)]) {
-                notes.add_up(|id, iteration, weight| match (iterations, rows.get(id)) {
+            for (rows, noted) in self.before.into_iter().chain([(rows, self.noted)]) {
+                noted.add_up(|id, iteration, weight| match (iterations, rows.get(id)) {
                     (Iterations::None, row) => pieces.push(row, None, weight),
                     (Iterations::Noted, row) => pieces.push(row, Some(iteration), weight),
                     (Iterations::LastWord, [row @ .., iteration]) => pieces.push(row, Some(*iteration as Iteration), weight),

@@ -1,9 +1,10 @@
-//! The memory that the rows and the loop logs of an engine may take together, and another place for what finds no room in it.
+//! The memory that the rows and the loop logs of an engine may take together, another place for what finds no room in it, and threads that
+//! tidy it up.
 
 use std::fmt::Debug;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, ToByteSlice};
@@ -36,6 +37,12 @@ pub trait Spilled: Debug + Send + Sync {
     fn get(&self) -> io::Result<Vec<u8>>;
 }
 
+/// Threads that have nothing else to do.
+pub trait Background: Debug + Send + Sync {
+    /// Does this work some time, if the engine lives so long.
+    fn run(&self, work: Box<dyn FnOnce() + Send>);
+}
+
 /// What memory is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
@@ -56,6 +63,7 @@ pub struct Memory {
     spill: Option<Arc<dyn Spill>>,
     /// By [`Use`]: why something that had no room could not be put elsewhere.
     refusals: [Mutex<Option<io::Error>>; 2],
+    background: OnceLock<Arc<dyn Background>>,
 }
 
 impl Memory {
@@ -75,7 +83,27 @@ impl Memory {
 
     fn new(spill: Option<Arc<dyn Spill>>) -> Self {
         let unlimited = || AtomicUsize::new(usize::MAX);
-        Self { limit: unlimited(), loop_limit: unlimited(), used: Default::default(), spill, refusals: Default::default() }
+        Self {
+            limit: unlimited(),
+            loop_limit: unlimited(),
+            used: Default::default(),
+            spill,
+            refusals: Default::default(),
+            background: OnceLock::new(),
+        }
+    }
+
+    /// Other threads that tidy up. Those that there are stay.
+    pub fn tidied_by(&self, background: Arc<dyn Background>) {
+        self.background.get_or_init(|| background);
+    }
+
+    /// Does some tidying up, on another thread if there is one for it.
+    pub fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        match self.background.get() {
+            Some(background) => background.run(work),
+            None => work(),
+        }
     }
 
     /// Other limits, for what comes from now on.

@@ -1,4 +1,4 @@
-//! The one place where threads are spawned: one for each worker, and one that keeps the time.
+//! The one place where threads are spawned: one for each worker, and one that keeps the time. What blocks runs on those of tokio.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use refrain_dataflow::{Command, CommandLog, Worker, seats};
+use refrain_state::memory::Background;
 use refrain_types::Environment;
 use refrain_types::environment::{Member, Turns};
 
@@ -62,6 +63,16 @@ struct State {
     stopped: AtomicBool,
     wake: tokio::sync::Notify,
     runtime: OnceLock<Weak<Runtime>>,
+}
+
+/// The threads on which tokio runs what blocks.
+#[derive(Debug)]
+pub(super) struct BlockingThreads(pub tokio::runtime::Handle);
+
+impl Background for BlockingThreads {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(work);
+    }
 }
 
 impl Threads {

@@ -111,6 +111,20 @@ impl Notes {
         }
     }
 
+    /// Notes more, which were noted elsewhere.
+    pub fn append(&mut self, other: Self) {
+        let Self { last, full, full_len, full_ids, wide, .. } = other;
+        self.full.extend(full);
+        self.full_len += full_len;
+        self.full_ids = self.full_ids.max(full_ids);
+        self.wide.extend(wide);
+        if !last.is_empty() {
+            self.full_len += last.len();
+            self.full_ids = self.full_ids.max(above(runs(&last)));
+            self.full.push(last.into());
+        }
+    }
+
     /// Above the ids that are noted in full lists.
     pub fn ids_so_far(&self) -> usize {
         self.full_ids

@@ -1,11 +1,13 @@
 //! Notes add up to what was noted, whatever their form, and whether or not ids have changed in between.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::{Background, Memory};
 use crate::rows::Rows;
 
 type Noted = (u64, Iteration, Weight);
@@ -71,6 +73,68 @@ proptest! {
     }
 }
 
+/// Work that waits until it is asked for.
+#[derive(Default)]
+struct Waiting(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+impl Background for Waiting {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.lock().unwrap().push(work);
+    }
+}
+
+impl Waiting {
+    fn do_it(&self) -> usize {
+        let work = std::mem::take(&mut *self.0.lock().unwrap());
+        work.into_iter().map(|work| work()).count()
+    }
+}
+
+proptest! {
+    #[test]
+    fn notes_add_up_whenever_that_is_done(noted in vec((vec((0u64..6, 0u32..3, -2i64..3), 0..200), any::<bool>()), 0..12), renumbered_at in prop::option::of(0usize..12)) {
+        let (memory, waiting) = (Memory::unlimited(), Arc::new(Waiting::default()));
+        memory.tidied_by(Arc::clone(&waiting) as _);
+        let mut log = ChangeNotes::from_now_on(&Rows::new(1).within(Some(&memory)));
+        for (i, (noted, is_time)) in noted.iter().enumerate() {
+            if renumbered_at == Some(i) {
+                log = log.renumbered(rows(0..6).share());
+            }
+            noted.iter().for_each(|(row, iteration, weight)| log.push(*row as u32, *iteration, *weight));
+            if *is_time {
+                waiting.do_it();
+            }
+        }
+        let captured = log.into_capture(rows(0..6).share(), Iterations::Noted).into_rows();
+        let told = captured.rows.iter().zip(&captured.iterations).zip(&captured.weights).map(|((row, iteration), weight)| (*row, *iteration, *weight));
+        prop_assert_eq!(sums(told), sums(noted.into_iter().flat_map(|(noted, _)| noted)));
+        // Nobody wants it any more.
+        waiting.do_it();
+    }
+}
+
+#[test]
+fn notes_are_added_up_by_other_threads() {
+    let (memory, waiting) = (Memory::unlimited(), Arc::new(Waiting::default()));
+    memory.tidied_by(Arc::clone(&waiting) as _);
+    let mut log = ChangeNotes::from_now_on(&Rows::new(1).within(Some(&memory)));
+    let mut note_some = || (0..1000).for_each(|_| log.push(7, 0, 1));
+    note_some();
+    note_some();
+    assert_eq!(waiting.do_it(), 1, "what is not added up is not asked for again");
+    note_some();
+    assert_eq!(waiting.do_it(), 1);
+    assert!(log.noted.len() < 1500, "{} notes", log.noted.len());
+    let captured = log.into_capture(rows(0..9).share(), Iterations::None).into_rows();
+    assert_eq!((captured.rows, captured.weights), (vec![7], vec![3000]));
+}
+
 #[test]
 fn notes_that_cancel_take_no_memory_for_ever() {
     let mut log = ChangeNotes::from_now_on(&Rows::new(1));
@@ -78,7 +142,7 @@ fn notes_that_cancel_take_no_memory_for_ever() {
         log.push(7, 0, weight);
         log.push(8, 1 << 30, weight);
     }
-    assert!(log.notes.len() < 200, "{} notes", log.notes.len());
+    assert!(log.noted.len() < 200, "{} notes", log.noted.len());
     let captured = log.into_capture(rows(0..9).share(), Iterations::None).into_rows();
     assert_eq!(captured, Captured::default());
 }

@@ -5,8 +5,9 @@
 //! table ──▶ loop (set, frontier, rows in flight, log) ──published epochs──▶ reader (sums what comes)
 //! ```
 //! The loop derives chains: a row derives the next of its chain. An epoch of the table begins a chain. What a restore would make of each
-//! manifest in the store is worked out at once: everything durable has to be in the set, and with the reader exactly once. The known
-//! mistakes are injected one by one, and each has to be found. `REFRAIN_MODEL=deep` allows more of everything, some ten million states.
+//! manifest in the store is worked out at once: everything durable has to be in the set, having come to the head exactly once, and exactly
+//! once with the reader. The known mistakes are injected one by one, and each has to be found. `REFRAIN_MODEL=deep` allows more of
+//! everything, some ten million states.
 //!
 //! The search is a queue and a set; a checker from a registry would bring a web server along.
 
@@ -43,6 +44,10 @@ enum Mistake {
     SetBeforeLog,
     /// It logs only from the barrier on, not from the hold.
     LogFromBarrier,
+    /// It logs from the beginning of the checkpoint on, what is not held as well.
+    LogBeforeHold,
+    /// A restored loop gets the log that was written first, not that of its checkpoint.
+    LogsByOrder,
     /// It is captured with rows in flight.
     BarrierTooEarly,
     /// The log that is being replayed is not in the next checkpoint.
@@ -63,10 +68,12 @@ enum Mistake {
     NoFence,
 }
 
-const MISTAKES: [Mistake; 12] = [
+const MISTAKES: [Mistake; 14] = [
     Mistake::LogNotCaptured,
     Mistake::SetBeforeLog,
     Mistake::LogFromBarrier,
+    Mistake::LogBeforeHold,
+    Mistake::LogsByOrder,
     Mistake::BarrierTooEarly,
     Mistake::ReplayNotCaptured,
     Mistake::FrontierNotCaptured,
@@ -93,6 +100,8 @@ struct LoopState {
     admitted: u8,
     settled: u8,
     set: Rows,
+    /// How often each row has come to the head: in a loop that keeps no set, what it has said.
+    arrived: [u8; ROWS],
     frontier: Rows,
     log: Rows,
 }
@@ -190,6 +199,8 @@ struct State {
     /// The set in the last known commit: later captures add to it.
     committed: Rows,
     lost_changes: bool,
+    /// The log that was captured first, where that is the mistake.
+    first_log: Option<Rows>,
     /// The place that the writer takes for the newest.
     newest: usize,
     store: Vec<Manifest>,
@@ -246,8 +257,9 @@ fn bits(bits: u8) -> impl Iterator<Item = u8> {
 }
 
 impl LoopState {
-    /// A row comes to the head.
+    /// Rows come to the head.
     fn apply(&mut self, rows: Rows) {
+        bits(rows).for_each(|row| self.arrived[row as usize] += 1);
         let new = rows & !self.set;
         self.set |= new;
         self.frontier |= new;
@@ -263,7 +275,7 @@ impl ReaderState {
 }
 
 /// What becomes of a loop and a reader when nothing disturbs them any more.
-fn completed(mut looping: LoopState, mut reader: ReaderState, waiting: u8, table: u8) -> (Rows, [u8; ROWS]) {
+fn completed(mut looping: LoopState, mut reader: ReaderState, waiting: u8, table: u8) -> (Rows, [[u8; ROWS]; 2]) {
     let log = std::mem::take(&mut looping.log);
     looping.apply(log);
     looping.apply((looping.admitted + 1..=table).map(|epoch| FIRST[epoch as usize]).fold(0, |all, row| all | row));
@@ -272,12 +284,12 @@ fn completed(mut looping: LoopState, mut reader: ReaderState, waiting: u8, table
         looping.apply(next(rows));
     }
     reader.read(waiting | epochs_after(looping.settled, table));
-    (looping.set, reader.sums)
+    (looping.set, [looping.arrived, reader.sums])
 }
 
-fn is_right((set, sums): (Rows, [u8; ROWS]), table: u8) -> bool {
+fn is_right((set, counts): (Rows, [[u8; ROWS]; 2]), table: u8) -> bool {
     let wanted = rows_of(1..=table);
-    set == wanted && (0..ROWS).all(|row| sums[row] == u8::from(wanted & 1 << row != 0))
+    set == wanted && counts.iter().all(|counts| (0..ROWS).all(|row| counts[row] == u8::from(wanted & 1 << row != 0)))
 }
 
 impl State {
@@ -421,6 +433,9 @@ impl State {
             if mistake(Mistake::FrontierNotCaptured) {
                 state.frontier = 0;
             }
+            if mistake(Mistake::LogsByOrder) {
+                self.first_log.get_or_insert(state.log);
+            }
             let kept = if mistake(Mistake::ChangesNotKept) { 0 } else { self.reader_gap() };
             let run = self.run();
             (run.contents.looping, run.contents.kept) = (state, kept);
@@ -485,7 +500,8 @@ impl State {
         }
         (self.newest, self.opened) = (self.store.len() - 1, self.store.len());
         self.committed = contents.looping.set;
-        self.looping = Loop { state: contents.looping, ..Loop::default() };
+        let log = self.first_log.unwrap_or(contents.looping.log);
+        self.looping = Loop { state: LoopState { log, ..contents.looping }, ..Loop::default() };
         self.reader = Reader { state: contents.reader, waiting: contents.kept, frozen: false };
     }
 }
@@ -505,6 +521,7 @@ impl Protocol {
             run: None,
             committed: 0,
             lost_changes: false,
+            first_log: None,
             newest: 0,
             store: vec![Manifest { generation: 1, attempt: 0, contents: Some(Contents::default()) }],
             late: None,
@@ -593,6 +610,9 @@ impl Protocol {
                     }
                 } else if !looping.holding {
                     looping.state.apply(derived);
+                    if mistake(Mistake::LogBeforeHold) && state.run.is_some() {
+                        looping.state.log |= derived;
+                    }
                 }
                 looping.changed |= looping.state.set & !before;
             }

@@ -1,7 +1,7 @@
 //! Notes that are added up now and then, elsewhere if there is a thread to spare: a row that flips for ever does not grow them for ever.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use refrain_types::{Iteration, Weight};
 
@@ -10,8 +10,9 @@ use crate::memory::Memory;
 
 /// From so many notes on, and so many for each row, they are added up, when they are as many as all before have added up to. It is seldom
 /// worth while before the next capture, whose notes are added up elsewhere anyway, so they may take about as much memory as the store itself.
-const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
-const ADDED_UP_MIN_PER_ROW: usize = 8;
+/// Who notes twice as many before that is done waits for it, or does it.
+const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 22 };
+const ADDED_UP_MIN_PER_ROW: usize = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -73,15 +74,13 @@ impl Noted {
         if self.notes.len() < many.max(self.earlier_len) {
             return;
         }
-        let mut notes = match self.earlier.as_deref().map(Mutex::try_lock) {
-            None => self.notes.none_yet(),
-            // The next list asks again.
-            Some(Err(TryLockError::WouldBlock)) => return,
-            Some(Ok(earlier)) if !earlier.are_added_up => return,
-            Some(Ok(mut earlier)) => mem::take(&mut earlier.notes),
-            // Who panicked adding them up has left them as they were.
-            Some(Err(TryLockError::Poisoned(earlier))) => mem::take(&mut earlier.into_inner().notes),
-        };
+        let mut notes = self.notes.none_yet();
+        if let Some(earlier) = &self.earlier {
+            // There is time until there are as many again.
+            let waits = self.notes.len() < 2 * many.max(self.earlier_len);
+            let Some(sums) = Earlier::sums(earlier, waits) else { return };
+            notes = sums;
+        }
         self.earlier_len = notes.len();
         let none_yet = self.notes.none_yet();
         notes.append(mem::replace(&mut self.notes, none_yet));
@@ -91,7 +90,7 @@ impl Noted {
         self.earlier = Some(earlier);
         let add_up = move || {
             if let Some(earlier) = later.upgrade() {
-                earlier.lock().unwrap_or_else(PoisonError::into_inner).add_up();
+                Earlier::lock(&earlier).add_up();
             }
         };
         match &self.memory {
@@ -103,25 +102,48 @@ impl Noted {
     /// Calls `each` with what the notes of each row and iteration add up to, if it is anything.
     pub fn add_up(mut self, each: impl FnMut(u32, Iteration, Weight)) {
         if let Some(earlier) = self.earlier {
-            self.notes.append(mem::take(&mut earlier.lock().unwrap_or_else(PoisonError::into_inner).notes));
+            self.notes.append(mem::take(&mut Earlier::lock(&earlier).notes));
         }
         self.notes.add_up(each);
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.notes.len() + self.earlier.as_ref().map_or(0, |earlier| earlier.lock().expect("nothing panics").notes.len())
+        self.notes.len() + self.earlier.as_ref().map_or(0, |earlier| Earlier::lock(earlier).notes.len())
     }
 }
 
 impl Earlier {
-    fn add_up(&mut self) {
-        let mut sums = self.notes.none_yet();
-        self.notes.add_up(|id, iteration, weight| {
-            if sums.push(id, iteration, weight) {
-                sums.turn_over();
+    /// Who panics adding them up leaves them as they were.
+    fn lock(earlier: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what they have been added up to; `None` where that is not done yet and waits.
+    fn sums(earlier: &Mutex<Self>, waits: bool) -> Option<Notes> {
+        let mut earlier = match earlier.try_lock() {
+            Ok(earlier) => earlier,
+            Err(_) if waits => return None,
+            Err(_) => Self::lock(earlier),
+        };
+        if !earlier.are_added_up {
+            if waits {
+                return None;
             }
-        });
-        *self = Self { notes: sums, are_added_up: true };
+            earlier.add_up();
+        }
+        Some(mem::take(&mut earlier.notes))
+    }
+
+    fn add_up(&mut self) {
+        if !self.are_added_up {
+            let mut sums = self.notes.none_yet();
+            self.notes.add_up(|id, iteration, weight| {
+                if sums.push(id, iteration, weight) {
+                    sums.turn_over();
+                }
+            });
+            *self = Self { notes: sums, are_added_up: true };
+        }
     }
 }

@@ -3,13 +3,15 @@
 //! Layout: runs in lists. A run are ids that changed by one weight at one iteration: a word for both of these, one for the number of ids,
 //! and the ids. Most changes of a recursion come in long runs, so most notes are one word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use arrow::buffer::ScalarBuffer;
 use refrain_types::{Iteration, Weight};
 
 use super::{by_id, in_weights};
+use crate::hash::hash_word;
 use crate::memory::{self, Memory};
 
 /// Words of a list at most: the open one stays in the cache beside what the store itself touches.
@@ -136,17 +138,15 @@ impl Notes {
 
     /// Calls `each` with what the notes of each row and iteration add up to, if it is anything.
     pub fn add_up(&self, mut each: impl FnMut(u32, Iteration, Weight)) {
-        let (wide, runs) = (&self.wide, || self.runs());
-        if !wide.is_empty() {
-            let narrow = runs().flat_map(|run| run.ids.iter().map(move |id| (*id, run.iteration, i128::from(run.weight))));
-            let wide = wide.iter().map(|(id, iteration, weight)| (*id, *iteration, i128::from(*weight)));
-            let mut notes = narrow.chain(wide).collect::<Vec<_>>();
-            notes.sort_unstable();
-            for same in notes.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-                in_weights(same.iter().map(|(_, _, weight)| weight).sum(), |weight| each(same[0].0, same[0].1, weight));
-            }
-            return;
+        let runs = || self.runs();
+        let mut wide = WideSums::default();
+        for (id, iteration, weight) in &self.wide {
+            *wide.entry((*id, *iteration)).or_default() += i128::from(*weight);
         }
+        let mut narrow = |id, iteration, weight: Weight| match wide.get_mut(&(id, iteration)) {
+            Some(sum) => *sum += i128::from(weight),
+            None => each(id, iteration, weight),
+        };
         let mut changed = BTreeMap::<Iteration, usize>::new();
         runs().for_each(|run| *changed.entry(run.iteration).or_default() += run.ids.len());
         let ids = above(runs());
@@ -158,13 +158,13 @@ impl Notes {
                 for id in run.ids {
                     let sum = &mut sums[*id as usize];
                     *sum = sum.checked_add(weight).unwrap_or_else(|| {
-                        each(*id, *iteration, Weight::from(*sum));
+                        narrow(*id, *iteration, Weight::from(*sum));
                         weight
                     });
                 }
             }
             for (id, sum) in (0..).zip(&mut sums).filter(|(_, sum)| **sum != 0) {
-                each(id, *iteration, Weight::from(std::mem::take(sum)));
+                narrow(id, *iteration, Weight::from(std::mem::take(sum)));
             }
         }
         let sparse = runs().filter(|run| !changed.contains_key(&run.iteration));
@@ -173,10 +173,35 @@ impl Notes {
             for same in words.chunk_by(|a, b| a >> 8 == b >> 8) {
                 let sum = same.iter().map(|word| Weight::from(weight_of(*word as u32))).sum::<Weight>();
                 if sum != 0 {
-                    each(by_id::id(same[0]), iteration_of(same[0] as u32), sum);
+                    narrow(by_id::id(same[0]), iteration_of(same[0] as u32), sum);
                 }
             }
         });
+        let mut wide = wide.into_iter().collect::<Vec<_>>();
+        wide.sort_unstable();
+        for ((id, iteration), sum) in wide {
+            in_weights(sum, |weight| each(id, iteration, weight));
+        }
+    }
+}
+
+/// What the wide notes add up to, and the others of the same rows and iterations.
+type WideSums = HashMap<(u32, Iteration), i128, BuildHasherDefault<WideHasher>>;
+
+#[derive(Default)]
+struct WideHasher(u64);
+
+impl Hasher for WideHasher {
+    fn finish(&self) -> u64 {
+        hash_word(self.0)
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.0 = self.0 << 32 | u64::from(word);
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an id and an iteration are words")
     }
 }
 

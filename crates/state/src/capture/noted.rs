@@ -11,8 +11,8 @@ use crate::memory::Memory;
 /// From so many notes on, and so many for each row, they are added up, when they are as many as all before have added up to. It is seldom
 /// worth while before the next capture, whose notes are added up elsewhere anyway, so they may take about as much memory as the store itself.
 /// Who notes twice as many before that is done waits for it, or does it.
-const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 22 };
-const ADDED_UP_MIN_PER_ROW: usize = 4;
+const ADDED_UP_MIN: usize = if cfg!(test) { 64 } else { 1 << 23 };
+const ADDED_UP_MIN_PER_ROW: usize = if cfg!(test) { 4 } else { 8 };
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@
 //! dataflow standing, until the answer is complete. Reading files, making rows, and checking the answer stand outside, except that
 //! differential, which has no store of answers to read afterwards, is summed up as it emits.
 //!
-//! What checkpoints cost is measured by a program of its own ([`checkpoint`]).
+//! What checkpoints cost is measured by a program of its own ([`checkpoint`]), and so is finding rows by a key ([`lookup`]).
 //!
 //! Deliberately not here: absolute figures. They belong to a machine; what is printed and compared is a ratio inside one run.
 #![warn(missing_docs)]
@@ -23,6 +23,7 @@ mod data;
 mod datafusion_contender;
 mod differential_contender;
 mod limit_contender;
+mod lookup;
 mod measurement;
 mod memory;
 mod random;
@@ -43,7 +44,18 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[must_use]
 pub fn run_checkpoint() -> ExitCode {
     memory::keep_freed();
-    match checkpoint::run() {
+    exit_code(checkpoint::run())
+}
+
+/// The lookup bench.
+#[must_use]
+pub fn run_lookup() -> ExitCode {
+    memory::keep_freed();
+    exit_code(lookup::run())
+}
+
+fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("ERROR: {failure}");

@@ -35,7 +35,7 @@ pub(crate) enum Command {
 
 const HELP: &str = r"\?                 this list
 \d                 tables and views
-\d NAME            columns of a table or view, keys and checks of a table
+\d NAME            columns of a table or view, its indexes, keys and checks of a table
 \df                functions that were defined
 \dt                tables
 \dv                views
@@ -90,9 +90,11 @@ impl Command {
             Self::Echo(text) => println!("{text}"),
             Self::Describe(Some(name)) => {
                 shell.execute(&format!("SHOW COLUMNS FROM {name}")).await?;
-                let constraints = format!("SHOW CONSTRAINTS FROM {name}");
-                if !shell.texts(&constraints).await?.is_empty() {
-                    shell.execute(&constraints).await?;
+                for what in ["CONSTRAINTS", "INDEXES"] {
+                    let show = format!("SHOW {what} FROM {name}");
+                    if !shell.texts(&show).await?.is_empty() {
+                        shell.execute(&show).await?;
+                    }
                 }
             }
             Self::Describe(None) => {

@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::environment::SystemEnvironment;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
+use crate::lookup::Lookups;
 use crate::progress::{Progress, ProgressCallback};
 use crate::query::Executor;
 use crate::recovery;
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub keys: Keys,
     /// For deleting rows by their values.
     pub row_indexes: RowIndexes,
+    /// What finds rows by a key.
+    pub lookups: Lookups,
     database: RwLock<Arc<Database>>,
     values: Mutex<Values>,
     closed: AtomicBool,
@@ -299,6 +302,7 @@ impl Shared {
             ingest: Ingest::new(input_log),
             keys: Keys::default(),
             row_indexes: RowIndexes::default(),
+            lookups: Lookups::default(),
             database: RwLock::new(Arc::new(database)),
             values: Mutex::new(values),
             closed: AtomicBool::new(false),

@@ -35,6 +35,7 @@ mod error;
 mod fork;
 mod ingest;
 pub mod inspect;
+mod lookup;
 mod planning;
 mod progress;
 mod query;

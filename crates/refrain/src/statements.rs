@@ -33,6 +33,8 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         | Statement::AlterMaterializedView(_)
         | Statement::CreateFunction(_)
         | Statement::DropFunction(_)
+        | Statement::CreateIndex(_)
+        | Statement::DropIndex(_)
         | Statement::Drop(_) => ddl::run(session, &statement, text).await,
         Statement::Insert(insert) => dml::insert(session, &insert).await,
         Statement::Delete(delete) => dml::delete(session, &delete).await,
@@ -67,6 +69,8 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::AlterMaterializedView(_) => Some("ALTER MATERIALIZED VIEW"),
         Statement::CreateFunction(_) => Some("CREATE FUNCTION"),
         Statement::DropFunction(_) => Some("DROP FUNCTION"),
+        Statement::CreateIndex(_) => Some("CREATE INDEX"),
+        Statement::DropIndex(_) => Some("DROP INDEX"),
         Statement::Drop(drop) => Some(ddl::drop_tag(drop)),
         Statement::Insert(_) => Some("INSERT"),
         Statement::Delete(_) => Some("DELETE"),

@@ -7,6 +7,7 @@ mod alter;
 mod constraint;
 mod dependencies;
 mod function;
+mod index;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use constraint::{Constraint, ConstraintKind, Key};
 pub use dependencies::DropPlan;
 use function::DefinedFunction;
 pub use function::{FunctionDefinition, Parameter};
+pub use index::Index;
 
 use crate::bind::Registered;
 use crate::error::{Result, SqlError, code};
@@ -90,6 +92,9 @@ pub struct Relation {
     /// For a table: what must hold for its rows; the primary key first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<Constraint>,
+    /// Columns by whose values its rows are found, beside those of its keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
     /// For a view: what it was created from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<ViewDefinition>,
@@ -333,6 +338,7 @@ impl Catalog {
         }
         let view = self.remove(id).ok_or_else(|| SqlError::no_relation(format!("with id {id}")))?;
         let new = self.add(&view.name, view.kind, view.columns, view.append_only, Some(definition))?;
+        self.relations.get_mut(&new).expect("it has just been added").indexes = view.indexes;
         for definition in self.relations.values_mut().filter_map(|relation| relation.definition.as_mut()) {
             if definition.depends_on.remove(&id) {
                 definition.depends_on.insert(new);
@@ -359,6 +365,7 @@ impl Catalog {
             columns,
             append_only: false,
             constraints: Vec::new(),
+            indexes: Vec::new(),
             definition: None,
         };
         self.relations.insert(id, relation);
@@ -383,15 +390,16 @@ impl Catalog {
         if let Some(schema) = system_schema(name) {
             return Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied for schema {schema}")));
         }
-        if self.find(name).is_some() {
+        if self.is_taken(name) {
             return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
         }
         check_column_names(&columns)?;
         let id = RelationId(self.next_id);
         self.next_id += 1;
         self.names.insert(name.to_owned(), id);
-        let constraints = Vec::new();
-        self.relations.insert(id, Relation { id, name: name.to_owned(), kind, columns, append_only, constraints, definition });
+        let (constraints, indexes) = (Vec::new(), Vec::new());
+        let name = name.to_owned();
+        self.relations.insert(id, Relation { id, name, kind, columns, append_only, constraints, indexes, definition });
         Ok(id)
     }
 }

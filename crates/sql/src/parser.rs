@@ -7,6 +7,7 @@ mod alter;
 mod copy;
 mod dml;
 mod function;
+mod index;
 pub(crate) mod mutually;
 mod reserved;
 pub(crate) mod search_cycle;
@@ -182,6 +183,7 @@ impl<'a> Parser<'a> {
         match second.as_str() {
             "table" => self.create_table(),
             "function" => self.create_function(),
+            "index" | "unique" => self.create_index(),
             "or" if matches!(self.inner.peek_nth_token(3).token, Token::Word(w) if w.keyword == Keyword::FUNCTION) => {
                 self.create_function()
             }
@@ -194,6 +196,7 @@ impl<'a> Parser<'a> {
         let second = self.inner.peek_nth_token(1);
         let kind = match &second.token {
             Token::Word(w) if w.keyword == Keyword::FUNCTION => return self.drop_function(),
+            Token::Word(w) if w.keyword == Keyword::INDEX => return self.drop_index(),
             Token::Word(w) if w.keyword == Keyword::TABLE => RelationKind::Table,
             Token::Word(w) if w.keyword == Keyword::VIEW => RelationKind::View,
             Token::Word(w) if w.keyword == Keyword::MATERIALIZED => RelationKind::MaterializedView,

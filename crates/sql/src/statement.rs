@@ -26,6 +26,10 @@ pub enum Statement {
     CreateFunction(CreateFunction),
     /// `DROP FUNCTION`
     DropFunction(DropFunction),
+    /// `CREATE INDEX`
+    CreateIndex(CreateIndex),
+    /// `DROP INDEX`
+    DropIndex(DropIndex),
     /// `INSERT INTO`
     Insert(Insert),
     /// `DELETE FROM`
@@ -79,6 +83,28 @@ pub struct CreateFunction {
 pub struct DropFunction {
     /// Their names, and the types of their parameters where these are said.
     pub functions: Vec<(String, Option<Vec<SqlType>>)>,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+}
+
+/// `CREATE INDEX [IF NOT EXISTS] [name] ON relation (column, …)`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateIndex {
+    /// Its name, where it was given one.
+    pub name: Option<String>,
+    /// `IF NOT EXISTS`
+    pub if_not_exists: bool,
+    /// The table or materialized view.
+    pub relation: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+}
+
+/// `DROP INDEX [IF EXISTS] name, …`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropIndex {
+    /// Their names.
+    pub names: Vec<String>,
     /// `IF EXISTS`
     pub if_exists: bool,
 }
@@ -480,6 +506,8 @@ pub enum Show {
     Columns(String),
     /// `SHOW CONSTRAINTS FROM name`
     Constraints(String),
+    /// `SHOW INDEXES FROM name`
+    Indexes(String),
     /// `SHOW name`, lower case.
     Setting(String),
     /// `SHOW ALL`

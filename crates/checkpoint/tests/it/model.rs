@@ -598,24 +598,7 @@ impl Protocol {
                 looping.state.frontier &= !row;
                 looping.flight |= row;
             }
-            Action::Return(row) => {
-                let looping = &mut state.looping;
-                looping.flight &= !(1 << row);
-                let derived = next(1 << row);
-                let before = looping.state.set;
-                if looping.holding && !mistake(Mistake::LogFromBarrier) {
-                    looping.state.log |= derived;
-                    if mistake(Mistake::SetBeforeLog) {
-                        looping.state.set |= derived;
-                    }
-                } else if !looping.holding {
-                    looping.state.apply(derived);
-                    if mistake(Mistake::LogBeforeHold) && state.run.is_some() {
-                        looping.state.log |= derived;
-                    }
-                }
-                looping.changed |= looping.state.set & !before;
-            }
+            Action::Return(row) => self.row_returns(&mut state, row),
             Action::EndTick => {
                 let looping = &mut state.looping;
                 looping.ticking = false;
@@ -671,6 +654,26 @@ impl Protocol {
             Action::Crash => state.crash(self),
         }
         state
+    }
+
+    fn row_returns(&self, state: &mut State, row: u8) {
+        let mistake = |mistake| self.mistake == Some(mistake);
+        let (looping, is_in_checkpoint) = (&mut state.looping, state.run.is_some());
+        looping.flight &= !(1 << row);
+        let derived = next(1 << row);
+        let before = looping.state.set;
+        if looping.holding && !mistake(Mistake::LogFromBarrier) {
+            looping.state.log |= derived;
+            if mistake(Mistake::SetBeforeLog) {
+                looping.state.set |= derived;
+            }
+        } else if !looping.holding {
+            looping.state.apply(derived);
+            if mistake(Mistake::LogBeforeHold) && is_in_checkpoint {
+                looping.state.log |= derived;
+            }
+        }
+        looping.changed |= looping.state.set & !before;
     }
 
     /// The first property that does not hold in a state.

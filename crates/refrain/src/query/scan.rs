@@ -1,5 +1,5 @@
 //! Snapshots as tables of DataFusion: only the columns that are read are decoded, chunk by chunk, and each row comes as often as its
-//! weight says.
+//! weight says. Where a filter asks for one value of each column of an index or a key, only the rows of that key are in the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{MemTable, TableType, provider_as_source};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -27,6 +29,7 @@ use refrain_types::physical::physical_schema;
 use super::{Reading, execution_error, is_system};
 use crate::engine::Shared;
 use crate::error::Result;
+use crate::lookup::Key;
 use crate::relation::{Snapshot, consolidate, takes_out};
 use crate::system_tables;
 
@@ -39,6 +42,11 @@ pub(super) type Given = BTreeMap<&'static str, RecordBatch>;
 /// Puts tables in the place of the relations of a plan.
 pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &Reading, given: &Given) -> Result<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
+        if let LogicalPlan::Filter(filter) = &node
+            && let Some(found) = found_by_key(shared, filter, reading)
+        {
+            return Ok(Transformed::yes(LogicalPlan::Filter(found)));
+        }
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         if let Some(source) = scan.source.downcast_ref::<GivenRows>() {
             let rows = given.get(source.name).expect("what a statement binds to rows at hand is given them");
@@ -63,6 +71,37 @@ pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     });
     Ok(replaced.map_err(execution_error)?.data)
+}
+
+/// The same filter over the rows of one key, where it asks for such: it compares them again.
+fn found_by_key(shared: &Shared, filter: &Filter, reading: &Reading) -> Option<Filter> {
+    let LogicalPlan::TableScan(scan) = &*filter.input else { return None };
+    let source = scan.source.downcast_ref::<RelationSource>()?;
+    let (relation, snapshot) = reading.relations.get(&source.relation)?;
+    let database = shared.database();
+    let entry = database.catalog.get(relation.id)?;
+    let equal = split_conjunction(&filter.predicate).into_iter().filter_map(equality);
+    let equal =
+        equal.filter_map(|(column, value)| Some((relation.schema.index_of(column).ok()?, value))).collect::<BTreeMap<_, _>>();
+    let is_given = |columns: &&[usize]| columns.iter().all(|column| equal.contains_key(column));
+    let columns = entry.found_by().filter(is_given).max_by_key(|columns| columns.len())?;
+    let values = columns.iter().map(|column| equal[column]).collect::<Vec<_>>();
+    let key = Key::new(relation, columns, &values, &shared.dictionary)?;
+    let found = shared.lookups.find(relation, snapshot, &key);
+    let mut scan = scan.clone();
+    scan.source = provider_as_source(Arc::new(SnapshotTable::new(shared, &relation.schema, &found)));
+    Some(Filter::try_new(filter.predicate.clone(), Arc::new(LogicalPlan::TableScan(scan))).expect("only the rows are others"))
+}
+
+/// The column and the value of `column = value`.
+fn equality(expr: &Expr) -> Option<(&str, &ScalarValue)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
+    match (&**left, &**right) {
+        (Expr::Column(column), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(column)) => {
+            Some((&column.name, value))
+        }
+        _ => None,
+    }
 }
 
 /// A snapshot as a table.

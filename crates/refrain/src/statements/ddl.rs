@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use refrain_sql::catalog::{RelationKind, ViewDefinition};
-use refrain_sql::statement::{AlterView, CreateTable, CreateView, Drop, DropFunction};
+use refrain_sql::statement::{AlterView, CreateIndex, CreateTable, CreateView, Drop, DropFunction, DropIndex};
 use refrain_sql::{Bound, Statement};
 use refrain_types::{Delta, Epoch, RelationId};
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,8 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
             Ok(change(database, "CREATE FUNCTION"))
         }
         Statement::DropFunction(drop) => drop_functions(&database, drop),
+        Statement::CreateIndex(create) => create_index(&database, create),
+        Statement::DropIndex(drop) => drop_indexes(&database, drop),
         Statement::Drop(drop) => drop_relations(&database, drop),
         _ => Err(Error::engine("a statement that does not change the catalog was taken for one that does")),
     }
@@ -103,6 +105,7 @@ fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
         publish_together(epoch, vec![(table, rows)]);
     }
     let sources = start.as_ref().map(|s| database.sources(&s.plan).expect("what a view reads was there when it was planned"));
+    shared.lookups.keep(&database.catalog);
     shared.set_database(database);
     rekeyed.into_iter().for_each(|table| shared.keys.forget(table));
     for relation in drop {
@@ -232,6 +235,27 @@ fn drop_functions(database: &Database, drop: &DropFunction) -> Result<Prepared> 
     let skipped = database.catalog.drop_functions(drop)?;
     let notices = skipped.iter().map(Notice::new).collect::<Vec<_>>();
     if notices.len() == drop.functions.len() {
+        return Ok(Prepared::Nothing { tag, notices });
+    }
+    Ok(Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) })))
+}
+
+fn create_index(database: &Database, create: &CreateIndex) -> Result<Prepared> {
+    let tag = "CREATE INDEX";
+    if let Some(name) = create.name.as_ref().filter(|name| create.if_not_exists && database.catalog.is_taken(name)) {
+        return Ok(exists(name, tag));
+    }
+    let mut database = Database::clone(database);
+    database.catalog.create_index(create)?;
+    Ok(change(database, tag))
+}
+
+fn drop_indexes(database: &Database, drop: &DropIndex) -> Result<Prepared> {
+    let tag = "DROP INDEX";
+    let mut database = Database::clone(database);
+    let skipped = database.catalog.drop_indexes(drop)?;
+    let notices = skipped.iter().map(Notice::new).collect::<Vec<_>>();
+    if notices.len() == drop.names.len() {
         return Ok(Prepared::Nothing { tag, notices });
     }
     Ok(Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) })))

@@ -59,6 +59,13 @@ pub(super) fn show(session: &Session, show: &Show) -> Result<Outcome> {
                 ("definition", relation.constraints.iter().map(|c| relation.definition_of(c)).collect()),
             ])
         }
+        Show::Indexes(name) => {
+            let relation = database.catalog.relation(name)?;
+            texts(&[
+                ("index", relation.indexes.iter().map(|index| index.name.clone()).collect()),
+                ("definition", relation.indexes.iter().map(|index| relation.definition_of_index(index)).collect()),
+            ])
+        }
         Show::Setting(name) => {
             let definition = Definition::find(name)?;
             texts(&[(definition.name, vec![value(session, definition)])])

@@ -93,6 +93,8 @@ pub(super) fn check(session: &Session, statement: &Statement) -> Result<()> {
         Statement::AlterMaterializedView(_) => "ALTER MATERIALIZED VIEW",
         Statement::CreateFunction(_) => "CREATE FUNCTION",
         Statement::DropFunction(_) => "DROP FUNCTION",
+        Statement::CreateIndex(_) => "CREATE INDEX",
+        Statement::DropIndex(_) => "DROP INDEX",
         Statement::Drop(drop) => ddl::drop_tag(drop),
         Statement::Subscribe(_) => "SUBSCRIBE",
         _ => return Ok(()),

@@ -11,6 +11,7 @@ mod faces;
 mod forms;
 mod functions;
 mod limits;
+mod lookup;
 mod maintained;
 mod outage;
 mod query;

@@ -51,7 +51,7 @@ impl Catalog {
                 self.check_no_view_depends_on(&before, action)?;
             }
             if let TableAction::RenameTable(name) = action
-                && self.find(name).is_some()
+                && self.is_taken(name)
             {
                 return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
             }
@@ -72,7 +72,8 @@ impl Catalog {
         } else {
             self.remove(before.id);
             let id = self.add(&table.name, RelationKind::Table, table.columns, table.append_only, None)?;
-            self.relations.get_mut(&id).expect("it has just been added").constraints = table.constraints;
+            let added = self.relations.get_mut(&id).expect("it has just been added");
+            (added.constraints, added.indexes) = (table.constraints, table.indexes);
             id
         };
         Ok(AlteredTable { before: before.id, after, columns, notices })
@@ -232,6 +233,7 @@ impl Altering {
             kept.extend((!names_it).then_some(constraint));
         }
         self.table.constraints = kept;
+        self.table.drop_indexes_of(at);
         Ok(())
     }
 

@@ -38,6 +38,10 @@ impl Catalog {
         for name in &drop.names {
             match self.find(name) {
                 Some(relation) => named.push(check_kind(relation, drop.kind)?),
+                None if self.with_index(name).is_some() => {
+                    return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a {}", drop.kind))
+                        .with_hint("Use DROP INDEX to remove an index."));
+                }
                 None if drop.if_exists => {
                     let message = format!("{} \"{name}\" does not exist, skipping", drop.kind);
                     plan.notices.push(DropNotice { message, detail: None });

@@ -52,6 +52,11 @@ impl Parser<'_> {
                 self.expect_word("in")?;
             }
             Show::Constraints(self.relation()?)
+        } else if self.word("indexes") {
+            if !self.word("from") {
+                self.expect_word("in")?;
+            }
+            Show::Indexes(self.relation()?)
         } else if self.words(&["time", "zone"]) {
             Show::Setting("timezone".to_owned())
         } else {

@@ -114,6 +114,7 @@ fn row_of_parameters(definition: &FunctionDefinition) -> Result<Relation> {
         columns,
         append_only: false,
         constraints: Vec::new(),
+        indexes: Vec::new(),
         definition: None,
     })
 }

@@ -28,7 +28,7 @@ mod tests;
 
 use chunks::Chunks;
 pub use clock::EpochClock;
-pub use consolidate::{consolidate, consolidate_by_iteration, deal, takes_out};
+pub use consolidate::{consolidate, consolidate_by_iteration, deal, takes_out, without_taken_out};
 use log::ChangeLog;
 pub use log::{Change, ReaderId};
 

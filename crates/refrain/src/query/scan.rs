@@ -30,7 +30,7 @@ use super::{Reading, execution_error, is_system};
 use crate::engine::Shared;
 use crate::error::Result;
 use crate::lookup::Key;
-use crate::relation::{Snapshot, consolidate, takes_out};
+use crate::relation::{Snapshot, without_taken_out};
 use crate::system_tables;
 
 /// Rows of a batch that is handed to DataFusion, at most.
@@ -117,11 +117,7 @@ pub(super) struct SnapshotTable {
 impl SnapshotTable {
     /// `schema` is logical.
     pub fn new(shared: &Shared, schema: &SchemaRef, snapshot: &Snapshot) -> Self {
-        let chunks = if snapshot.chunks.iter().any(|delta| takes_out(delta)) {
-            consolidate(&physical_schema(schema), &snapshot.chunks).into_iter().map(Arc::new).collect()
-        } else {
-            snapshot.chunks.clone()
-        };
+        let chunks = without_taken_out(&physical_schema(schema), &snapshot.chunks);
         let dictionary = Arc::clone(&shared.dictionary);
         Self { schema: Arc::clone(schema), chunks, dictionary, partitions: shared.executor.partitions() }
     }

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Int32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use refrain_types::{Delta, Epoch, ErrorRow, OperatorId, RelationId, SqlState};
 
 use super::*;
@@ -154,4 +157,36 @@ fn consolidation_keeps_errors() {
     let sum = |deltas: &[Arc<Delta>]| consolidate(&v.physical, deltas).into_iter().flat_map(|d| d.errors).collect::<Vec<_>>();
     assert_eq!(sum(&[Arc::clone(&bad), delta(&v, &[(1, 1)]), Arc::clone(&bad)]), [(error, 2)]);
     assert!(sum(&[Arc::clone(&bad), Arc::new(bad.negated())]).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn what_is_taken_out_is_in_no_chunk(chunks in vec(vec((0i32..6000, 1i64..3, 0usize..40), 0..2000), 1..8)) {
+        let v = view();
+        let mut there = BTreeMap::new();
+        let chunks = chunks.iter().map(|rows| {
+            let rows = rows.iter().map(|(row, weight, one_of)| {
+                let held: &mut i64 = there.entry(*row).or_default();
+                // Some take out what is there.
+                let weight = if *one_of == 0 { -*held } else { *weight };
+                *held += weight;
+                (*row, weight)
+            });
+            delta(&v, &rows.filter(|(_, weight)| *weight != 0).collect::<Vec<_>>())
+        });
+        let chunks = chunks.collect::<Vec<_>>();
+        let settled = without_taken_out(&v.physical, &chunks);
+        prop_assert!(settled.iter().all(|chunk| !takes_out(chunk)));
+        prop_assert_eq!(bag(&v, &settled), bag(&v, &chunks));
+    }
+}
+
+#[test]
+fn chunks_from_which_nothing_is_taken_stay() {
+    let v = view();
+    let of = |rows: std::ops::Range<i32>| delta(&v, &rows.map(|row| (row, 1)).collect::<Vec<_>>());
+    let chunks = [of(0..5000), of(5000..9000), delta(&v, &[(7, -1), (9001, 1)])];
+    let settled = without_taken_out(&v.physical, &chunks);
+    assert!(settled.iter().any(|chunk| Arc::ptr_eq(chunk, &chunks[1])));
+    assert_eq!(settled.iter().map(|chunk| chunk.num_rows()).sum::<usize>(), 9000);
 }

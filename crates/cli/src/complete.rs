@@ -41,6 +41,7 @@ const KEYWORDS: &[&str] = &[
     "HAVING",
     "HEADER",
     "IN",
+    "INDEX",
     "INNER",
     "INSERT INTO",
     "INT",

@@ -233,11 +233,7 @@ fn drop_functions(database: &Database, drop: &DropFunction) -> Result<Prepared> 
     let tag = "DROP FUNCTION";
     let mut database = Database::clone(database);
     let skipped = database.catalog.drop_functions(drop)?;
-    let notices = skipped.iter().map(Notice::new).collect::<Vec<_>>();
-    if notices.len() == drop.functions.len() {
-        return Ok(Prepared::Nothing { tag, notices });
-    }
-    Ok(Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) })))
+    Ok(dropped(database, tag, drop.functions.len(), &skipped))
 }
 
 fn create_index(database: &Database, create: &CreateIndex) -> Result<Prepared> {
@@ -254,11 +250,16 @@ fn drop_indexes(database: &Database, drop: &DropIndex) -> Result<Prepared> {
     let tag = "DROP INDEX";
     let mut database = Database::clone(database);
     let skipped = database.catalog.drop_indexes(drop)?;
+    Ok(dropped(database, tag, drop.names.len(), &skipped))
+}
+
+/// So many were named, of which some were skipped.
+fn dropped(database: Database, tag: &'static str, named: usize, skipped: &[String]) -> Prepared {
     let notices = skipped.iter().map(Notice::new).collect::<Vec<_>>();
-    if notices.len() == drop.names.len() {
-        return Ok(Prepared::Nothing { tag, notices });
+    if skipped.len() == named {
+        return Prepared::Nothing { tag, notices };
     }
-    Ok(Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) })))
+    Prepared::Change(Box::new(Change { notices, ..Change::to(database, tag) }))
 }
 
 fn change(database: Database, tag: &'static str) -> Prepared {

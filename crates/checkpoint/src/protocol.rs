@@ -369,6 +369,30 @@ impl Facts {
         ];
         rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)
     }
+
+    /// The first rule that a step from these facts to others breaks, as one coordinator sees them. The model takes no step that breaks one, and the
+    /// coordinator of a debug build none either, so what it goes through is a path of the model's.
+    #[must_use]
+    pub fn broken_step(&self, next: &Self) -> Option<&'static str> {
+        let rules = match (&self.running, &next.running) {
+            (None, None) => vec![],
+            (None, Some(running)) => vec![
+                (!self.restoring, "no checkpoint begins while logs of loops are on their way"),
+                (running.has_just_begun(), "a checkpoint begins with nothing done"),
+            ],
+            (Some(running), None) => vec![(running.is_over(), "a checkpoint ends when it is committed or given up and all go on")],
+            (Some(before), Some(after)) => vec![
+                (before.started == after.started, "one checkpoint is in flight"),
+                (after.dataflows.iter().all(|d| before.may_become(d)), "a dataflow goes from one phase to the next"),
+                (!before.tables_captured || after.tables_captured, "tables stay captured"),
+                (before.uploads.failed.is_none() || after.uploads.failed.is_some(), "an upload that has failed stays so"),
+                (before.may_be_answered(&after.commit), "the answer to a put stays"),
+                (before.aborted.is_none() || before.aborted == after.aborted, "what is given up stays so"),
+                (before.commit != CommitFacts::Ours || after.aborted == before.aborted, "what is committed is not given up"),
+            ],
+        };
+        rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)
+    }
 }
 
 impl DataflowFacts {
@@ -393,6 +417,41 @@ impl Running {
             _ if !self.tables_captured => Awaited::Statements,
             0 => Awaited::Manifest,
             uploads => Awaited::Uploads(uploads),
+        }
+    }
+
+    fn has_just_begun(&self) -> bool {
+        let waits = self.dataflows.iter().all(|d| d.phase == Phase::Running);
+        waits
+            && !self.tables_captured
+            && self.uploads.outstanding == 0
+            && self.commit == CommitFacts::NotTried
+            && self.aborted.is_none()
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = self.aborted.is_some() || self.commit == CommitFacts::Ours;
+        ended && self.dataflows.iter().all(|d| matches!(d.phase, Phase::Released { .. }))
+    }
+
+    /// Whether a dataflow of this checkpoint may be so next; others may have been dropped.
+    fn may_become(&self, next: &DataflowFacts) -> bool {
+        let Some(before) = self.dataflows.iter().find(|d| d.id == next.id) else { return false };
+        match (before.phase, next.phase) {
+            (Phase::Running, Phase::HoldRequested)
+            | (Phase::Running | Phase::HoldRequested, Phase::Held { .. })
+            | (Phase::Captured { .. }, Phase::Released { captured: true })
+            | (Phase::Running | Phase::HoldRequested | Phase::Held { .. }, Phase::Released { captured: false }) => true,
+            (Phase::Held { since }, Phase::Captured { held_since }) => since == held_since,
+            (before, next) => before == next,
+        }
+    }
+
+    fn may_be_answered(&self, next: &CommitFacts) -> bool {
+        match (&self.commit, next) {
+            (CommitFacts::NotTried, CommitFacts::Putting) => self.uploads.outstanding == 0 && self.aborted.is_none(),
+            (CommitFacts::Putting | CommitFacts::Unknown { .. }, next) => *next != CommitFacts::NotTried,
+            (before, next) => before == next,
         }
     }
 

@@ -42,6 +42,54 @@ fn a_checkpoint_begins_on_request_and_when_it_is_due() {
     assert_eq!(decide(&Facts { restoring: true, ..idle }), Decision::Wait(None));
 }
 
+/// What a coordinator may not make of its facts.
+#[test]
+fn steps_that_break_a_rule_are_named() {
+    let broken = |before: &Facts, change: &dyn Fn(&mut Facts)| {
+        let mut after = before.clone();
+        change(&mut after);
+        before.broken_step(&after)
+    };
+    let idle = Facts { running: None, ..chain() };
+    assert_eq!(idle.broken_step(&chain()), None);
+    assert!(Facts { restoring: true, ..idle.clone() }.broken_step(&chain()).is_some());
+    assert!(broken(&idle, &|f| f.running = Some(Running { tables_captured: true, ..Running::starting(ms(0), vec![]) })).is_some());
+
+    let mut held = chain();
+    held.phase(2, Phase::Held { since: ms(5) });
+    let captured = |at| Phase::Captured { held_since: ms(at) };
+    assert_eq!(broken(&held, &|f| f.phase(2, captured(5))), None);
+    assert_eq!(broken(&held, &|f| f.phase(2, Phase::Released { captured: false })), None);
+    assert_eq!(broken(&held, &|f| drop(f.running().dataflows.remove(0))), None);
+    for phase in [captured(6), Phase::Running, Phase::HoldRequested, Phase::Released { captured: true }] {
+        assert_eq!(broken(&held, &|f| f.phase(2, phase)), Some("a dataflow goes from one phase to the next"), "{phase:?}");
+    }
+    assert!(broken(&held, &|f| f.phase(1, captured(5))).is_some());
+    assert!(broken(&held, &|f| f.running().dataflows.push(DataflowFacts::running(DataflowId(3), vec![], false))).is_some());
+    assert!(broken(&held, &|f| f.running().started = ms(1)).is_some());
+    assert!(broken(&held, &|f| f.running = None).is_some());
+    assert!(broken(&held, &|f| f.running().commit = CommitFacts::Ours).is_some());
+
+    let mut putting = held.clone();
+    putting.running().tables_captured = true;
+    assert_eq!(broken(&putting, &|f| f.running().commit = CommitFacts::Putting), None);
+    assert!(broken(&putting, &|f| f.running().tables_captured = false).is_some());
+    putting.running().commit = CommitFacts::Putting;
+    for commit in [CommitFacts::Ours, CommitFacts::Theirs, CommitFacts::Unknown { since: ms(9) }] {
+        assert_eq!(broken(&putting, &|f| f.running().commit = commit.clone()), None);
+    }
+    assert!(broken(&putting, &|f| f.running().commit = CommitFacts::NotTried).is_some());
+    let mut ours = putting;
+    ours.running().commit = CommitFacts::Ours;
+    assert!(broken(&ours, &|f| f.running().aborted = Some(AbortReason::Timeout)).is_some());
+    assert!(broken(&ours, &|f| f.running().commit = CommitFacts::Putting).is_some());
+    assert!(broken(&ours, &|f| f.running = None).is_some());
+    for id in [1, 2] {
+        ours.phase(id, Phase::Released { captured: true });
+    }
+    assert_eq!(broken(&ours, &|f| f.running = None), None);
+}
+
 /// The interval is from beginning to beginning, unless loops would get no time between one checkpoint and the next.
 #[test]
 fn checkpoints_are_an_interval_apart() {

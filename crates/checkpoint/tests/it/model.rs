@@ -728,6 +728,11 @@ impl Protocol {
             self.actions(&state, &mut actions);
             for action in actions {
                 let next = self.next_state(&state, action);
+                let step = state.facts(self).broken_step(&next.facts(self));
+                if let (Some(rule), false) = (step, action == Action::Crash) {
+                    explored.broken = Some((rule, vec![action]));
+                    return explored;
+                }
                 if known.insert(hasher.hash_one(&next)) {
                     reached.push((next, at, Some(action)));
                 }

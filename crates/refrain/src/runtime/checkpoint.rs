@@ -44,6 +44,8 @@ pub(super) struct Checkpointer {
     pins: ResultPins,
     /// After an abort the next capture is a base: what was captured then is in no store.
     lost_changes: bool,
+    /// Of a debug build: the facts of the decision before.
+    decided_on: Option<Facts>,
     history: VecDeque<CheckpointRecord>,
     pub wake: Arc<Notify>,
 }
@@ -77,6 +79,15 @@ struct Run {
 }
 
 impl Checkpointer {
+    /// That the facts, and the step to them, break no rule of the protocol. In debug builds alone.
+    fn check(&mut self, facts: &Facts) {
+        if cfg!(debug_assertions) {
+            let step = self.decided_on.as_ref().and_then(|before| before.broken_step(facts));
+            assert_eq!((facts.broken_rule(), step), (None, None), "{facts:?} after {:?}", self.decided_on);
+            self.decided_on = Some(facts.clone());
+        }
+    }
+
     pub fn set(&mut self, settings: &EngineSettings) {
         self.settings.interval_ms = settings.checkpoint_interval.map(millis);
         self.settings.hold_max_ms = millis(settings.checkpoint_hold_max).max(1);
@@ -305,7 +316,9 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
         Decision::Abort(reason) => {
             let mut schedule = runtime.schedule();
             let awaited = schedule.checkpointer.run.as_ref().map(|run| schedule.awaited(&run.facts));
-            if let Some(run) = &mut schedule.checkpointer.run {
+            // The answer to its put may have come meanwhile.
+            let run = schedule.checkpointer.run.as_mut().filter(|run| run.facts.commit != CommitFacts::Ours);
+            if let Some(run) = run {
                 run.awaited = awaited.filter(|_| reason == AbortReason::Timeout);
                 run.facts.aborted = Some(reason);
             }
@@ -352,7 +365,7 @@ impl Schedule {
     fn advance(&mut self, now: Duration) -> Decision {
         loop {
             let facts = self.facts(now);
-            debug_assert_eq!(facts.broken_rule(), None, "{facts:?}");
+            self.checkpointer.check(&facts);
             match decide(&facts) {
                 Decision::Hold(ids) => self.hold(&ids, now),
                 Decision::Release(ids) => self.release(&ids, now),
@@ -472,12 +485,15 @@ fn capture_tables(shared: &Arc<Shared>, turn: Turn, attempt: &Weak<Attempt>) {
 
 /// Puts the manifest, or asks after one whose put had no answer.
 fn put(shared: &Arc<Shared>, again: bool) {
-    let mut schedule = shared.runtime.schedule();
+    let (mut schedule, now) = (shared.runtime.schedule(), shared.environment.monotonic());
     let Some(run) = schedule.checkpointer.run.as_mut() else { return };
     run.facts.commit = CommitFacts::Putting;
     if !again {
-        run.uploaded = shared.environment.monotonic();
+        run.uploaded = now;
     }
+    let facts = schedule.facts(now);
+    schedule.checkpointer.check(&facts);
+    let Some(run) = schedule.checkpointer.run.as_mut() else { return };
     let (epoch, database) = run.tables.clone().expect("tables are captured before the commit");
     // Views that were captured and then dropped are not in the catalog. What has been dropped since it was captured is.
     let lives = |id| database.relations.contains_key(&id);

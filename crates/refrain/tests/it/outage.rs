@@ -211,6 +211,26 @@ async fn a_thousand_checkpoints_that_fail_leave_nothing_behind() {
     engine.close().await.unwrap();
 }
 
+/// A lap that goes on for long is one that a checkpoint waits for. When its view is dropped there is nothing left to wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_says_which_view_it_waits_for() {
+    const WIDE: &str = "CREATE TABLE many (n BIGINT); INSERT INTO many SELECT n FROM generate_series(1, 30000) AS n; \
+        CREATE MATERIALIZED VIEW wide AS WITH RECURSIVE t(n) AS \
+        (SELECT 0::BIGINT UNION SELECT a.n + b.n FROM t, many a, many b WHERE t.n = 0) SELECT n FROM t";
+    const RUNNING: &str = "SELECT reason FROM refrain.checkpoints WHERE status = 'running'";
+    let (engine, s) = open(&store()).await;
+    run(&s, "SET reads = 'eager'; SET checkpoint_timeout_ms = 600000").await;
+    run(&s, WIDE).await;
+    grows(&s, "SELECT max(rows) FROM refrain.operators WHERE view = 'wide'", 1_000_000).await;
+    let asker = s.clone();
+    let checkpoint = tokio::spawn(async move { asker.checkpoint().await });
+    grows(&s, "SELECT count(*) FROM refrain.checkpoints WHERE status = 'running'", 0).await;
+    assert_eq!(rows(&s, RUNNING).await, ["it waits for view \"wide\""]);
+    run(&s, "DROP MATERIALIZED VIEW wide").await;
+    checkpoint.await.unwrap().expect("the checkpoint commits");
+    engine.close().await.unwrap();
+}
+
 /// The put of the input log hangs, so tables cannot be captured. The loop goes on all the same, and the checkpoint times out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_holds_no_loop() {

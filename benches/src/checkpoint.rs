@@ -60,6 +60,10 @@ pub(crate) enum Scenario {
     Closures,
     /// A loop that never ends, with checkpoints at an interval.
     Endless,
+    /// A loop that never ends while a thousand checkpoints fail.
+    Failing,
+    /// Checkpoints of a loop in which many rows go round, beside those of as many rows given to a view without recursion.
+    InFlight,
     /// How long a loop that never ends stands still, by the rows of its state.
     PauseByState,
     /// How long a loop stands still, by how deep it goes.
@@ -86,8 +90,8 @@ pub(crate) enum Mode {
     Capture100ms,
 }
 
-/// One measurement: `scenario:workers:mode:size`, where the size is rows of state or of a lap, how deep a loop goes, or megabytes that loop logs
-/// may take.
+/// One measurement: `scenario:workers:mode:size`, where the size is rows of state, of a lap or in flight, how deep a loop goes, or megabytes
+/// that loop logs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
     pub scenario: Scenario,
@@ -129,7 +133,7 @@ pub(crate) struct Measurement {
     pub other_seconds: Option<f64>,
     /// Rows or iterations that were done in that time.
     pub work: i64,
-    /// Checkpoints that committed meanwhile.
+    /// Checkpoints that committed meanwhile; where the scenario is about those that fail, these.
     pub checkpoints: Vec<Taken>,
     /// The largest resident set, where the scenario is about memory.
     pub peak_bytes: u64,
@@ -153,12 +157,14 @@ impl Arguments {
                 Scenario::Closures | Scenario::Endless => Mode::value_variants(),
                 Scenario::LoopLog => &[Mode::Off, Mode::Commit1s, Mode::Capture1s],
                 Scenario::PauseByState | Scenario::PauseByDepth => &[Mode::Capture100ms, Mode::Commit100ms],
-                Scenario::Bytes | Scenario::RecoverIntegers | Scenario::RecoverText => &[Mode::Off],
+                Scenario::Failing => &[Mode::Off, Mode::Commit100ms],
+                Scenario::InFlight | Scenario::Bytes | Scenario::RecoverIntegers | Scenario::RecoverText => &[Mode::Off],
                 Scenario::RecoverLog => &[Mode::Commit1s],
             };
             let sizes = match scenario {
                 Scenario::PauseByState => self.rows.clone(),
                 Scenario::PauseByDepth => vec![10, 100, 10_000, usize::MAX],
+                Scenario::InFlight => vec![10_000, 1_000_000],
                 Scenario::LoopLog => vec![256, 64],
                 Scenario::RecoverLog => vec![2_500_000, 25_000_000, 250_000_000],
                 _ => vec![0],

@@ -22,6 +22,8 @@ pub(super) fn markdown(outcomes: &[(Case, Vec<Measurement>)], runs: usize) -> St
             let _ = write!(text, "\n## {}\n\n", word::<Scenario>(&scenario));
             text += &match scenario {
                 Scenario::Closures | Scenario::Endless => throughput(&of),
+                Scenario::Failing => failing(&of),
+                Scenario::InFlight => in_flight(&of),
                 Scenario::PauseByState | Scenario::PauseByDepth => pauses(&of),
                 Scenario::Bytes => bytes(&of),
                 Scenario::LoopLog => loop_logs(&of),
@@ -39,6 +41,18 @@ fn rate(measurement: &Measurement) -> f64 {
     measurement.work as f64 / measurement.seconds
 }
 
+/// The measurements without checkpoints that those of a case are compared with, round by round.
+fn without<'a>(outcomes: &'a Outcomes, case: &Case) -> Option<&'a [Measurement]> {
+    let is_beside = |other: &Case| (other.workers, other.size, other.mode) == (case.workers, case.size, Mode::Off);
+    outcomes.iter().find(|(other, _)| is_beside(other)).map(|(_, measurements)| measurements.as_slice())
+}
+
+/// How fast a case is, in percent of the speed without checkpoints.
+fn of_that_without(outcomes: &Outcomes, case: &Case, measurements: &[Measurement]) -> String {
+    let ratios = without(outcomes, case).map(|off| measurements.iter().zip(off).map(|(m, off)| rate(m) / rate(off)).collect());
+    ratios.and_then(median).map_or_else(String::new, |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
 /// Each measurement beside the one without checkpoints of its round.
 fn throughput(outcomes: &Outcomes) -> String {
     let mut text = table(&[
@@ -53,8 +67,6 @@ fn throughput(outcomes: &Outcomes) -> String {
         "MB each",
     ]);
     for (case, measurements) in outcomes {
-        let without = outcomes.iter().find(|(other, _)| other.workers == case.workers && other.mode == Mode::Off);
-        let ratios = without.map(|(_, off)| measurements.iter().zip(off).map(|(m, off)| rate(m) / rate(off)).collect());
         let taken = measurements.iter().flat_map(|m| m.checkpoints.iter().copied()).collect::<Vec<_>>();
         let rates = median(measurements.iter().map(rate).collect()).unwrap_or(0.0);
         let [p50, p99, max] = pause(taken.iter().filter(|c| c.pause_us > 0));
@@ -63,9 +75,56 @@ fn throughput(outcomes: &Outcomes) -> String {
             "| {} | {} | {rates:.0} | {} | {} | {p50} | {p99} | {max} | {} |",
             case.workers,
             word::<Mode>(&case.mode),
-            ratios.and_then(median).map_or_else(String::new, |ratio| format!("{:.1} %", ratio * 100.0)),
+            of_that_without(outcomes, case, measurements),
             taken.len() / measurements.len().max(1),
             megabytes(taken.iter().map(|c| c.bytes as f64).collect()),
+        );
+    }
+    text
+}
+
+fn failing(outcomes: &Outcomes) -> String {
+    let mut text = table(&["workers", "checkpoints", "failed", "iterations per second", "of that without", "peak MB"]);
+    for (case, measurements) in outcomes {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.0} | {} | {} |",
+            case.workers,
+            word::<Mode>(&case.mode),
+            measurements.iter().map(|m| m.checkpoints.len()).min().unwrap_or(0),
+            median(measurements.iter().map(rate).collect()).unwrap_or(0.0),
+            of_that_without(outcomes, case, measurements),
+            megabytes(measurements.iter().map(|m| m.peak_bytes as f64).collect()),
+        );
+    }
+    text
+}
+
+fn in_flight(outcomes: &Outcomes) -> String {
+    let mut text = table(&[
+        "workers",
+        "rows in flight",
+        "taken in ms",
+        "pause p50 ms",
+        "p99 ms",
+        "max ms",
+        "MB each",
+        "as many rows without recursion, ms",
+        "times as long",
+    ]);
+    for (case, measurements) in outcomes {
+        let taken = measurements.iter().flat_map(|m| m.checkpoints.iter().copied()).collect::<Vec<_>>();
+        let of = |what: fn(&Measurement) -> f64| median(measurements.iter().map(what).collect()).unwrap_or(0.0);
+        let [p50, p99, max] = pause(taken.iter());
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.0} | {p50} | {p99} | {max} | {} | {:.0} | {:.2} |",
+            case.workers,
+            case.size,
+            of(|m| m.seconds) * 1e3,
+            megabytes(taken.iter().map(|c| c.bytes as f64).collect()),
+            of(|m| m.other_seconds.unwrap_or(0.0)) * 1e3,
+            of(|m| m.seconds / m.other_seconds.unwrap_or(f64::NAN)),
         );
     }
     text
@@ -133,9 +192,7 @@ fn loop_logs(outcomes: &Outcomes) -> String {
     let mut text =
         table(&["workers", "MB for logs", "loop goes on after", "rows logged", "peak MB", "more than without", "seconds"]);
     for (case, measurements) in outcomes {
-        let is_beside = |other: &Case| (other.workers, other.size, other.mode) == (case.workers, case.size, Mode::Off);
-        let without = outcomes.iter().find(|(other, _)| is_beside(other));
-        let more = without.map(|(_, off)| {
+        let more = without(outcomes, case).map(|off| {
             measurements.iter().zip(off).map(|(m, off)| m.peak_bytes as f64 - off.peak_bytes as f64).collect::<Vec<_>>()
         });
         let _ = writeln!(
@@ -173,15 +230,25 @@ fn recovery(outcomes: &Outcomes) -> String {
 }
 
 fn recovery_of_logs(outcomes: &Outcomes) -> String {
-    let mut text = table(&["workers", "rows logged", "rows shown after s", "ended after s"]);
+    let mut text = table(&[
+        "workers",
+        "rows logged",
+        "rows shown after s",
+        "first checkpoint ms",
+        "of it loop stood still ms",
+        "ended after s",
+    ]);
     for (case, measurements) in outcomes {
-        let logged = measurements.iter().flat_map(|m| &m.checkpoints).map(|c| c.loop_log_rows as f64).collect();
+        let caught = |number: usize| measurements.iter().filter_map(move |m| m.checkpoints.get(number));
+        let first = |of: fn(&Taken) -> f64| median(caught(1).map(of).collect()).unwrap_or(0.0);
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {:.2} | {:.1} |",
+            "| {} | {:.0} | {:.2} | {:.0} | {:.1} | {:.1} |",
             case.workers,
-            median(logged).unwrap_or(0.0),
+            median(caught(0).map(|c| c.loop_log_rows as f64).collect()).unwrap_or(0.0),
             median(measurements.iter().map(|m| m.seconds).collect()).unwrap_or(0.0),
+            first(|c| c.duration_ms as f64),
+            first(|c| c.pause_us as f64 / 1e3),
             median(measurements.iter().filter_map(|m| m.other_seconds).collect()).unwrap_or(0.0),
         );
     }

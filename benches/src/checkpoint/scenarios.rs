@@ -14,6 +14,7 @@ use crate::arguments::Size;
 use crate::clock::Stopwatch;
 use crate::data::{self, Input};
 use crate::memory;
+use crate::report::median;
 use crate::sql::{self, CLOSURE};
 
 /// Where the rows begin that go round: those below stay.
@@ -22,6 +23,8 @@ const MOVING: i64 = 1_000_000_000_000;
 const TRANSACTION_ROWS: i64 = 1_000_000;
 /// Checkpoints of which pauses are told.
 const PAUSES: usize = 200;
+/// Seldom, since to ask takes a processor from those who are measured.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A store in a folder that is removed afterwards.
 struct Place(std::path::PathBuf);
@@ -53,6 +56,8 @@ pub(super) fn measure(case: Case, arguments: &Arguments) -> Result<Measurement, 
         match case.scenario {
             Scenario::Closures => closures(case, &place, scaled(10)).await,
             Scenario::Endless => endless(case, &place, Duration::from_millis(scaled(30_000) as u64)).await,
+            Scenario::Failing => failing(case, &place, scaled(1_000)).await,
+            Scenario::InFlight => in_flight(case, &place, scaled(20)).await,
             Scenario::PauseByState => pause_by_state(case, &place, scaled(PAUSES)).await,
             Scenario::PauseByDepth => pause_by_depth(case, &place, scaled(PAUSES)).await,
             Scenario::Bytes => bytes(case, &place, i64::try_from(scaled(10_000_000))?).await,
@@ -96,10 +101,14 @@ async fn number(session: &Session, query: &str) -> Result<i64, Failure> {
 
 /// The checkpoints that have committed, in their order.
 async fn taken(session: &Session) -> Result<Vec<Taken>, Failure> {
-    let query =
-        "SELECT pause_us, duration_ms, bytes, loop_log_rows FROM refrain.checkpoints WHERE status = 'committed' ORDER BY id";
+    with_status(session, "committed").await
+}
+
+async fn with_status(session: &Session, status: &str) -> Result<Vec<Taken>, Failure> {
+    let columns = "pause_us, duration_ms, bytes, loop_log_rows";
+    let query = format!("SELECT {columns} FROM refrain.checkpoints WHERE status = '{status}' ORDER BY id");
     let mut taken = Vec::new();
-    for batch in session.query(query).await? {
+    for batch in session.query(&query).await? {
         let column = |number: usize| batch.column(number).as_primitive::<Int64Type>();
         taken.extend((0..batch.num_rows()).map(|row| Taken {
             pause_us: column(0).value(row),
@@ -133,13 +142,19 @@ async fn closures(case: Case, place: &Place, times: usize) -> Result<Measurement
     Ok(Measurement { seconds, other_seconds: None, work, checkpoints: taken(&session).await?, peak_bytes: 0 })
 }
 
-/// A loop with one row in each iteration.
-async fn endless(case: Case, place: &Place, time: Duration) -> Result<Measurement, Failure> {
+/// An engine with a loop that has one row in each iteration.
+async fn counting(case: Case, place: &Place) -> Result<Session, Failure> {
     let session = place.open(case.workers).await?;
     session.execute("SET reads = 'eager'").await?;
     let query = "WITH RECURSIVE t(n) AS (SELECT 1::BIGINT UNION ALL SELECT n + 1 FROM t) SELECT n FROM t";
     session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(session)
+}
+
+/// Such a loop for some time.
+async fn endless(case: Case, place: &Place, time: Duration) -> Result<Measurement, Failure> {
+    let session = counting(case, place).await?;
     begin(&session, case.mode).await?;
     let clock = Stopwatch::start();
     let before = number(&session, "SELECT max(iteration) FROM refrain.loops").await?;
@@ -166,6 +181,71 @@ fn numbers(values: std::ops::Range<i64>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable([("n", column, false)]).expect("one column")
 }
 
+/// An engine with a loop that never ends, in which so many rows go round and none stays.
+async fn carousel(case: Case, place: &Place, rows: i64) -> Result<Session, Failure> {
+    let session = place.open(case.workers).await?;
+    fill(&session, rows, 0).await?;
+    session.execute("SET reads = 'eager'").await?;
+    let query =
+        "WITH MUTUALLY RECURSIVE t (n BIGINT) AS (SELECT n FROM base UNION ALL SELECT n + 1 FROM t) SELECT n FROM t WHERE n < 0";
+    session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
+    while number(&session, "SELECT max(iteration) FROM refrain.loops").await? < 10 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(session)
+}
+
+/// A carousel while one checkpoint after the other fails, since a file is in the place of the folder of loop logs, or without any.
+async fn failing(case: Case, place: &Place, checkpoints: usize) -> Result<Measurement, Failure> {
+    let session = carousel(case, place, 1_000).await?;
+    session.execute("CHECKPOINT").await?;
+    std::fs::rename(place.0.join("loop"), place.0.join("loop.away"))?;
+    std::fs::write(place.0.join("loop"), "")?;
+    memory::forget_peak();
+    begin(&session, case.mode).await?;
+    let clock = Stopwatch::start();
+    let before = number(&session, "SELECT max(iteration) FROM refrain.loops").await?;
+    tokio::time::sleep(Duration::from_millis(100) * u32::try_from(checkpoints)?).await;
+    let work = number(&session, "SELECT max(iteration) FROM refrain.loops").await? - before;
+    let seconds = clock.elapsed().as_secs_f64();
+    let failed = with_status(&session, "aborted").await?;
+    if taken(&session).await?.len() != 1 || failed.is_empty() != (case.mode == Mode::Off) {
+        return Err(format!("{} checkpoints have failed", failed.len()).into());
+    }
+    Ok(Measurement { seconds, other_seconds: None, work, checkpoints: failed, peak_bytes: memory::peak_bytes() })
+}
+
+/// Checkpoints of a carousel with many rows, and of a view without recursion that has been given as many since the one before.
+async fn in_flight(case: Case, place: &Place, checkpoints: usize) -> Result<Measurement, Failure> {
+    let rows = i64::try_from(case.size)?;
+    let session = carousel(case, place, rows).await?;
+    let timed = async || -> Result<f64, Failure> {
+        let clock = Stopwatch::start();
+        session.execute("CHECKPOINT").await?;
+        Ok(clock.elapsed().as_secs_f64())
+    };
+    timed().await?;
+    let mut times = Vec::with_capacity(checkpoints);
+    for _ in 0..checkpoints {
+        times.push(timed().await?);
+    }
+    let caught = taken(&session).await?.split_off(1);
+    session.execute("DROP MATERIALIZED VIEW answer").await?;
+
+    session.execute("CREATE TABLE given (n BIGINT NOT NULL)").await?;
+    session.execute("CREATE MATERIALIZED VIEW answer AS SELECT DISTINCT n FROM given").await?;
+    timed().await?;
+    let mut beside = Vec::with_capacity(checkpoints);
+    for round in 0..i64::try_from(checkpoints)? {
+        session.insert("given", numbers(round * rows..(round + 1) * rows)).await?;
+        session.execute("SET reads = 'strict'").await?;
+        number(&session, "SELECT count(*) FROM answer").await?;
+        beside.push(timed().await?);
+    }
+    let seconds = median(times).unwrap_or(0.0);
+    Ok(Measurement { seconds, other_seconds: median(beside), work: rows, checkpoints: caught, peak_bytes: 0 })
+}
+
 /// A loop that never ends over a set of many rows that stand still.
 async fn pause_by_state(case: Case, place: &Place, checkpoints: usize) -> Result<Measurement, Failure> {
     let session = place.open(case.workers).await?;
@@ -180,7 +260,7 @@ async fn pause_by_state(case: Case, place: &Place, checkpoints: usize) -> Result
     begin(&session, case.mode).await?;
     let clock = Stopwatch::start();
     while taken(&session).await?.len() < checkpoints {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     let work = number(&session, "SELECT max(iteration) FROM refrain.loops").await?;
     let seconds = clock.elapsed().as_secs_f64();
@@ -206,7 +286,7 @@ async fn pause_by_depth(case: Case, place: &Place, checkpoints: usize) -> Result
         session.execute(&format!("CREATE MATERIALIZED VIEW answer AS {query}")).await?;
         if depth == i64::MAX {
             while stopped(taken(&session).await?).len() < checkpoints {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         } else {
             session.execute("SET reads = 'strict'").await?;
@@ -310,13 +390,16 @@ async fn recover_log(case: Case, place: &Place, rows: i64) -> Result<Measurement
     prepare_lap(&session, fan).await?;
     begin_lap(&session).await?;
     catch_lap(&session).await?;
-    let checkpoints = taken(&session).await?;
+    let mut checkpoints = taken(&session).await?;
     drop(session);
     let clock = Stopwatch::start();
     let session = place.open(case.workers).await?;
     session.execute("SET reads = 'eager'").await?;
     let work = number(&session, "SELECT count(*) FROM answer").await?;
     let seconds = clock.elapsed().as_secs_f64();
+    session.execute("SET checkpoint_replay = 'capture'").await?;
+    session.execute("CHECKPOINT").await?;
+    checkpoints.extend(taken(&session).await?);
     session.execute("SET reads = 'strict'").await?;
     end_of_lap(&session, fan).await?;
     let ended = clock.elapsed().as_secs_f64();

@@ -308,6 +308,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             temporary: AtomicU64::new(0),
         });
+        shared.visible.keep_history(settings.history_epochs);
         recovery::recover(&shared, manifest, next_epoch, progress).await?;
         if writes {
             Runtime::drive(&shared);
@@ -333,6 +334,13 @@ impl Shared {
     /// The engine's own settings.
     pub fn settings(&self) -> EngineSettings {
         EngineSettings::of(&self.values())
+    }
+
+    /// Lets what has been set take effect.
+    pub fn settings_changed(&self) {
+        let settings = self.settings();
+        self.visible.keep_history(settings.history_epochs);
+        self.runtime.settings_changed(&settings);
     }
 
     /// Takes a checkpoint and waits for its commit.

@@ -27,6 +27,7 @@ use refrain_types::{Epoch, RelationId};
 pub(crate) use executor::Executor;
 pub(crate) use padding::padded;
 pub(crate) use reading::{Reading, read_settled};
+pub(crate) use scan::lookups;
 pub(crate) use why::{Fact, derivation};
 
 use scan::Given;
@@ -46,6 +47,8 @@ pub(crate) enum ReadMode {
     Settled,
     /// Cut the ticks of views and read what they have.
     Eager,
+    /// At an epoch of the past.
+    AsOf(Epoch),
 }
 
 /// Who reads.
@@ -101,6 +104,7 @@ impl Prepared {
         let reading = match mode {
             ReadMode::Settled => read_settled(shared, &self.reads, reader).await?,
             ReadMode::Eager => reading::read_eager(shared, &self.reads, reader).await?,
+            ReadMode::AsOf(epoch) => reading::read_as_of(shared, &self.reads, epoch, reader).await?,
         };
         self.run_over(shared, &reading).await
     }

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use refrain_checkpoint::segment::WEIGHT_COLUMN;
 use refrain_checkpoint::{InputChange, Manifest};
 use refrain_state::codec::encode_batch;
-use refrain_types::{Delta, Epoch};
+use refrain_types::{Delta, Epoch, RelationId, Weight};
 
+use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::progress::ProgressCallback;
@@ -43,7 +45,11 @@ pub(crate) async fn recover(
                 let table = database.relation(relation).map_err(|_| {
                     Error::io(format!("the input log changes relation {relation} at epoch {}, which does not exist", record.epoch))
                 })?;
-                let deltas = batches.iter().map(|batch| delta(shared, batch)).collect::<Result<Vec<_>>>()?;
+                let batches = batches.iter().map(weighted).collect::<Result<Vec<_>>>()?;
+                for (rows, _) in &batches {
+                    pass_numbers(&database, relation, rows);
+                }
+                let deltas = batches.into_iter().map(|(rows, weights)| delta(shared, &rows, weights)).collect();
                 together.get_or_insert_with(|| (record.epoch, Vec::new())).1.push((Arc::clone(table), deltas));
             }
         }
@@ -57,17 +63,33 @@ pub(crate) async fn recover(
     Ok(())
 }
 
-/// Logged rows, physical, with their weights.
-fn delta(shared: &Shared, batch: &RecordBatch) -> Result<Arc<Delta>> {
+/// Logged rows, and their weights where they are not all 1.
+fn weighted(batch: &RecordBatch) -> Result<(RecordBatch, Option<Vec<Weight>>)> {
     let weights = batch.schema().index_of(WEIGHT_COLUMN).ok();
     let columns = (0..batch.num_columns()).filter(|i| Some(*i) != weights).collect::<Vec<_>>();
     let rows = batch.project(&columns).map_err(|e| Error::io(e.to_string()))?;
-    let physical = encode_batch(&shared.dictionary, &rows);
-    Ok(Arc::new(match weights.map(|i| batch.column(i)) {
+    match weights.map(|i| batch.column(i).as_primitive_opt::<Int64Type>()) {
+        None => Ok((rows, None)),
+        Some(Some(weights)) => Ok((rows, Some(weights.values().to_vec()))),
+        Some(None) => Err(Error::io("the weights of a record of the input log are not integers")),
+    }
+}
+
+fn delta(shared: &Shared, rows: &RecordBatch, weights: Option<Vec<Weight>>) -> Arc<Delta> {
+    let physical = encode_batch(&shared.dictionary, rows);
+    Arc::new(match weights {
         None => Delta::insertions(physical),
-        Some(weights) if *weights.data_type() == arrow::datatypes::DataType::Int64 => {
-            Delta::weighted(physical, weights.as_primitive::<Int64Type>().values().to_vec())
+        Some(weights) => Delta::weighted(physical, weights),
+    })
+}
+
+/// The numbers that rows of a table have are given to no other row.
+fn pass_numbers(database: &Database, table: RelationId, rows: &RecordBatch) {
+    let columns = database.catalog.get(table).map_or(&[][..], |entry| &entry.columns);
+    for (column, values) in columns.iter().zip(rows.columns()) {
+        if let Some(identity) = &column.identity {
+            let numbers = cast(values, &DataType::Int64).expect("an identity column has whole numbers");
+            identity.pass(numbers.as_primitive::<Int64Type>().iter().flatten());
         }
-        Some(_) => return Err(Error::io("the weights of a record of the input log are not integers")),
-    }))
+    }
 }

@@ -32,6 +32,9 @@ pub use consolidate::{consolidate, consolidate_by_iteration, deal, takes_out, wi
 use log::ChangeLog;
 pub use log::{Change, ReaderId};
 
+/// SQLSTATE of the past that is not there any more.
+pub const SNAPSHOT_TOO_OLD: &str = "72000";
+
 /// A subscriber that has more rows than this to read is dropped, so that it cannot fill the memory.
 pub const SUBSCRIBER_LAG_ROWS_MAX: u64 = 16_000_000;
 
@@ -94,6 +97,8 @@ struct State {
     result: Chunks,
     errors: BTreeMap<ErrorRow, Weight>,
     log: ChangeLog,
+    /// How it was before this epoch is not known: it was created or restored then, or nothing tells the epochs before apart.
+    known_from: Epoch,
     /// Output of ticks that did not settle; views only.
     unsettled: Chunks,
     unsettled_errors: BTreeMap<ErrorRow, Weight>,
@@ -125,7 +130,8 @@ impl Relation {
     ) -> Arc<Self> {
         let physical = physical_schema(&schema);
         let visible = Arc::clone(visible);
-        Arc::new(Self { id, name: name.to_owned(), schema, physical, append_only, kind, settled, visible, state: Mutex::default() })
+        let state = Mutex::new(State { known_from: settled.now(), ..State::default() });
+        Arc::new(Self { id, name: name.to_owned(), schema, physical, append_only, kind, settled, visible, state })
     }
 
     /// Makes the changes of a settled epoch part of the result and of the log, and wakes those who wait.
@@ -146,9 +152,16 @@ impl Relation {
             state.result.push(epoch, delta);
             add_errors(&mut state.errors, &delta.errors);
         }
-        if deltas.iter().any(|d| !d.is_empty()) {
-            let settled = if self.kind == RelationKind::Table { Epoch(epoch.0 - 1) } else { self.settled() };
-            state.log.append(settled, epoch, deltas);
+        let settled = if self.kind == RelationKind::Table { Epoch(epoch.0 - 1) } else { self.settled() };
+        let (history, is_change) = (self.visible.history(), deltas.iter().any(|d| !d.is_empty()));
+        // A change that comes to nothing over several epochs may have been something in between.
+        if history == 0 || settled == Epoch(0) || (!is_change && settled.next() < epoch) {
+            state.known_from = epoch;
+        }
+        if is_change {
+            state.log.append(settled, epoch, deltas, history);
+        } else {
+            state.log.keep(epoch, history);
         }
     }
 
@@ -161,9 +174,13 @@ impl Relation {
         }
     }
 
-    /// Settled at `epoch` without a change.
+    /// Settled at `epoch`, and nothing that it depends on has changed since it was settled before.
     pub fn advance(&self, epoch: Epoch) {
-        let _state = self.state();
+        let mut state = self.state();
+        if self.settled() == Epoch(0) {
+            state.known_from = epoch;
+        }
+        state.log.keep(epoch, self.visible.history());
         self.settled.advance(epoch);
     }
 
@@ -177,6 +194,11 @@ impl Relation {
     /// at one epoch.
     pub fn admissible(&self, after: Epoch) -> Epoch {
         self.visible.up_to_read_point(after, || self.settled())
+    }
+
+    /// Whether epochs of the past can be read, so that each is to be told from the others.
+    pub fn keeps_history(&self) -> bool {
+        self.visible.history() > 0
     }
 
     /// Whether somebody waits to read this relation, or another, at this epoch.
@@ -225,7 +247,10 @@ impl Relation {
     /// When the relation is not settled at it, or its log after it is gone: who reads an older epoch must have registered.
     pub fn snapshot_at(&self, epoch: Epoch) -> Snapshot {
         assert!(epoch <= self.settled(), "{} is read at epoch {epoch}, settled at {}", self.name, self.settled());
-        let state = self.state();
+        self.snapshot_of(&self.state(), epoch)
+    }
+
+    fn snapshot_of(&self, state: &State, epoch: Epoch) -> Snapshot {
         let (merged, mut chunks) = state.result.up_to(epoch);
         chunks.extend(state.log.between(epoch, merged).flat_map(|(_, deltas)| deltas).map(|d| {
             let rows = Delta { errors: Vec::new(), iterations: None, ..Delta::clone(d) };
@@ -238,6 +263,31 @@ impl Relation {
             }
         }
         Snapshot { epoch, chunks, errors: errors.into_iter().collect() }
+    }
+
+    /// The rows at an epoch of the past, or at the settled one.
+    ///
+    /// # Errors
+    /// When the epoch is too long ago or the relation was not settled at it.
+    pub fn snapshot_as_of(&self, epoch: Epoch) -> Result<Snapshot> {
+        let state = self.state();
+        let oldest = state.known_from.max(state.log.trimmed());
+        if epoch < oldest {
+            let detail = format!("\"{}\" can be read as of epoch {oldest} and later.", self.name);
+            return Err(Error::statement(SNAPSHOT_TOO_OLD, "snapshot too old").with_detail(detail));
+        }
+        if !state.log.is_exact_at(epoch) {
+            let message = format!("materialized view \"{}\" has no rows as of epoch {epoch}", self.name);
+            return Err(Error::statement(SNAPSHOT_TOO_OLD, message)
+                .with_detail("It took in several epochs at once, since it had not settled for long."));
+        }
+        Ok(self.snapshot_of(&state, epoch))
+    }
+
+    /// The first epoch after this one at which it is another, and the last before at which it is known to be as it was. Who asks has
+    /// registered.
+    pub fn next_change(&self, after: Epoch) -> Option<(Epoch, Epoch)> {
+        self.state().log.next_after(after)
     }
 
     fn snapshot_in(&self, state: &State) -> Snapshot {
@@ -374,7 +424,8 @@ impl Relation {
             state.result.push(settled, delta);
             add_errors(&mut state.errors, &delta.errors);
         }
-        state.log.restore(log_after, log);
+        state.log.restore(log_after, log, self.kind == RelationKind::Table);
+        state.known_from = settled;
         self.settled.advance(settled);
     }
 

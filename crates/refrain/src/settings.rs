@@ -90,6 +90,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "The encoding of text; always UTF8.",
     ),
     define(
+        "history_epochs",
+        Scope::Engine,
+        Kind::AtLeast(0),
+        "0",
+        "How many epochs back SELECT … AS OF can read; if any, views take in each epoch by itself.",
+    ),
+    define(
         "loop_memory_limit",
         Scope::Engine,
         Kind::Bytes,
@@ -273,6 +280,8 @@ pub(crate) struct EngineSettings {
     pub checkpoint_timeout: Duration,
     /// How many checkpoints are kept.
     pub checkpoint_retain: usize,
+    /// How many epochs back relations can be read.
+    pub history_epochs: u64,
     /// How long input waits for a busy dataflow.
     pub admit_after: Duration,
     /// How long statements wait for a store that does not answer.
@@ -294,6 +303,7 @@ impl EngineSettings {
             checkpoint_hold_max: values.milliseconds("checkpoint_hold_max_ms"),
             checkpoint_timeout: values.milliseconds("checkpoint_timeout_ms"),
             checkpoint_retain: values.number("checkpoint_retain"),
+            history_epochs: values.number("history_epochs"),
             admit_after: values.milliseconds("admit_after_ms"),
             store_wait: values.milliseconds("store_wait_ms"),
             memory: usize::try_from(values.bytes("memory_limit")).unwrap_or(usize::MAX),

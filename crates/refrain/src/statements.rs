@@ -43,6 +43,7 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         Statement::CopyFrom(copy) => copy::copy_from(session, copy).await,
         Statement::CopyTo(copy) => copy::copy_to(session, copy).await,
         Statement::Query(query) => select::select(session, &query).await,
+        Statement::AsOf(query, epoch) => select::select_as_of(session, &query, epoch).await,
         Statement::Subscribe(statement) => Ok(Outcome::Subscribed(subscribe::subscribe(session, &statement).await?)),
         Statement::Checkpoint => {
             session.shared().check_writes("CHECKPOINT")?;
@@ -78,6 +79,7 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::Truncate(_) => Some("TRUNCATE TABLE"),
         Statement::CopyFrom(_) => Some("COPY FROM"),
         Statement::Query(_)
+        | Statement::AsOf(..)
         | Statement::CopyTo(_)
         | Statement::Checkpoint
         | Statement::Subscribe(_)

@@ -19,7 +19,7 @@ use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::ingest::TableChange;
-use crate::relation::{Relation, RelationKind, Snapshot, consolidate, takes_out};
+use crate::relation::{Relation, RelationKind, Snapshot, consolidate, takes_out, without_taken_out};
 use crate::settings::Values;
 
 /// What a session is in, as a prompt shows it.
@@ -177,7 +177,7 @@ impl Uncommitted {
         let Some(changes) = self.0.get(&relation.id) else { return Ok(snapshot) };
         snapshot.chunks.extend(changes.iter().cloned());
         if changes.iter().any(|delta| takes_out(delta)) {
-            snapshot.chunks = consolidate(&relation.physical, &snapshot.chunks).into_iter().map(Arc::new).collect();
+            snapshot.chunks = without_taken_out(&relation.physical, &snapshot.chunks);
             if snapshot.chunks.iter().any(|delta| takes_out(delta)) {
                 return Err(changed_meanwhile());
             }

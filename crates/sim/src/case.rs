@@ -138,6 +138,9 @@ pub struct Case {
 /// The setting of a case whose checkpoints are all looked at.
 pub(crate) const KEEP_CHECKPOINTS: &str = "SET checkpoint_retain = 1000";
 
+/// The setting of a case in which what was seen is looked at again later, as it was.
+pub(crate) const KEEP_HISTORY: &str = "SET history_epochs = 1000";
+
 /// The rows of each table.
 pub(crate) type Contents = Vec<Vec<Row>>;
 
@@ -150,6 +153,11 @@ impl Case {
     /// Whether no checkpoint is given up for a newer one, so that each can be looked at.
     pub(crate) fn keeps_checkpoints(&self) -> bool {
         self.settings.iter().any(|setting| setting == KEEP_CHECKPOINTS)
+    }
+
+    /// Whether what was seen can be looked at again.
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.settings.iter().any(|setting| setting == KEEP_HISTORY)
     }
 
     /// The text of the view's query.

@@ -3,7 +3,7 @@
 //! Whatever goes round a loop without a limit stays within a few values (`% 5`, `least(x + 1, 9)`), so that most recursions end. Those
 //! that do not are found by the oracle, and the case is discarded.
 
-use crate::case::{Case, KEEP_CHECKPOINTS, Shape, Store};
+use crate::case::{Case, KEEP_CHECKPOINTS, KEEP_HISTORY, Shape, Store};
 use crate::query::{Column, Relation, Select, Table};
 use crate::random::Random;
 use crate::value::{Row, Type, Value};
@@ -71,6 +71,10 @@ pub fn case(seed: u64) -> Case {
     }
     if store != Store::Private && random.percent(50) {
         settings.push(KEEP_CHECKPOINTS.to_owned());
+    }
+    // Not drawn, so that cases stay as they were.
+    if seed % 4 == 1 {
+        settings.push(KEEP_HISTORY.to_owned());
     }
     let steps = generator.schedule(store);
     Case { seed, shape, tables: generator.tables, view, store, workers, settings, steps }

@@ -234,11 +234,30 @@ async fn look_at_the_past(subject: &mut Subject, case: &Case, number: usize, all
     Ok(())
 }
 
+/// What was seen of an engine that keeps the past: queries, each with the epoch and the rows.
+type Seen = Vec<(String, String, Bag)>;
+
+/// So many looks are looked at again.
+const SEEN_MAX: usize = 6;
+
+/// Each query still shows what it did, at the epoch at which it did.
+async fn look_again(subject: &mut Subject, number: usize, seen: &Seen) -> Result<(), Problem> {
+    for (sql, epoch, expected) in seen {
+        let found = subject.rows(&format!("{sql} AS OF {epoch}")).await.map_err(|error| Problem::error(number, &error))?;
+        if found != *expected {
+            return Err(Problem::difference(number, expected, &found));
+        }
+        subject.events.again += 1;
+    }
+    Ok(())
+}
+
 async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>, at: &AtomicUsize) -> Result<Events, Problem> {
     let failed = |error: refrain::Error| Problem::error(at.load(Ordering::Relaxed), &error);
     let mut subject = Subject::open(case, world).await.map_err(failed)?;
     let mut contents = case.contents();
     let mut past = vec![contents.clone()];
+    let mut seen = Seen::new();
     for (number, (step, expected)) in case.steps.iter().zip(expected).enumerate() {
         at.store(number, Ordering::Relaxed);
         match step {
@@ -249,6 +268,11 @@ async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>
                 if found != *expected {
                     return Err(Problem::difference(number, expected, &found));
                 }
+                if case.keeps_history() {
+                    look_again(&mut subject, number, &seen).await?;
+                    seen.truncate(SEEN_MAX - 1);
+                    seen.insert(0, (sql, subject.epoch().await.map_err(failed)?, found));
+                }
             }
             Step::Checkpoint { wait } => subject.checkpoint(*wait).await.map_err(failed)?,
             Step::Restart(workers, end) => {
@@ -256,6 +280,7 @@ async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>
                     look_at_the_past(&mut subject, case, number, &past).await?;
                 }
                 subject.restart(*workers, *end).await.map_err(failed)?;
+                seen.clear();
             }
             Step::CreateView | Step::Insert(..) | Step::DeleteRows(..) | Step::DeleteWhere(..) | Step::Update(..) => {
                 let change = || change(subject.session().clone(), Arc::clone(case), number, contents.clone());
@@ -273,7 +298,10 @@ async fn steps(case: &Arc<Case>, expected: &[Option<Bag>], world: Option<&World>
                     Some(Ok(())) => {}
                     // The engine writes no more where it cannot know what it has written.
                     Some(Err(error)) if error.kind() != ErrorKind::Io || !world.has_faults() => return Err(failed(error)),
-                    _ => interrupted(&mut subject, case, number, (&contents, world)).await?,
+                    _ => {
+                        interrupted(&mut subject, case, number, (&contents, world)).await?;
+                        seen.clear();
+                    }
                 }
             }
         }

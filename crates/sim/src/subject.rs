@@ -41,6 +41,8 @@ pub struct Events {
     pub restarts: usize,
     /// Times that a checkpoint was opened to be read.
     pub past: usize,
+    /// Looks at what was seen before.
+    pub again: usize,
 }
 
 /// An engine that can be ended and opened again.
@@ -125,6 +127,12 @@ impl Subject {
     /// The rows of a query, read when all that it reads is settled.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Bag, Error> {
         rows(self.session(), sql).await
+    }
+
+    /// The epoch that is visible now.
+    pub(crate) async fn epoch(&self) -> Result<String, Error> {
+        let rows = self.session().query("SHOW epoch").await?;
+        Ok(rows.iter().flat_map(display::rows).flatten().flatten().next().expect("SHOW has a row"))
     }
 
     /// The checkpoints that its store keeps.

@@ -37,6 +37,7 @@ impl Totals {
                 self.events.in_flight += events.in_flight;
                 self.events.restarts += events.restarts;
                 self.events.past += events.past;
+                self.events.again += events.again;
                 self.events.aborted += events.aborted;
                 self.events.interrupted += events.interrupted;
             }
@@ -74,7 +75,7 @@ impl fmt::Display for Totals {
             looks += count.looks;
             discarded += dropped;
         }
-        let Events { checkpoints, in_flight, restarts, aborted, interrupted, past } = self.events;
+        let Events { checkpoints, in_flight, restarts, aborted, interrupted, past, again } = self.events;
         write!(
             f,
             "total: {compared} cases compared at {looks} looks, {discarded} discarded; {checkpoints} checkpoints, {in_flight} of them in \
@@ -85,6 +86,9 @@ impl fmt::Display for Totals {
         }
         if past > 0 {
             write!(f, "; {past} times a checkpoint was opened to be read")?;
+        }
+        if again > 0 {
+            write!(f, "; {again} looks at what was seen before")?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod alter;
 mod constraint;
 mod dependencies;
 mod function;
+mod identity;
 mod index;
 mod stored;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use constraint::{Constraint, ConstraintKind, Key};
 pub use dependencies::DropPlan;
 use function::DefinedFunction;
 pub use function::{FunctionDefinition, Parameter};
+pub use identity::Identity;
 pub use index::Index;
 
 use crate::bind::Registered;
@@ -35,6 +37,9 @@ use crate::types::SqlType;
 /// The schemas of system tables: what the engine tells about itself, and about relations in the words of the standard. Nothing can be created
 /// in them.
 pub const SYSTEM_SCHEMAS: [&str; 2] = ["refrain", "information_schema"];
+
+/// So many bits of an identity's key are the place of its column, the others the table that it was created with.
+const IDENTITY_BITS: u32 = 16;
 
 /// System tables have ids from here on; they are not stored.
 const SYSTEM_IDS: u64 = 1 << 62;
@@ -130,6 +135,9 @@ pub struct Column {
     /// For a column of a table: the expression, as text, whose value a row has that is inserted without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// For a column of a table: how it numbers the rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }
 
 /// A column of `CREATE TABLE`.
@@ -143,14 +151,25 @@ pub struct ColumnDefinition {
     pub not_null: bool,
     /// `DEFAULT`, as text.
     pub default: Option<String>,
+    /// `GENERATED … AS IDENTITY`
+    pub identity: Option<Identity>,
 }
 
 impl Column {
     /// The column of a table.
     #[must_use]
     pub fn of_definition(definition: &ColumnDefinition) -> Self {
-        let ColumnDefinition { name, sql_type, not_null, default } = definition.clone();
-        Self { name, sql_type: Some(sql_type), arrow_type: None, not_null, default }
+        let ColumnDefinition { name, sql_type, not_null, default, identity } = definition.clone();
+        Self { name, sql_type: Some(sql_type), arrow_type: None, not_null, default, identity }
+    }
+
+    /// What a row has in it that comes without it, for people; empty where that is NULL.
+    #[must_use]
+    pub fn default_name(&self) -> String {
+        match &self.identity {
+            Some(identity) => identity.to_string(),
+            None => self.default.clone().unwrap_or_default(),
+        }
     }
 
     /// The column of a view.
@@ -162,6 +181,7 @@ impl Column {
             name: field.name().clone(),
             sql_type,
             arrow_type: (!said).then(|| field.data_type().clone()),
+            identity: None,
             not_null: !field.is_nullable(),
             default: None,
         }
@@ -280,6 +300,12 @@ impl Catalog {
     pub fn create_table(&mut self, create: &CreateTable) -> Result<RelationId> {
         let mut columns = create.columns.iter().map(Column::of_definition).collect::<Vec<_>>();
         let constraints = constraint::resolve(&create.name, &mut columns, &create.constraints)?;
+        for (at, column) in (0..).zip(&mut columns) {
+            if let Some(identity) = &mut column.identity {
+                // The table that is another one later keeps it, so it is of this one alone.
+                identity.of_column((self.next_id << IDENTITY_BITS) | at, &create.name, &column.name);
+            }
+        }
         let id = self.add(&create.name, RelationKind::Table, columns, create.append_only, None)?;
         self.relations.get_mut(&id).expect("it has just been added").constraints = constraints;
         Ok(id)

@@ -44,6 +44,10 @@ pub mod code {
     pub const FEATURE_NOT_SUPPORTED: SqlState = SqlState(*b"0A000");
     /// `invalid_parameter_value`
     pub const INVALID_PARAMETER_VALUE: SqlState = SqlState(*b"22023");
+    /// `sequence_generator_limit_exceeded`
+    pub const SEQUENCE_LIMIT_EXCEEDED: SqlState = SqlState(*b"2200H");
+    /// `generated_always`
+    pub const GENERATED_ALWAYS: SqlState = SqlState(*b"428C9");
     /// `invalid_row_count_in_limit_clause`
     pub const INVALID_LIMIT: SqlState = SqlState(*b"2201W");
     /// `invalid_row_count_in_result_offset_clause`

@@ -4,9 +4,11 @@
 //! `CREATE TABLE` are sqlparser's. What we do not have is refused by name, a syntax error says where it is.
 
 mod alter;
+mod as_of;
 mod copy;
 mod dml;
 mod function;
+mod identity;
 mod index;
 pub(crate) mod mutually;
 mod reserved;
@@ -120,7 +122,7 @@ impl<'a> Parser<'a> {
         let lines = line_starts(sql);
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
         let tokens = search_cycle::rewritten(using_key::rewritten(mutually::rewritten(tokens)?)?)?;
-        let tokens = tokens.into_iter().map(without_foreign_keyword).collect();
+        let tokens = identity::rewritten(as_of::rewritten(tokens)).into_iter().map(without_foreign_keyword).collect();
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }
@@ -129,7 +131,7 @@ impl<'a> Parser<'a> {
         let token = self.inner.peek_token();
         let Token::Word(word) = &token.token else {
             return match token.token {
-                Token::LParen => Ok(Statement::Query(self.query()?)),
+                Token::LParen => self.read(),
                 _ => Err(self.unexpected(&token)),
             };
         };
@@ -142,7 +144,7 @@ impl<'a> Parser<'a> {
             "update" => self.update(),
             "truncate" => self.truncate(),
             "copy" => self.copy(),
-            "select" | "with" | "values" | "table" => Ok(Statement::Query(self.query()?)),
+            "select" | "with" | "values" | "table" => self.read(),
             "subscribe" => self.subscribe(),
             "checkpoint" => self.after_word(Statement::Checkpoint),
             "explain" => self.explain(),
@@ -325,6 +327,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_end(&mut self) -> Result<()> {
+        self.refuse_as_of()?;
         match self.peek() {
             Token::EOF | Token::SemiColon => Ok(()),
             _ => Err(self.unexpected(&self.inner.peek_token())),

@@ -44,6 +44,8 @@ pub enum Statement {
     CopyTo(CopyTo),
     /// `SELECT`, `VALUES`, `TABLE`, `WITH`
     Query(Box<ast::Query>),
+    /// Such a query at an epoch of the past.
+    AsOf(Box<ast::Query>, u64),
     /// `SUBSCRIBE`
     Subscribe(Subscribe),
     /// `CHECKPOINT`

@@ -12,7 +12,7 @@ use refrain_types::{Epoch, RelationId};
 use super::Reader;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::relation::{Relation, RelationKind, Snapshot};
+use crate::relation::{Relation, RelationKind, SNAPSHOT_TOO_OLD, Snapshot};
 use crate::session::Notice;
 
 /// After this a wait is mentioned.
@@ -70,6 +70,31 @@ async fn wait(shared: &Shared, view: &Relation, epoch: Epoch, reader: &dyn Reade
     let notice = Notice::new(format!("waiting for \"{}\" to settle", view.name));
     reader.notice(notice.with_hint("SET reads = 'eager' reads what is there without waiting."));
     settled.await.map(drop)
+}
+
+/// Reads relations as they were at an epoch. A transaction block's own changes are none of the past.
+pub(crate) async fn read_as_of(
+    shared: &Shared,
+    relations: &BTreeMap<RelationId, Arc<Relation>>,
+    epoch: Epoch,
+    reader: &dyn Reader,
+) -> Result<Reading> {
+    let visible = shared.visible.now();
+    if epoch > visible {
+        return Err(Error::statement("22023", format!("epoch {epoch} has not come yet"))
+            .with_detail(format!("The last epoch is {visible}.")));
+    }
+    let oldest = Epoch(visible.0.saturating_sub(shared.visible.history()));
+    if epoch < oldest {
+        return Err(Error::statement(SNAPSHOT_TOO_OLD, "snapshot too old")
+            .with_detail(format!("The oldest epoch that is kept is {oldest}."))
+            .with_hint("SET history_epochs lets more be kept from then on."));
+    }
+    for relation in relations.values().filter(|r| r.kind == RelationKind::View) {
+        wait(shared, relation, epoch, reader).await?;
+    }
+    let read = relations.iter().map(|(id, r)| Ok((*id, (Arc::clone(r), r.snapshot_as_of(epoch)?))));
+    Ok(Reading { epoch, relations: read.collect::<Result<_>>()? })
 }
 
 /// Reads what is there: views are cut, not waited for.

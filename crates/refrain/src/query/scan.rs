@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, TableType, provider_as_source};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -20,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
+use refrain_sql::catalog::Relation as Entry;
 use refrain_sql::{GivenRows, RelationSource, Series};
 use refrain_state::Dictionary;
 use refrain_state::codec::decode_column;
@@ -27,6 +28,7 @@ use refrain_types::Delta;
 use refrain_types::physical::physical_schema;
 
 use super::{Reading, execution_error, is_system};
+use crate::database::Database;
 use crate::engine::Shared;
 use crate::error::Result;
 use crate::lookup::Key;
@@ -79,18 +81,40 @@ fn found_by_key(shared: &Shared, filter: &Filter, reading: &Reading) -> Option<F
     let source = scan.source.downcast_ref::<RelationSource>()?;
     let (relation, snapshot) = reading.relations.get(&source.relation)?;
     let database = shared.database();
-    let entry = database.catalog.get(relation.id)?;
-    let equal = split_conjunction(&filter.predicate).into_iter().filter_map(equality);
-    let equal =
-        equal.filter_map(|(column, value)| Some((relation.schema.index_of(column).ok()?, value))).collect::<BTreeMap<_, _>>();
-    let is_given = |columns: &&[usize]| columns.iter().all(|column| equal.contains_key(column));
-    let columns = entry.found_by().filter(is_given).max_by_key(|columns| columns.len())?;
-    let values = columns.iter().map(|column| equal[column]).collect::<Vec<_>>();
+    let (columns, values) = key_of(database.catalog.get(relation.id)?, &filter.predicate)?;
     let key = Key::new(relation, columns, &values, &shared.dictionary)?;
     let found = shared.lookups.find(relation, snapshot, &key);
     let mut scan = scan.clone();
     scan.source = provider_as_source(Arc::new(SnapshotTable::new(shared, &relation.schema, &found)));
     Some(Filter::try_new(filter.predicate.clone(), Arc::new(LogicalPlan::TableScan(scan))).expect("only the rows are others"))
+}
+
+/// The columns by which the rows that a predicate asks for are found, and their values, if there are such.
+fn key_of<'a>(entry: &'a Entry, predicate: &'a Expr) -> Option<(&'a [usize], Vec<&'a ScalarValue>)> {
+    let equal = split_conjunction(predicate).into_iter().filter_map(equality);
+    let position = |name: &str| entry.columns.iter().position(|column| column.name == name);
+    let equal = equal.filter_map(|(column, value)| Some((position(column)?, value))).collect::<BTreeMap<_, _>>();
+    let is_given = |columns: &&[usize]| columns.iter().all(|column| equal.contains_key(column));
+    let columns = entry.found_by().filter(is_given).max_by_key(|columns| columns.len())?;
+    Some((columns, columns.iter().map(|column| equal[column]).collect()))
+}
+
+/// For people: of which relations a plan that is read once finds its rows by a key, and by which columns.
+pub(crate) fn lookups(database: &Database, plan: &LogicalPlan) -> Vec<String> {
+    let mut found = Vec::new();
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Filter(filter) = node
+            && let LogicalPlan::TableScan(scan) = &*filter.input
+            && let Some(source) = scan.source.downcast_ref::<RelationSource>()
+            && let Some(entry) = database.catalog.get(source.relation)
+            && let Some((columns, _)) = key_of(entry, &filter.predicate)
+        {
+            let names = columns.iter().map(|column| entry.columns[*column].name.as_str()).collect::<Vec<_>>();
+            found.push(format!("Read once, rows of \"{}\" are found by ({})", entry.name, names.join(", ")));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 /// The column and the value of `column = value`.

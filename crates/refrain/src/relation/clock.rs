@@ -18,6 +18,8 @@ pub struct EpochClock {
     ended: Mutex<Option<Error>>,
     /// Epochs at which somebody wants to read everything, with how many do.
     read_points: Mutex<BTreeMap<Epoch, usize>>,
+    /// How many epochs back relations can be read.
+    history: AtomicU64,
 }
 
 /// As long as it lives, dataflows settle at its epoch exactly, so that several relations can be read at that one epoch.
@@ -66,6 +68,16 @@ impl EpochClock {
     /// Why it has ended, if it has.
     pub fn ended(&self) -> Option<Error> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many epochs back relations can be read; 0: none is kept to be read.
+    pub fn history(&self) -> u64 {
+        self.history.load(Ordering::Relaxed)
+    }
+
+    /// From now on relations can be read so many epochs back.
+    pub fn keep_history(&self, epochs: u64) {
+        self.history.store(epochs, Ordering::Relaxed);
     }
 
     /// Makes the epoch at which it stands a read point.

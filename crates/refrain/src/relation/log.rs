@@ -20,7 +20,7 @@ struct Reader {
     lag_rows_max: Option<u64>,
 }
 
-/// Changes by epoch, epochs strictly increasing. Without readers nothing is kept.
+/// Changes by epoch, epochs strictly increasing. Without readers nothing is kept but the history.
 #[derive(Debug, Default)]
 pub struct ChangeLog {
     entries: VecDeque<Change>,
@@ -30,15 +30,18 @@ pub struct ChangeLog {
     rows: u64,
     /// Everything up to here may be gone.
     trimmed: Epoch,
+    /// What came after this epoch is kept for those who read the past.
+    history_from: Epoch,
     readers: BTreeMap<ReaderId, Reader>,
     last_reader: u64,
 }
 
 impl ChangeLog {
-    /// Adds the changes of the epochs after `settled` up to `epoch`, and drops the readers that lag too far behind.
-    pub fn append(&mut self, settled: Epoch, epoch: Epoch, deltas: Vec<Arc<Delta>>) {
+    /// Adds the changes of the epochs after `settled` up to `epoch`, and drops the readers that lag too far behind. Of the past so many
+    /// epochs are kept.
+    pub fn append(&mut self, settled: Epoch, epoch: Epoch, deltas: Vec<Arc<Delta>>, history: u64) {
         assert!(self.entries.back().is_none_or(|(last, _)| *last < epoch), "epochs of a change log strictly increase");
-        if self.readers.is_empty() {
+        if self.readers.is_empty() && history == 0 {
             self.entries.clear();
             self.settled_before.clear();
             (self.rows, self.trimmed) = (0, epoch);
@@ -48,6 +51,18 @@ impl ChangeLog {
         self.entries.push_back((epoch, deltas));
         self.settled_before.push_back(settled);
         self.drop_laggards();
+        self.keep(epoch, history);
+    }
+
+    /// Of the past before `epoch` so many epochs are kept.
+    pub fn keep(&mut self, epoch: Epoch, history: u64) {
+        self.history_from = Epoch(epoch.0.saturating_sub(history));
+        self.trim();
+    }
+
+    /// Changes that are not later than this may be gone.
+    pub fn trimmed(&self) -> Epoch {
+        self.trimmed
     }
 
     /// Whether no entry holds changes both of epochs up to `epoch` and of later ones.
@@ -65,6 +80,12 @@ impl ChangeLog {
         let first = self.entries.partition_point(|(epoch, _)| *epoch <= after);
         let end = self.entries.partition_point(|(epoch, _)| *epoch <= up_to);
         self.entries.range(first..end.max(first))
+    }
+
+    /// The first change after this epoch, and the epoch that was settled before it.
+    pub fn next_after(&self, epoch: Epoch) -> Option<(Epoch, Epoch)> {
+        let next = self.entries.partition_point(|(e, _)| *e <= epoch);
+        Some((*self.settled_before.get(next)?, self.entries.get(next)?.0))
     }
 
     /// A reader that has read everything up to `position`.
@@ -101,18 +122,25 @@ impl ChangeLog {
         self.rows
     }
 
-    /// Replaces the content: recovery puts back what a checkpoint stored. `trimmed`: where the entries start.
-    pub fn restore(&mut self, trimmed: Epoch, entries: Vec<Change>) {
+    /// Replaces the content: recovery puts back what a checkpoint stored. `trimmed`: where the entries start. With `by_epoch` each entry is of
+    /// one epoch; else it may be of all those since the entry before.
+    pub fn restore(&mut self, trimmed: Epoch, entries: Vec<Change>, by_epoch: bool) {
         assert!(self.readers.is_empty(), "a log is restored before anybody reads it");
         self.rows = entries.iter().map(|(_, deltas)| rows(deltas)).sum();
-        self.settled_before = entries.iter().scan(trimmed, |before, (epoch, _)| Some(std::mem::replace(before, *epoch))).collect();
+        let mut before = trimmed;
+        let settled_before = entries.iter().map(|(epoch, _)| {
+            let last = std::mem::replace(&mut before, *epoch);
+            if by_epoch { Epoch(epoch.0 - 1) } else { last }
+        });
+        self.settled_before = settled_before.collect();
+        self.history_from = entries.last().map_or(trimmed, |(epoch, _)| *epoch);
         self.entries = entries.into();
         self.trimmed = trimmed;
     }
 
     fn trim(&mut self) {
-        let slowest = self.readers.values().map(|r| r.position).min();
-        let slowest = slowest.or_else(|| self.entries.back().map(|(epoch, _)| *epoch)).unwrap_or(self.trimmed);
+        let Some((last, _)) = self.entries.back() else { return };
+        let slowest = self.readers.values().map(|r| r.position).min().unwrap_or(*last).min(self.history_from);
         while self.entries.front().is_some_and(|(epoch, _)| *epoch <= slowest) {
             if let Some((_, deltas)) = self.entries.pop_front() {
                 self.rows -= rows(&deltas);

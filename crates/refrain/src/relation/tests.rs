@@ -118,6 +118,30 @@ fn an_epoch_is_published_once() {
     v.publish(Epoch(1), vec![delta(&v, &[(1, 1)])]);
 }
 
+/// What is known of a relation that was restored: of a table each epoch, of a view those at which it had settled.
+#[test]
+fn a_restored_log_tells_the_epochs_of_a_table_apart() {
+    let visible = EpochClock::at(Epoch(9));
+    visible.keep_history(100);
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)]));
+    for (table, known) in [
+        (Relation::table(RelationId(1), "t", Arc::clone(&schema), false, &visible), [3, 4, 5, 6, 7, 8, 9].as_slice()),
+        (Relation::view(RelationId(2), "v", schema, false, &visible), &[3, 5, 8, 9]),
+    ] {
+        let rows = [delta(&table, &[(1, 1)]), delta(&table, &[(2, 1)])];
+        let log = [5, 8].into_iter().zip(&rows).map(|(epoch, delta)| (Epoch(epoch), vec![Arc::clone(delta)]));
+        table.restore(Epoch(9), rows.to_vec(), Epoch(3), log.collect());
+        let exact = (3..=9).filter(|epoch| table.is_exact_at(Epoch(*epoch))).collect::<Vec<_>>();
+        assert_eq!(exact, known, "{}", table.name);
+        let before = if table.kind == RelationKind::Table { 7 } else { 5 };
+        assert_eq!(table.next_change(Epoch(5)), Some((Epoch(before), Epoch(8))));
+        assert_eq!(table.next_change(Epoch(8)), None);
+        // It is not read as it was before.
+        assert_eq!(table.snapshot_as_of(Epoch(8)).unwrap_err().code(), SNAPSHOT_TOO_OLD);
+        assert_eq!(table.snapshot_as_of(Epoch(9)).unwrap().chunks.len(), 2);
+    }
+}
+
 #[test]
 fn admission_stops_at_read_points() {
     let visible = EpochClock::at(Epoch(3));

@@ -15,7 +15,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(1);
 impl View {
     /// Whether it is to settle before it takes in more: at an epoch that it has gone over it cannot be read any more.
     fn keeps_to_its_epoch(&self, now: Duration) -> bool {
-        let is_read = |admitted| admitted > self.relation.settled() && self.relation.is_read_at(admitted);
+        let is_read =
+            |admitted| admitted > self.relation.settled() && (self.relation.is_read_at(admitted) || self.relation.keeps_history());
         self.admitted.is_some_and(is_read) && now < self.admitted_at + READ_PATIENCE
     }
 
@@ -26,7 +27,19 @@ impl View {
             // Without sources there is nothing to wait for.
             return Some(self.relation.visible_epoch().max(self.hydrate_at));
         };
+        // Where the past can be read, each epoch that changes a source is taken in by itself.
+        let is_stepping = self.admitted.is_some() && self.relation.keeps_history();
+        let change = if is_stepping { self.next_change(after) } else { None };
+        let up_to = change.map_or(up_to, |(_, change)| up_to.min(change));
         self.sources.values().all(|s| s.relation.is_exact_at(up_to)).then_some(up_to)
+    }
+
+    /// The first epoch after this one at which a source is another, and the last before at which all are known to be as they were.
+    fn next_change(&self, after: Epoch) -> Option<(Epoch, Epoch)> {
+        let changes = self.sources.values().filter_map(|source| source.relation.next_change(after)).collect::<Vec<_>>();
+        let change = changes.iter().map(|(_, change)| *change).min()?;
+        let before = changes.iter().filter(|(_, epoch)| *epoch == change).map(|(before, _)| *before).min()?;
+        Some((before, change))
     }
 
     /// Opens the next tick if the view is idle and there is something to do. Returns whether the view has settled further without
@@ -69,6 +82,13 @@ impl View {
                         source.relation.release(source.reader, epoch);
                     }
                     return true;
+                }
+                if !unsettled
+                    && self.relation.keeps_history()
+                    && let Some((before, _)) = self.next_change(admitted)
+                {
+                    // So the epochs in between are told from this one.
+                    self.relation.advance(before.max(admitted));
                 }
                 self.open((epoch, now), feeds, false);
                 false

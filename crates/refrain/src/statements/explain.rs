@@ -7,6 +7,7 @@ use refrain_sql::{Bound, Statement};
 use super::show::texts;
 use crate::error::{Error, Result};
 use crate::planning;
+use crate::query::lookups;
 use crate::session::{Outcome, Session};
 
 /// Explains a query, or the query of a statement that holds one.
@@ -21,13 +22,16 @@ pub(super) async fn explain(session: &Session, statement: &Statement) -> Result<
         }
         Statement::Query(query) => {
             let bound = refrain_sql::bind_query(catalog, query)?;
-            match planning::maintained(&database, bound.plan.clone()) {
+            let once = planning::one_shot(&database, bound.plan.clone());
+            let mut lines = match planning::maintained(&database, bound.plan.clone()) {
                 Ok(plan) => stream_lines(&plan),
                 Err(refused) => {
                     let header = format!("Read once (not maintained: {})", refused.message());
                     std::iter::once(header).chain(once_lines(session, bound).await?).collect()
                 }
-            }
+            };
+            lines.extend(once.map(|plan| lookups(&database, &plan)).unwrap_or_default());
+            lines
         }
         Statement::Insert(insert) => once_lines(session, refrain_sql::bind_insert(catalog, insert)?).await?,
         Statement::Delete(delete) => once_lines(session, refrain_sql::bind_delete(catalog, delete)?).await?,

@@ -25,7 +25,7 @@ fn change(session: &Session, name: &str, value: Option<&str>) -> Result<()> {
         Scope::Session => session.values().set(definition, value),
         Scope::Engine => {
             session.shared().values().set(definition, value)?;
-            session.shared().runtime.settings_changed(&session.shared().settings());
+            session.shared().settings_changed();
             Ok(())
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn show(session: &Session, show: &Show) -> Result<Outcome> {
                 ("column", columns.iter().map(|c| c.name.clone()).collect()),
                 ("type", columns.iter().map(refrain_sql::catalog::Column::type_name).collect()),
                 ("nullable", columns.iter().map(|c| if c.not_null { "not null" } else { "" }.to_owned()).collect()),
-                ("default", columns.iter().map(|c| c.default.clone().unwrap_or_default()).collect()),
+                ("default", columns.iter().map(refrain_sql::catalog::Column::default_name).collect()),
             ])
         }
         Show::Constraints(name) => {
@@ -66,6 +66,7 @@ pub(super) fn show(session: &Session, show: &Show) -> Result<Outcome> {
                 ("definition", relation.indexes.iter().map(|index| relation.definition_of_index(index)).collect()),
             ])
         }
+        Show::Setting(name) if name == "epoch" => texts(&[("epoch", vec![session.shared().visible.now().to_string()])]),
         Show::Setting(name) => {
             let definition = Definition::find(name)?;
             texts(&[(definition.name, vec![value(session, definition)])])

@@ -315,7 +315,18 @@ fn columns(catalog: &Catalog) -> Vec<Row> {
         row.extend(of_type(column));
         row.extend([("udt_catalog", DATABASE.into()), ("udt_schema", "pg_catalog".into())]);
         row.push(("dtd_identifier", Value::Text(at.to_string())));
-        row.extend(["is_self_referencing", "is_identity", "identity_cycle"].map(|name| (name, yes_or_no(false))));
+        row.extend(["is_self_referencing", "identity_cycle"].map(|name| (name, yes_or_no(false))));
+        row.push(("is_identity", yes_or_no(column.identity.is_some())));
+        if let Some(identity) = &column.identity {
+            row.push(("identity_generation", if identity.always { "ALWAYS" } else { "BY DEFAULT" }.into()));
+            let numbers = [
+                ("identity_start", identity.start),
+                ("identity_increment", identity.increment),
+                ("identity_maximum", identity.maximum),
+                ("identity_minimum", identity.minimum),
+            ];
+            row.extend(numbers.map(|(name, number)| (name, Value::Text(number.to_string()))));
+        }
         row.push(("is_generated", "NEVER".into()));
         row.push(("is_updatable", yes_or_no(relation.kind == RelationKind::Table)));
         row

@@ -85,3 +85,28 @@ async fn copy_reads_csv_gzip_and_parquet() {
     assert_eq!(rows(&s, "SELECT count(*) FROM t").await, ["5"]);
     assert_eq!(error(&s, "COPY t FROM '/no/such/file' WITH (FORMAT csv)").await.code(), "58P01");
 }
+
+/// As PostgreSQL has it while it runs: a number that was taken is not given back, and one that a row brought is not looked at.
+#[tokio::test]
+async fn numbers_that_were_taken_are_not_given_back() {
+    let s = memory().await;
+    run(&s, "CREATE TABLE t (id SERIAL PRIMARY KEY, a INT NOT NULL)").await;
+    let next = async |s: &refrain::Session| rows(s, "INSERT INTO t (a) VALUES (0) RETURNING id").await;
+    assert_eq!(next(&s).await, ["1"]);
+    assert_eq!(error(&s, "INSERT INTO t (a) VALUES (NULL)").await.code(), "23502");
+    assert_eq!(next(&s).await, ["3"]);
+    run(&s, "BEGIN").await;
+    assert_eq!(next(&s).await, ["4"]);
+    run(&s, "ROLLBACK; INSERT INTO t VALUES (6, 0)").await;
+    assert_eq!(next(&s).await, ["5"]);
+    assert_eq!(error(&s, "INSERT INTO t (a) VALUES (0)").await.code(), "23505");
+    assert_eq!(next(&s).await, ["7"]);
+    let numbers = (0..20).map(|_| {
+        let s = s.clone();
+        tokio::spawn(async move { rows(&s, "INSERT INTO t (a) VALUES (1), (1), (1) RETURNING id").await })
+    });
+    for inserted in numbers.collect::<Vec<_>>() {
+        assert_eq!(inserted.await.unwrap().len(), 3);
+    }
+    assert_eq!(rows(&s, "SELECT count(*), min(id), max(id) FROM t WHERE a = 1").await, ["60|8|67"]);
+}

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use refrain::Engine;
 
-use crate::rows::{error, rows, run};
+use crate::rows::{error, rows, rows_in_order, run};
 
 /// A statement that changes the table, and whether the rows are looked up after it.
 fn statements() -> impl Strategy<Value = Vec<(String, bool)>> {
@@ -76,4 +76,25 @@ async fn indexes_are_there_again() {
             run(&s, "CHECKPOINT").await;
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_found_by_an_index_is_explained() {
+    let engine = Engine::builder().open().await.unwrap();
+    let s = engine.session();
+    run(&s, "CREATE TABLE t (a INT PRIMARY KEY, b TEXT, c INT); CREATE INDEX ON t (b); CREATE INDEX ON t (c, b)").await;
+    let found_by = async |query: &str| {
+        let lines = rows_in_order(&s, &format!("EXPLAIN {query}")).await;
+        lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("Read once, rows of \"t\" are found by "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found_by("SELECT b FROM t WHERE a = 5").await, ["(a)"]);
+    assert_eq!(found_by("SELECT * FROM t WHERE 'x' = b AND c > 5").await, ["(b)"]);
+    assert_eq!(found_by("SELECT * FROM t WHERE b = 'x' AND c = 5 AND a > 1").await, ["(c, b)"]);
+    assert_eq!(found_by("SELECT (SELECT max(c) FROM t WHERE b = 'y') FROM t WHERE a = 5").await.len(), 2);
+    assert!(found_by("SELECT * FROM t WHERE a > 5 OR b = 'x'").await.is_empty());
+    assert!(found_by("SELECT * FROM t").await.is_empty());
 }

@@ -1,6 +1,7 @@
 //! The facade from outside: statements through sessions, over stores in memory and on disk.
 
 mod analyze;
+mod as_of;
 mod checkpoints;
 mod copy;
 mod crash;

@@ -1,7 +1,9 @@
 //! Engines that are opened again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use refrain::{Engine, ErrorKind, Session};
 
 use crate::rows::{error, rows, run};
@@ -57,6 +59,45 @@ async fn values_that_change_by_themselves_are_there_again() {
         if checkpoint {
             run(&s, "CHECKPOINT").await;
         }
+    }
+}
+
+/// A number that a row has had is given to no other, however the engine ends, and whether the row is still there or not.
+#[tokio::test]
+async fn numbers_of_rows_are_given_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, s) = open(&folder).await;
+    run(&s, "CREATE TABLE t (id INT GENERATED ALWAYS AS IDENTITY, a INT); CREATE MATERIALIZED VIEW v AS SELECT max(id) FROM t")
+        .await;
+    run(&s, "INSERT INTO t (a) VALUES (0), (0), (0)").await;
+    drop((engine, s));
+    let (mut table, mut last) = ("t", 3);
+    for (between, rest) in [
+        ("", "3"),
+        ("DELETE FROM t", "0"),
+        ("CHECKPOINT", "1"),
+        ("DELETE FROM t; CHECKPOINT", "0"),
+        ("DROP MATERIALIZED VIEW v; ALTER TABLE t RENAME TO u", "1"),
+        ("CHECKPOINT; DELETE FROM u", "0"),
+        ("CREATE TABLE t (id SERIAL); INSERT INTO t DEFAULT VALUES; DROP TABLE t", "1"),
+    ] {
+        let (engine, s) = open(&folder).await;
+        if !between.is_empty() {
+            run(&s, between).await;
+        }
+        table = if between.contains("TO u") { "u" } else { table };
+        assert_eq!(rows(&s, &format!("SELECT count(*) FROM {table}")).await, [rest], "{between}");
+        last += 1;
+        // The next one comes with a batch that a program hands in.
+        let number = if last % 2 == 0 {
+            let batch = RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![last])) as ArrayRef)]).unwrap();
+            s.insert(table, batch).await.unwrap();
+            rows(&s, &format!("SELECT id FROM {table} WHERE a = {last}")).await
+        } else {
+            rows(&s, &format!("INSERT INTO {table} (a) VALUES ({last}) RETURNING id")).await
+        };
+        assert_eq!(number, [last.to_string()], "{between}");
+        engine.close().await.unwrap();
     }
 }
 

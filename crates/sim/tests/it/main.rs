@@ -107,7 +107,8 @@ async fn cases_show_what_the_oracle_says() {
     println!("{totals}");
     assert!(failures.is_empty(), "cases that failed: {failures:?}");
     if cases >= CASES && only.is_none() {
-        assert!(totals.events().past > 100, "{:?}", totals.events());
+        let events = totals.events();
+        assert!(events.past > 100 && events.again > 100, "{events:?}");
         for shape in Shape::ALL {
             assert!(totals.compared(shape) > 0, "no case of shape {shape} was compared");
         }

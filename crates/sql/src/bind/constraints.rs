@@ -9,6 +9,7 @@ use datafusion_sql::sqlparser::ast::{self, SelectItem, SetExpr};
 
 use super::context::Context;
 use super::errors::from_datafusion;
+use super::functions::numbering;
 use super::write::{assigned, quoted, type_literal};
 use super::{Bound, bound, plan_query};
 use crate::catalog::{Catalog, Column, Relation};
@@ -40,10 +41,15 @@ fn is_text(expression: &ast::Expr) -> bool {
     matches!(expression, ast::Expr::Value(value) if matches!(value.value, ast::Value::SingleQuotedString(_)))
 }
 
+/// What a row has in a column that it comes without; `None` where that is NULL.
+pub(super) fn default_expression(column: &Column) -> Result<Option<ast::Expr>> {
+    let number = column.identity.as_ref().map(numbering::call);
+    number.as_ref().or(column.default.as_ref()).map(|text| parse_expression(text)).transpose()
+}
+
 /// The value of a column that an INSERT does not name; `None` where it has no default.
 pub(super) fn default_value(catalog: &Catalog, column: &Column) -> Result<Option<Expr>> {
-    let Some(text) = &column.default else { return Ok(None) };
-    let mut expression = parse_expression(text)?;
+    let Some(mut expression) = default_expression(column)? else { return Ok(None) };
     if !table::columns_of(&expression).is_empty() {
         return Err(SqlError::unsupported("cannot use column reference in DEFAULT expression"));
     }

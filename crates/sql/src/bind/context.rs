@@ -12,7 +12,7 @@ use datafusion_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF
 use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
-use super::functions::{FUNCTIONS, Function};
+use super::functions::{FUNCTIONS, Function, numbering};
 use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::error::{Result, SqlError};
 use crate::series::Series;
@@ -167,7 +167,10 @@ impl ContextProvider for Context<'_> {
         match self.catalog.registered().get(name) {
             Some(Function::Scalar(function)) => Some(function),
             Some(_) => None,
-            None => self.catalog.defined_function(name).cloned().or_else(|| FUNCTIONS.scalar_or_missing(name)),
+            None => {
+                let of_catalog = self.catalog.defined_function(name).cloned().or_else(|| numbering::find(self.catalog, name));
+                of_catalog.or_else(|| FUNCTIONS.scalar_or_missing(name))
+            }
         }
     }
 

@@ -4,6 +4,7 @@ mod concat;
 mod defined;
 mod digest;
 mod missing;
+pub(super) mod numbering;
 pub(crate) mod path;
 mod registered;
 mod rounding;

@@ -8,7 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion_sql::sqlparser::ast::{self, CastKind, Ident, SelectItem, SetExpr, TableAlias, TableFactor, Value};
 
-use super::constraints::{default_value, refuse_aggregates};
+use super::constraints::{default_expression, default_value, refuse_aggregates};
 use super::context::Context;
 use super::errors::from_datafusion;
 use super::{Bound, bound, plan_query};
@@ -38,6 +38,7 @@ pub fn bind_insert(catalog: &Catalog, insert: &Insert) -> Result<Bound> {
     if width < targets.len() && !insert.columns.is_empty() {
         return Err(SqlError::syntax("INSERT has more target columns than expressions"));
     }
+    refuse_numbers(&insert.source.body, table, &targets[..width])?;
     let values = plan.schema().columns();
     let row = table.columns.iter().enumerate().map(|(i, column)| match targets[..width].iter().position(|t| *t == i) {
         None => match default_value(catalog, column)? {
@@ -151,6 +152,10 @@ fn refuse_hidden(item: &SelectItem, table: &str, alias: Option<&Ident>) -> Resul
 pub(super) fn typed_assignments(table: &Relation, assignments: &[(String, ast::Expr)]) -> Result<Vec<(usize, ast::Expr)>> {
     let typed = assignments.iter().map(|(name, value)| {
         let column = find_column(table, name)?;
+        if table.columns[column].identity.as_ref().is_some_and(|identity| identity.always) && !is_default(value) {
+            let error = SqlError::new(code::GENERATED_ALWAYS, format!("column \"{name}\" can only be updated to DEFAULT"));
+            return Err(error.with_detail(generated_always(name)));
+        }
         let mut value = value.clone();
         type_literal(&mut value, &table.columns[column])?;
         Ok((column, value))
@@ -241,6 +246,28 @@ fn target_columns(table: &Relation, names: &[String]) -> Result<Vec<usize>> {
         .collect()
 }
 
+/// A column that always numbers its rows takes `DEFAULT` alone.
+fn refuse_numbers(body: &SetExpr, table: &Relation, targets: &[usize]) -> Result<()> {
+    for (at, target) in targets.iter().enumerate() {
+        let column = &table.columns[*target];
+        let is_given = || match body {
+            SetExpr::Values(values) => values.rows.iter().any(|row| row.content.get(at).is_some_and(|value| !is_default(value))),
+            _ => true,
+        };
+        if column.identity.as_ref().is_some_and(|identity| identity.always) && is_given() {
+            let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+            return Err(SqlError::new(code::GENERATED_ALWAYS, message)
+                .with_detail(generated_always(&column.name))
+                .with_hint("OVERRIDING is not supported; COPY takes rows with values of their own."));
+        }
+    }
+    Ok(())
+}
+
+fn generated_always(column: &str) -> String {
+    format!("Column \"{column}\" is an identity column defined as GENERATED ALWAYS.")
+}
+
 /// Strings and NULLs have no type of their own: they take the column's. In VALUES, numbers do so too, so that the rows of a column have
 /// one type: PostgreSQL assigns each of them by itself. `DEFAULT` becomes the column's default.
 fn type_literals(body: &mut SetExpr, table: &Relation, targets: &[usize]) -> Result<()> {
@@ -280,10 +307,7 @@ pub(super) fn type_literal(expr: &mut ast::Expr, column: &Column) -> Result<()> 
     let Some(sql_type) = column.sql_type else { return Ok(()) };
     let is_default = is_default(expr);
     if is_default {
-        *expr = match &column.default {
-            Some(default) => crate::parser::parse_expression(default)?,
-            None => ast::Expr::Value(Value::Null.into()),
-        };
+        *expr = default_expression(column)?.unwrap_or_else(|| ast::Expr::Value(Value::Null.into()));
     }
     let is_null = matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::Null));
     let is_open = is_null || matches!(expr, ast::Expr::Value(v) if matches!(v.value, Value::SingleQuotedString(_)));

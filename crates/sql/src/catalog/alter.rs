@@ -124,12 +124,24 @@ fn name_of(actions: &[TableAction]) -> &'static str {
 }
 
 impl Altering {
+    fn refuse_identity(&self, at: usize) -> Result<()> {
+        let (table, column) = (&self.table.name, &self.table.columns[at]);
+        if column.identity.is_none() {
+            return Ok(());
+        }
+        Err(SqlError::syntax(format!("column \"{}\" of relation \"{table}\" is an identity column", column.name)))
+    }
+
     fn act(&mut self, action: &TableAction) -> Result<()> {
         match action {
             TableAction::AddColumn { column, constraints, if_not_exists } => {
                 if self.position(&column.name).is_some() {
                     let message = format!("column \"{}\" of relation \"{}\" already exists", column.name, self.table.name);
                     return self.skip_if(*if_not_exists, code::DUPLICATE_COLUMN, message);
+                }
+                if column.identity.is_some() {
+                    return Err(SqlError::unsupported("adding an identity column is not supported")
+                        .with_hint("Create another table with it, then INSERT … SELECT."));
                 }
                 self.table.columns.push(Column::of_definition(column));
                 self.columns.push(None);
@@ -146,11 +158,15 @@ impl Altering {
             }
             TableAction::SetDefault { column, default } => {
                 let at = self.column(column)?;
+                self.refuse_identity(at)?;
                 self.table.columns[at].default.clone_from(default);
                 Ok(())
             }
             TableAction::SetNotNull { column, not_null } => {
                 let at = self.column(column)?;
+                if !not_null {
+                    self.refuse_identity(at)?;
+                }
                 let is_in_primary_key = self.table.keys().any(|(_, key)| key.primary && key.columns.contains(&at));
                 if !not_null && is_in_primary_key {
                     return Err(SqlError::new(code::INVALID_TABLE_DEFINITION, format!("column \"{column}\" is in a primary key")));

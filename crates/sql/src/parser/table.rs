@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{self, ColumnOption, Expr, IndexColumn, NullsDistinctOption, TableConstraint};
+use datafusion_sql::sqlparser::ast::{
+    self, ColumnOption, DataType, Expr, GeneratedAs, IndexColumn, NullsDistinctOption, TableConstraint,
+};
 
 use super::{Parser, fold, relation_name, settings};
-use crate::catalog::ColumnDefinition;
+use crate::catalog::{ColumnDefinition, Identity};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{ConstraintDefinition, ConstraintRule, CreateTable, Statement};
 use crate::types::SqlType;
@@ -66,7 +68,10 @@ pub(super) fn column_definition(
     constraints: &mut Vec<ConstraintDefinition>,
 ) -> Result<ColumnDefinition> {
     let name = fold(&column.name);
-    let mut definition = ColumnDefinition { name, sql_type: SqlType::from_ast(&column.data_type)?, not_null: false, default: None };
+    let serial = serial(&column.data_type);
+    let sql_type = serial.map_or_else(|| SqlType::from_ast(&column.data_type), Ok)?;
+    let identity = serial.map(|sql_type| Identity::new(false, &sql_type, &[])).transpose()?;
+    let mut definition = ColumnDefinition { name, sql_type, not_null: serial.is_some(), default: None, identity };
     let mut nullable = false;
     for option in &column.options {
         let conflict = |what: &str| {
@@ -83,8 +88,20 @@ pub(super) fn column_definition(
                 definition.not_null = true;
                 None
             }
-            ColumnOption::Default(_) if definition.default.is_some() => {
+            ColumnOption::Default(_) if definition.default.is_some() || serial.is_some() => {
                 return Err(conflict("multiple default values specified"));
+            }
+            ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. }
+                if *generated_as != GeneratedAs::ExpStored =>
+            {
+                if definition.identity.is_some() {
+                    return Err(conflict("multiple identity specifications"));
+                }
+                let always = *generated_as == GeneratedAs::Always;
+                let options = sequence_options.as_deref().unwrap_or_default();
+                definition.identity = Some(Identity::new(always, &definition.sql_type, options)?);
+                definition.not_null = true;
+                None
             }
             ColumnOption::Default(expression) => {
                 definition.default = Some(expression.to_string());
@@ -107,9 +124,24 @@ pub(super) fn column_definition(
         if nullable && definition.not_null {
             return Err(conflict("conflicting NULL/NOT NULL declarations"));
         }
+        if definition.default.is_some() && definition.identity.is_some() {
+            return Err(conflict("both default and identity specified"));
+        }
         constraints.extend(rule.map(|rule| ConstraintDefinition { name: option.name.as_ref().map(fold), rule }));
     }
     Ok(definition)
+}
+
+/// The type of a column that is `serial`: one that numbers its rows unless they have numbers.
+fn serial(data_type: &DataType) -> Option<SqlType> {
+    let DataType::Custom(name, modifiers) = data_type else { return None };
+    match name.to_string().to_lowercase().as_str() {
+        _ if !modifiers.is_empty() => None,
+        "smallserial" | "serial2" => Some(SqlType::SmallInt),
+        "serial" | "serial4" => Some(SqlType::Integer),
+        "bigserial" | "serial8" => Some(SqlType::BigInt),
+        _ => None,
+    }
 }
 
 pub(super) fn table_constraint(constraint: &TableConstraint) -> Result<ConstraintDefinition> {

@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::catalog::RelationKind;
+use crate::error::code;
 use crate::statement::{
     Begin, CopyFormat, CopyFrom, CopySource, CsvOptions, Drop, Show, Statement, SubscribeTarget, TextOptions, Transaction,
 };
@@ -325,4 +326,41 @@ fn recursion_limits_are_replaced_and_taken_away() {
               (WITH RECURSIVE (ERROR AT RECURSION LIMIT 9) t AS (SELECT 1) SELECT 1) SELECT 1"
         )
     );
+}
+
+#[test]
+fn options_of_an_identity_come_in_any_order() {
+    let columns = |options: &str| match one(&format!("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY {options}, b int)")) {
+        Statement::CreateTable(create) => create.columns,
+        other => panic!("{other:?}"),
+    };
+    let wanted = columns("(INCREMENT BY -2 MINVALUE -9 NO MAXVALUE START WITH -3 CACHE 4 NO CYCLE)");
+    assert_eq!(columns("( no cycle START -3 minvalue -9 /* least */ CACHE 4 NO  MAXVALUE INCREMENT -2 )"), wanted);
+    assert_ne!(columns("(START WITH 5)"), wanted);
+    let error = |options| parse(&format!("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY ({options}))")).unwrap_err().message;
+    assert_eq!(error("START 1 START 2"), "syntax error at or near \"START\"");
+    assert_eq!(error("NO START 1"), "syntax error at or near \"NO\"");
+    assert_eq!(error("5"), "syntax error at or near \"5\"");
+}
+
+#[test]
+fn as_of_ends_a_query_alone() {
+    let epoch = |sql: &str| match one(sql) {
+        Statement::AsOf(_, epoch) => Some(epoch),
+        Statement::Query(_) => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(epoch("SELECT 1 AS OF 5"), Some(5));
+    assert_eq!(epoch("WITH a AS (SELECT 1) SELECT * FROM a AS b as  of\n7 -- then\n ;"), Some(7));
+    assert_eq!(epoch("(SELECT 1) as of 0"), Some(0));
+    assert_eq!(epoch("SELECT a AS of FROM t AS of"), None);
+    assert_eq!(epoch("SELECT 'x AS OF 5'"), None);
+    let both = parse("SELECT 1 AS OF 5; SELECT 2 AS OF 6").unwrap();
+    let epochs = both.iter().map(|(statement, _)| matches!(statement, Statement::AsOf(_, 5 | 6)));
+    assert!(epochs.eq([true, true]));
+    for sql in ["SELECT \"as\" of 5", "SELECT 1 AS \"of\" 5", "SELECT 1 AS OF 5 AS OF 6", "AS OF 5"] {
+        assert_eq!(parse(sql).unwrap_err().code, code::SYNTAX_ERROR, "{sql}");
+    }
+    assert_eq!(parse("SELECT 1 AS OF 99999999999999999999").unwrap_err().code, code::INVALID_PARAMETER_VALUE);
+    assert_eq!(parse("DELETE FROM t AS OF 5").unwrap_err().code, code::FEATURE_NOT_SUPPORTED);
 }

@@ -92,7 +92,7 @@ pub(in crate::bind) fn type_literals(catalog: &Catalog, query: &mut ast::Query) 
 }
 
 fn column_of(name: &str, sql_type: SqlType) -> Column {
-    Column::of_definition(&ColumnDefinition { name: name.to_owned(), sql_type, not_null: false, default: None })
+    Column::of_definition(&ColumnDefinition { name: name.to_owned(), sql_type, not_null: false, default: None, identity: None })
 }
 
 /// The parameters as the columns of a table that has the function's name. One without a name is known by its number.

@@ -30,7 +30,9 @@ const TRIES: usize = 6_000;
 const NUMBERS: &str =
     "CREATE MATERIALIZED VIEW nat AS WITH RECURSIVE t(n) AS (SELECT 1::bigint UNION ALL SELECT n + 1 FROM t) SELECT n FROM t";
 const REACHED: &str = "SELECT iteration, 0 FROM refrain.loops WHERE view = 'nat'";
-const NUMBERS_THERE: &str = "SELECT coalesce(max(n), 0), count(*) - count(DISTINCT n) FROM nat";
+/// How far they go, and 0 if each up to there is there once. Not by their distinct ones: after a long outage there are hundreds of millions.
+const NUMBERS_THERE: &str = "SELECT coalesce(max(n), 0), CASE WHEN count(*) = coalesce(max(n), 0) \
+    AND coalesce(sum(n), 0) * 2 = coalesce(max(n), 0)::numeric * (coalesce(max(n), 0) + 1) THEN 0 ELSE 1 END FROM nat";
 const COMMITTED: &str = "SELECT count(*), 0 FROM refrain.checkpoints WHERE status = 'committed'";
 
 /// The server's binary. It is built once for a target folder.
@@ -178,7 +180,7 @@ fn a_server_that_is_gone_for_a_while_stops_no_query_and_loses_nothing() {
     assert!(rows[3..].is_empty() || rows[3..] == [(1_000, 0)], "the statement in flight, wholly or not at all");
     let again = process.pairs(NUMBERS_THERE);
     assert!(again[0].0 >= reached, "the recursion goes on from the checkpoint");
-    assert_eq!(again[0].1, 0, "no number comes twice");
+    assert_eq!(again[0].1, 0, "each number comes once");
 }
 
 #[test]
@@ -255,5 +257,5 @@ async fn a_slow_network_with_faults_loses_nothing_and_doubles_nothing() {
     };
     assert_eq!(pair("SELECT n, s FROM total").await, [rows.to_string(), (rows * (rows + 1) / 2).to_string()]);
     assert_eq!(pair("SELECT count(*), count(DISTINCT a) FROM t").await, [rows.to_string(), rows.to_string()]);
-    assert_eq!(pair(NUMBERS_THERE).await[1], "0", "no number comes twice");
+    assert_eq!(pair(NUMBERS_THERE).await[1], "0", "each number comes once");
 }

@@ -16,10 +16,8 @@ use crate::types::SqlType;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// By which the function that gives its numbers is found. No other column of the catalog has it.
-    #[serde(default)]
     pub(crate) key: u64,
     /// What it is called in errors.
-    #[serde(default)]
     sequence: String,
     /// `GENERATED ALWAYS`: statements bring no numbers of their own.
     pub always: bool,

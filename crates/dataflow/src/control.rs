@@ -52,6 +52,9 @@ pub struct Control {
     sequence: AtomicU64,
     tick: AtomicU64,
     hold: AtomicU64,
+    /// When the tick was asked to end, in microseconds, and how long that took the last time.
+    asked_to_hold: AtomicU64,
+    hold_micros: AtomicU64,
     /// When the first loop head held in the tick that was last asked to, in microseconds; 0 where none has.
     stood_still: AtomicU64,
     dead: AtomicBool,
@@ -145,6 +148,8 @@ pub struct NodeGauge {
     pub busy_nanos: AtomicU64,
     /// Bytes that it remembered when the last tick ended.
     pub state_bytes: AtomicI64,
+    /// Time that it took to hand over what it remembers, at checkpoints, in nanoseconds.
+    pub capture_nanos: AtomicU64,
 }
 
 /// What a loop is doing, for people: written by the workers as they go, read at any time.
@@ -152,6 +157,8 @@ pub struct NodeGauge {
 pub struct LoopGauge {
     /// The iteration that was released last, the highest of all workers in this tick.
     pub iteration: AtomicU64,
+    /// How often rows went round, at the worker where they did most: iterations of all ticks, pieces where no iterations are kept.
+    pub laps: AtomicU64,
     /// Rows that are still to be released, by all workers.
     pub frontier_rows: AtomicI64,
     /// Rows that loop heads hold for the next tick.
@@ -168,6 +175,24 @@ pub struct LoopGauge {
     pub derived: AtomicU64,
     /// Rows that were released, by iteration.
     pub released: Histogram,
+}
+
+/// Counts how often rows go round at one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Laps {
+    count: u64,
+    last: Option<(Tick, Iteration)>,
+}
+
+impl Laps {
+    /// Rows are released, of this iteration where iterations are kept.
+    #[inline]
+    pub fn pass(&mut self, at: Option<(Tick, Iteration)>) {
+        if at.is_none() || self.last != at {
+            self.count += 1;
+            self.last = at;
+        }
+    }
 }
 
 /// How many counts an operator reports to the gauge of its loop.
@@ -208,7 +233,10 @@ impl Histogram {
 
 impl LoopGauge {
     /// Corrects what one operator has contributed, which is `reported`: it has so many rows to release, and this loop log.
-    pub(crate) fn report(&self, reported: &mut [i64; REPORTED], waiting: usize, log: &LoopLog, is_held: bool) {
+    pub(crate) fn report(&self, reported: &mut [i64; REPORTED], waiting: usize, log: &LoopLog, laps: &Laps, is_held: bool) {
+        if self.laps.load(Ordering::Relaxed) < laps.count {
+            self.laps.fetch_max(laps.count, Ordering::Relaxed);
+        }
         let held = if is_held { waiting + log.num_rows() } else { 0 };
         let now = [waiting, held, log.num_rows(), log.bytes_in_memory(), log.bytes_spilled()];
         let now = now.map(|n| i64::try_from(n).expect("fits memory and disk"));
@@ -255,6 +283,8 @@ impl Control {
             sequence: AtomicU64::new(0),
             tick: AtomicU64::new(restored_tick.unwrap_or_default().0),
             hold: AtomicU64::new(0),
+            asked_to_hold: AtomicU64::new(0),
+            hold_micros: AtomicU64::new(0),
             stood_still: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             state: Mutex::default(),
@@ -298,10 +328,19 @@ impl Control {
 
     /// Does a node's work, and counts the time that it takes.
     pub(crate) fn timed<T>(&self, node: NodeId, work: impl FnOnce() -> T) -> T {
+        self.timed_on(&self.nodes[node].busy_nanos, work)
+    }
+
+    /// Hands over what a node remembers, and counts the time that it takes.
+    pub(crate) fn timed_capture<T>(&self, node: NodeId, capture: impl FnOnce() -> T) -> T {
+        self.timed_on(&self.nodes[node].capture_nanos, capture)
+    }
+
+    fn timed_on<T>(&self, nanos: &AtomicU64, work: impl FnOnce() -> T) -> T {
         let started = self.environment.monotonic();
         let result = work();
         let took = self.environment.monotonic().saturating_sub(started);
-        self.nodes[node].busy_nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         result
     }
 
@@ -346,6 +385,7 @@ impl Control {
     /// Asks the loop heads to hold, so that the current tick ends soon.
     pub fn hold(&self, tick: Tick) {
         if self.hold.fetch_max(tick.0, Ordering::Release) < tick.0 {
+            self.asked_to_hold.store(self.now_micros(), Ordering::Relaxed);
             self.stood_still.store(0, Ordering::Release);
         }
         self.wake();
@@ -354,10 +394,20 @@ impl Control {
     /// A loop head releases nothing more in the current tick.
     pub(crate) fn note_that_a_loop_stands_still(&self) {
         if self.stood_still.load(Ordering::Acquire) == 0 {
-            let now = u64::try_from(self.environment.monotonic().as_micros()).unwrap_or(u64::MAX).max(1);
+            let now = self.now_micros().max(1);
             // Another worker's may have been first.
             let _ = self.stood_still.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);
         }
+    }
+
+    fn now_micros(&self) -> u64 {
+        u64::try_from(self.environment.monotonic().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How long the last tick that was asked to end took to do so: until all that was on its way had come back to its loops.
+    #[must_use]
+    pub fn hold_micros(&self) -> u64 {
+        self.hold_micros.load(Ordering::Relaxed)
     }
 
     /// Since when loops have stood still, where they do: the time of the engine's clock at which the first head held in the tick that was
@@ -421,6 +471,10 @@ impl Control {
             state.order = None;
             let on_edges = |gauge: &LoopGauge| gauge.outstanding.load(Ordering::Relaxed);
             assert!(self.loops.iter().all(|gauge| on_edges(gauge) == 0), "between ticks no row is on an edge of a loop");
+            if self.holding() {
+                let took = self.now_micros().saturating_sub(self.asked_to_hold.load(Ordering::Relaxed));
+                self.hold_micros.store(took, Ordering::Relaxed);
+            }
             let (held_rows, outputs) = (std::mem::take(&mut state.held_rows), std::mem::take(&mut state.outputs));
             TickEnd { dataflow: self.id, tick: self.tick(), held_rows, outputs }
         };

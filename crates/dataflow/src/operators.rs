@@ -161,8 +161,11 @@ pub(crate) trait Stateful {
     /// Between ticks: an opportunity to tidy up.
     fn rest(&mut self) {}
 
-    /// The operator, and how many bytes it remembers.
-    fn size(&self) -> (OperatorId, usize);
+    /// The operator.
+    fn operator(&self) -> OperatorId;
+
+    /// How many bytes it remembers.
+    fn size_bytes(&self) -> usize;
 }
 
 fn inbox<P: Pull<Message<Time, Parcel>> + 'static>(mut input: InputHandleCore<Time, Parcel, P>) -> Inbox {

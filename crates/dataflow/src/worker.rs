@@ -211,7 +211,12 @@ impl Dataflow {
                 Order::Tick(input) => self.start_tick(&input, worker, peers),
                 Order::Capture { full } => {
                     let registry = self.rendered.registry.borrow();
-                    let captured = registry.stateful.iter().flat_map(|s| s.borrow_mut().capture(full)).collect();
+                    let operators = registry.stateful.iter().map(|operator| operator.borrow_mut());
+                    let captured = operators.flat_map(|mut operator| {
+                        let node = operator.operator().0 as usize;
+                        self.control.timed_capture(node, || operator.capture(full))
+                    });
+                    let captured = captured.collect();
                     drop(registry);
                     self.control.report_captured(captured);
                 }
@@ -279,10 +284,9 @@ impl Dataflow {
             let mut operator = operator.borrow_mut();
             held += operator.held_rows();
             operator.rest();
-            let (node, bytes) = operator.size();
-            let bytes = i64::try_from(bytes).expect("fits memory");
+            let bytes = i64::try_from(operator.size_bytes()).expect("fits memory");
             let before = std::mem::replace(reported, bytes);
-            self.control.nodes[node.0 as usize].state_bytes.fetch_add(bytes - before, Ordering::Relaxed);
+            self.control.nodes[operator.operator().0 as usize].state_bytes.fetch_add(bytes - before, Ordering::Relaxed);
         }
         drop(registry);
         self.control.report_tick(held, outputs);

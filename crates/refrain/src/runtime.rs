@@ -74,6 +74,8 @@ pub(crate) struct LoopStatus {
     pub loop_name: String,
     pub tick: u64,
     pub iteration: u64,
+    pub laps: u64,
+    pub hold_us: u64,
     pub frontier_rows: u64,
     pub held_rows: u64,
     pub log_rows: u64,
@@ -92,6 +94,7 @@ pub(crate) struct OperatorStatus {
     pub rows: u64,
     pub busy_us: u64,
     pub state_bytes: u64,
+    pub capture_us: u64,
 }
 
 impl Runtime {

@@ -56,6 +56,8 @@ fn loops_schema() -> SchemaRef {
         Field::new("loop", DataType::Utf8, false),
         number("tick"),
         number("iteration"),
+        number("laps"),
+        number("hold_us"),
         number("frontier_rows"),
         number("held_rows"),
         number("log_rows"),
@@ -74,6 +76,8 @@ fn loops(shared: &Shared) -> RecordBatch {
         names(|l| &l.loop_name),
         numbers(|l| l.tick),
         numbers(|l| l.iteration),
+        numbers(|l| l.laps),
+        numbers(|l| l.hold_us),
         numbers(|l| l.frontier_rows),
         numbers(|l| l.held_rows),
         numbers(|l| l.log_rows),
@@ -118,6 +122,7 @@ fn operators_schema() -> SchemaRef {
         number("rows"),
         number("busy_us"),
         number("state_bytes"),
+        number("capture_us"),
     ]))
 }
 
@@ -130,6 +135,7 @@ fn operators(shared: &Shared) -> RecordBatch {
         integers(operators.iter().map(|o| o.rows)),
         integers(operators.iter().map(|o| o.busy_us)),
         integers(operators.iter().map(|o| o.state_bytes)),
+        integers(operators.iter().map(|o| o.capture_us)),
     ];
     RecordBatch::try_new(operators_schema(), columns).expect("the columns are the schema's")
 }

@@ -73,6 +73,17 @@ fn what_memory_has_no_room_for_is_put_elsewhere() {
 }
 
 #[test]
+fn what_memory_has_room_for_is_not_copied() {
+    let mut log = LoopLog::new(&Memory::unlimited());
+    let logged = delta(5);
+    let address = logged.rows.column(0).to_data().buffers()[0].as_ptr();
+    log.push(logged);
+    let captured = log.pieces()[0].read().unwrap();
+    let back = log.pop().unwrap();
+    assert_eq!([&captured, &back].map(|delta| delta.rows.column(0).to_data().buffers()[0].as_ptr()), [address; 2]);
+}
+
+#[test]
 fn what_finds_no_room_anywhere_stays_in_memory_and_is_told() {
     let memory = Memory::limited(usize::MAX, 0, Arc::new(Elsewhere(AtomicUsize::new(encode(delta(3)).len()))));
     let mut log = LoopLog::new(&memory);

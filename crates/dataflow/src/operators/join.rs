@@ -218,8 +218,12 @@ impl Stateful for State {
         self.right.rows.compact();
     }
 
-    fn size(&self) -> (OperatorId, usize) {
-        (self.operator, self.left.rows.size_bytes() + self.right.rows.size_bytes())
+    fn operator(&self) -> OperatorId {
+        self.operator
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.left.rows.size_bytes() + self.right.rows.size_bytes()
     }
 }
 

@@ -37,7 +37,7 @@ use timely::progress::frontier::MutableAntichain;
 use super::growth::Growth;
 use super::stage::{Packed, Side, Stage};
 use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output};
-use crate::control::{LoopGauge, REPORTED};
+use crate::control::{Laps, LoopGauge, REPORTED};
 use crate::loop_log::LoopLog;
 use crate::parcel::{Parcel, exchange_layout, worker_of};
 use crate::part::{Captured, Part};
@@ -109,6 +109,7 @@ struct Head {
     /// The last tick in which rows were released or replayed. Each tick gets on, however soon it is asked to hold: so does a recursion whose
     /// engine always ends soon after its last checkpoint.
     got_on: Option<Tick>,
+    laps: Laps,
     reported: [i64; REPORTED],
 }
 
@@ -158,6 +159,7 @@ impl Head {
             log: LoopLog::new(context.memory()),
             held: None,
             got_on: None,
+            laps: Laps::default(),
             reported: [0; REPORTED],
             schema,
             layout,
@@ -237,8 +239,8 @@ impl Head {
         self.log.is_empty()
     }
 
-    /// One round: releases some rows of the lowest iteration and derives what follows from them. Returns the fuel it took.
-    fn round(&mut self) -> usize {
+    /// One round of a tick: releases some rows of the lowest iteration and derives what follows from them. Returns the fuel it took.
+    fn round(&mut self, tick: Tick) -> usize {
         let mut weight_overflow = false;
         let limits = (RELEASE_ROWS, self.last());
         let Some(iteration) = self.rows.release(limits, &mut self.ids, &mut self.released, &mut weight_overflow) else {
@@ -248,6 +250,7 @@ impl Head {
             self.overflowed(1);
         }
         self.gauge().iteration.store(u64::from(iteration), Ordering::Relaxed);
+        self.laps.pass(self.rows.keeps_order().then_some((tick, iteration)));
         let words = self.layout.words();
         if let Some(growth) = self.growth.as_ref().filter(|growth| growth.fails()) {
             let over = self.released.over.rows.chunks_exact(words).zip(&self.released.over.weights);
@@ -297,7 +300,7 @@ impl Head {
     /// Shows the gauges what this worker has.
     fn report(&mut self) {
         let gauge = &self.context.control.loops[self.index];
-        gauge.report(&mut self.reported, self.rows.frontier_rows(), &self.log, self.held.is_some());
+        gauge.report(&mut self.reported, self.rows.frontier_rows(), &self.log, &self.laps, self.held.is_some());
     }
 
     fn restore(&mut self, other_placement: &Exchange) {
@@ -354,9 +357,13 @@ impl Stateful for Head {
         }
     }
 
-    fn size(&self) -> (OperatorId, usize) {
+    fn operator(&self) -> OperatorId {
+        self.context.operator
+    }
+
+    fn size_bytes(&self) -> usize {
         let other = self.other.as_ref().map_or(0, Other::size_bytes);
-        (self.context.operator, self.rows.size_bytes() + other + self.log.bytes_in_memory())
+        self.rows.size_bytes() + other + self.log.bytes_in_memory()
     }
 }
 
@@ -605,7 +612,7 @@ fn release(
         if fuel == 0 || is_asked_to_hold || head.gauge().outstanding.load(Ordering::Relaxed) > outstanding_max {
             return true;
         }
-        fuel = fuel.saturating_sub(head.round());
+        fuel = fuel.saturating_sub(head.round(outside.tick()));
         head.got_on = Some(outside.tick());
         flush(head, outlets, capabilities, flush_rows);
         if waits_for_better {

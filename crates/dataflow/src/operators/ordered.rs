@@ -301,9 +301,13 @@ impl<F: OfGroup> Stateful for Ordered<F> {
         self.groups = groups;
     }
 
-    fn size(&self) -> (OperatorId, usize) {
+    fn operator(&self) -> OperatorId {
+        self.operator
+    }
+
+    fn size_bytes(&self) -> usize {
         let sorted = self.groups.values().map(|group| group.sorted.capacity() * size_of::<u32>()).sum::<usize>();
-        (self.operator, self.rows.size_bytes() + sorted)
+        self.rows.size_bytes() + sorted
     }
 }
 

@@ -274,8 +274,12 @@ impl Stateful for Reduce {
         self.output.rows.compact();
     }
 
-    fn size(&self) -> (OperatorId, usize) {
-        (self.operator, self.input.rows.size_bytes() + self.output.rows.size_bytes())
+    fn operator(&self) -> OperatorId {
+        self.operator
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.input.rows.size_bytes() + self.output.rows.size_bytes()
     }
 }
 

@@ -33,7 +33,7 @@ use super::growth::Growth;
 use super::loop_head::{Capabilities, FeedbackHandle};
 use super::stage::Packed;
 use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
-use crate::control::REPORTED;
+use crate::control::{Laps, REPORTED};
 use crate::loop_log::LoopLog;
 use crate::parcel::Parcel;
 use crate::part::{Captured, Part};
@@ -63,6 +63,7 @@ struct Head {
     held: Option<Tick>,
     /// The last tick in which rows went round, or were put in order again: each tick gets on, however soon it is asked to hold.
     got_on: Option<Tick>,
+    laps: Laps,
     reported: [i64; REPORTED],
 }
 
@@ -181,7 +182,7 @@ impl Head {
     /// Shows the gauges what this worker has.
     fn report(&mut self) {
         let gauge = &self.context.control.loops[self.index];
-        gauge.report(&mut self.reported, self.round.len(), &self.log, self.held.is_some());
+        gauge.report(&mut self.reported, self.round.len(), &self.log, &self.laps, self.held.is_some());
     }
 
     fn restore(&mut self, placement: &Exchange) {
@@ -240,10 +241,14 @@ impl Stateful for Head {
         }
     }
 
-    fn size(&self) -> (OperatorId, usize) {
+    fn operator(&self) -> OperatorId {
+        self.context.operator
+    }
+
+    fn size_bytes(&self) -> usize {
         let waiting = self.round.len() * (self.layout.words() + 1) * size_of::<u64>();
         let over = self.limit.as_ref().and_then(|limit| limit.over.as_ref()).map_or(0, Arrangement::size_bytes);
-        (self.context.operator, waiting + over + self.log.bytes_in_memory())
+        waiting + over + self.log.bytes_in_memory()
     }
 }
 
@@ -284,6 +289,7 @@ pub(crate) fn variable<'scope>(
         log: LoopLog::new(context.memory()),
         held: None,
         got_on: None,
+        laps: Laps::default(),
         reported: [0; REPORTED],
     };
     head.restore(placement);
@@ -368,7 +374,7 @@ fn release(
     frontier: &MutableAntichain<Time>,
     depth: usize,
 ) -> bool {
-    let Head { context, index, round: rows, got_on, packed, layout, physical, .. } = head;
+    let Head { context, index, round: rows, got_on, laps, packed, layout, physical, .. } = head;
     let gauge = &context.control.loops[*index];
     let is_crowded = || gauge.outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
     let mut round = round.activate();
@@ -386,6 +392,7 @@ fn release(
             }
             *got_on = Some(capability.time().tick());
             gauge.released.add(0, rows.len());
+            laps.pass(None);
             context.outstanding.sent(rows.len());
             let delta = rows.to_delta(layout, physical);
             rows.clear();
@@ -414,6 +421,7 @@ fn release(
         waiting.take_lowest(FLUSH_ROWS, packed);
         gauge.iteration.store(u64::from(lowest), Ordering::Relaxed);
         gauge.released.add(lowest, packed.len());
+        laps.pass(Some((now.tick(), lowest)));
         fuel = fuel.saturating_sub(packed.len());
         *got_on = Some(now.tick());
         let delta = packed.to_delta(layout, physical);

@@ -58,6 +58,42 @@ fn distributors_hand_on_as_many_records_as_they_were_given() {
     assert_eq!(copies(delta(), 3).map(|parcel| parcel.record_count()).collect::<Vec<_>>(), [4, 3, 3]);
 }
 
+/// Keeps what comes.
+#[derive(Default)]
+struct Kept(Vec<Parcel>);
+
+impl Push<Message<u64, Parcel>> for Kept {
+    fn push(&mut self, message: &mut Option<Message<u64, Parcel>>) {
+        self.0.extend(message.take().map(|message| message.data));
+    }
+}
+
+/// What goes to one worker goes there as it is: no row is copied.
+#[test]
+fn what_is_all_for_one_worker_is_moved() {
+    let schema = Schema::new(vec![Field::new("a", DataType::Int32, false)]);
+    let mut same = Delta { errors: Vec::new(), ..delta() };
+    same.rows = RecordBatch::try_new(same.rows.schema(), vec![Arc::new(Int32Array::from(vec![7, 7, 7])) as ArrayRef]).unwrap();
+    let targeted = Parcel { delta: Some(delta()), target: Some(1) };
+    for (peers, mut parcel) in [(1, delta().into()), (2, same.into()), (2, targeted.clone())] {
+        let buffers = |parcel: &Parcel| {
+            let delta = parcel.delta.as_ref().unwrap();
+            let words = delta.rows.column(0).to_data().buffers()[0].as_ptr();
+            (words, delta.weights.as_ref().map(|w| w.as_ptr()), delta.iterations.as_ref().map(|i| i.as_ptr()))
+        };
+        let before = buffers(&parcel);
+        let mut pushers = (0..peers).map(|_| Kept::default()).collect::<Vec<_>>();
+        ByKey::new(&schema, &[0], peers).partition(&mut parcel, &Stamp::from_elem(7u64), &mut pushers);
+        let kept = pushers.into_iter().flat_map(|pusher| pusher.0).collect::<Vec<_>>();
+        assert_eq!((kept.len(), buffers(&kept[0])), (1, before), "{peers} workers");
+    }
+    let mut parcel = targeted;
+    let before = parcel.delta.as_ref().unwrap().rows.column(0).to_data().buffers()[0].as_ptr();
+    let mut pushers = [Kept::default(), Kept::default()];
+    ToTarget.partition(&mut parcel, &Stamp::from_elem(7u64), &mut pushers);
+    assert_eq!(pushers[1].0[0].delta.as_ref().unwrap().rows.column(0).to_data().buffers()[0].as_ptr(), before);
+}
+
 #[test]
 fn every_hash_has_a_worker() {
     assert_eq!(worker_of(0, 3), 0);

@@ -12,7 +12,7 @@ use refrain_types::{LoopId, RelationId};
 
 use crate::harness::{Graph, Rows, settled_in_cut_ticks, survive};
 use crate::plans::schema;
-use crate::recursion::closure_of;
+use crate::recursion::{Hubs, OUTSTANDING_ROWS_MAX, closure_of, held_while_edges_are_full};
 
 /// A plan over `edges (a, b)`, node 0, whose nodes all have two integer columns.
 #[derive(Default)]
@@ -88,6 +88,19 @@ fn non_linear_closure() -> Arc<StreamPlan> {
     plan.leave(distinct)
 }
 
+/// `t = edges UNION SELECT x.a, z.b FROM t x JOIN t y ON x.b = y.a JOIN t z ON y.b = z.a`: pairs that a walk of odd length connects.
+fn odd_walks() -> Arc<StreamPlan> {
+    let mut plan = Plan::over_edges();
+    let edges = plan.enter(0);
+    let t = plan.variable("t", 6, Exchange::Stay);
+    let two = plan.join(t, t, (1, 0), [0, 3]);
+    let three = plan.join(two, t, (1, 0), [0, 3]);
+    let both = plan.union(&[edges, three]);
+    let distinct = plan.distinct(both);
+    assert_eq!(distinct, 6);
+    plan.leave(distinct)
+}
+
 /// `odd = edges UNION even ∘ edges, even = odd ∘ edges`; the answer is one of both. `odd` sees the `even` of the iteration before.
 fn odd_and_even(answer_is_odd: bool) -> Arc<StreamPlan> {
     let mut plan = Plan::over_edges();
@@ -158,6 +171,7 @@ fn equals_recomputation(plan: &Arc<StreamPlan>, deletes: bool, wanted: impl Fn(&
 
 #[test]
 fn two_references_equal_recomputation() {
+    equals_recomputation(&odd_walks(), true, |edges| walks(edges, true));
     equals_recomputation(&non_linear_closure(), true, closure_of);
     equals_recomputation(&growing(&non_linear_closure()), false, closure_of);
 }
@@ -174,6 +188,22 @@ fn two_bindings_equal_recomputation() {
 #[test]
 fn an_aggregate_in_the_loop_equals_recomputation() {
     equals_recomputation(&least_origin(), true, least_origins);
+}
+
+/// The second join of an iteration makes three rows of each that the first one gives, so what it has to take in grows.
+#[test]
+fn variables_are_held_while_their_edges_are_full() {
+    const TAILS: i32 = 3;
+    let graph = Hubs { sources: 10, hubs: 900, sinks: 50 };
+    let tail = |number: i32| graph.sink(graph.sinks + number);
+    let tails = (0..graph.sinks).flat_map(|s| (0..TAILS).map(move |t| (s, t)));
+    let mut edges = graph.edges();
+    edges.extend(tails.map(|(s, t)| (vec![graph.sink(s), tail(t)], 1)));
+    let walks = (0..graph.sources).flat_map(|a| (0..TAILS).map(move |t| (a, t)));
+    let wanted = edges.clone().into_iter().chain(walks.map(|(a, t)| (vec![a, tail(t)], 1))).collect();
+    for (plan, what) in [(odd_walks(), "with iterations"), (growing(&odd_walks()), "without")] {
+        held_while_edges_are_full(&plan, OUTSTANDING_ROWS_MAX, &edges, &wanted, what);
+    }
 }
 
 #[test]

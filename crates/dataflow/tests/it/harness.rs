@@ -2,6 +2,7 @@
 //! time, and stop them at a place of its choice, the same in every run.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -40,14 +41,17 @@ impl Events for Teller {
 }
 
 /// Takes what memory is said to have no room for.
-#[derive(Debug)]
-struct Elsewhere;
+#[derive(Debug, Default)]
+struct Elsewhere {
+    puts: AtomicUsize,
+}
 
 #[derive(Debug)]
 struct Bytes(Vec<u8>);
 
 impl Spill for Elsewhere {
     fn put(&self, bytes: &[u8]) -> std::io::Result<Arc<dyn Spilled>> {
+        self.puts.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Bytes(bytes.to_vec())))
     }
 
@@ -94,6 +98,7 @@ pub struct Harness {
     turns: Vec<Turn>,
     tick: Tick,
     fresh: bool,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// A worker takes one step for each message, and answers when it has.
@@ -134,7 +139,8 @@ impl Harness {
         }
         let events = Arc::new(Teller(Mutex::new(teller)));
         // Some log in memory, some not.
-        let memory = if workers == 2 { Memory::limited(0, 0, Arc::new(Elsewhere)) } else { Memory::unlimited() };
+        let elsewhere = Arc::new(Elsewhere::default());
+        let memory = if workers == 2 { Memory::limited(0, 0, Arc::clone(&elsewhere) as _) } else { Memory::unlimited() };
         let control = Control::new(
             DataflowId(1),
             Arc::clone(plan),
@@ -165,7 +171,12 @@ impl Harness {
             })
         });
         let threads = threads.collect();
-        Self { commands, control, told, threads, turns, tick, fresh }
+        Self { commands, control, told, threads, turns, tick, fresh, elsewhere }
+    }
+
+    /// How often something was put elsewhere for want of memory.
+    pub fn puts(&self) -> usize {
+        self.elsewhere.puts.load(Ordering::Relaxed)
     }
 
     /// Runs a tick over these deltas; `cut` asks the loops to hold at once. Returns what changed and whether the tick is settled.

@@ -6,7 +6,7 @@ use refrain_plan::{KeyWinner, LoopKey, LoopKind};
 
 use crate::harness::{Graph, Rows, survive};
 use crate::plans::{Shape, closure};
-use crate::recursion::Hubs;
+use crate::recursion::{Hubs, OUTSTANDING_ROWS_MAX, held_while_edges_are_full};
 
 /// For each end of a path one of its starts, iteration after iteration, as the definition says.
 fn starts_of(edges: &Rows, winner: KeyWinner) -> Rows {
@@ -83,8 +83,12 @@ fn the_latest_row_of_each_key_equals_recomputation() {
 #[test]
 fn a_keyed_loop_is_held_while_its_edges_are_full() {
     let graph = Hubs { sources: 1, hubs: 900, sinks: 1000 };
-    let plan = closure(LoopKind::Keyed(LoopKey { columns: vec![1], winner: KeyWinner::Least(0) }), Shape::Join);
     let ends = (0..graph.hubs).map(|h| graph.hub(h)).chain((0..graph.sinks).map(|s| graph.sink(s)));
     let wanted = ends.map(|end| (vec![0, end], 1)).collect();
-    graph.hold_while_edges_are_full(&plan, &wanted, "keyed");
+    let key = LoopKey { columns: vec![1], winner: KeyWinner::Least(0) };
+    let plan = closure(LoopKind::Keyed(key.clone()), Shape::Join);
+    held_while_edges_are_full(&plan, OUTSTANDING_ROWS_MAX, &graph.edges(), &wanted, "keyed");
+    // Where better rows replace others, fewer may be on their way.
+    let plan = closure(LoopKind::MonotoneKeyed(key), Shape::Fused);
+    held_while_edges_are_full(&plan, 1 << 12, &graph.edges(), &wanted, "keyed, rows only come");
 }

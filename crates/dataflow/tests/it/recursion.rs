@@ -1,5 +1,6 @@
 //! Transitive closure, and a recursion over it, under random changes, cut and restored in mid-recursion, equal recomputation.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -265,8 +266,8 @@ fn a_long_log_is_replayed_in_parts() {
     assert!(view == edges.iter().cloned().chain(derived).collect::<Rows>());
 }
 
-/// While so many rows are on the edges of its body, a loop head releases none.
-const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
+/// While so many rows are on the edges of its body, a loop releases none.
+pub(crate) const OUTSTANDING_ROWS_MAX: i64 = 1 << 18;
 
 /// Two layers: from each of some sources to every hub, and from there to every sink.
 pub(crate) struct Hubs {
@@ -284,40 +285,63 @@ impl Hubs {
         self.sources + self.hubs + number
     }
 
-    fn edges(&self) -> Vec<(Vec<i32>, i64)> {
+    pub fn edges(&self) -> Rows {
         let first = (0..self.sources).flat_map(|a| (0..self.hubs).map(move |h| (vec![a, self.hub(h)], 1)));
         let last = (0..self.hubs).flat_map(|h| (0..self.sinks).map(move |s| (vec![self.hub(h), self.sink(s)], 1)));
         first.chain(last).collect()
     }
 
-    /// Each sink is derived from each source once for every hub.
-    pub fn closure(&self) -> Rows {
-        let derived = (0..self.sources).flat_map(|a| (0..self.sinks).map(move |s| (vec![a, self.sink(s)], 1)));
+    /// The edges and each sink of each source, with this weight. It is derived once for every hub.
+    pub fn closure(&self, weight: i64) -> Rows {
+        let derived = (0..self.sources).flat_map(|a| (0..self.sinks).map(move |s| (vec![a, self.sink(s)], weight)));
         self.edges().into_iter().chain(derived).collect()
     }
+}
 
-    /// Nothing is released until the edges have room again, but to hold does not wait for that.
-    pub fn hold_while_edges_are_full(&self, plan: &Arc<StreamPlan>, wanted: &Rows, what: &str) {
-        let is_full = |control: &Control| control.loops[0].outstanding.load(Ordering::Relaxed) > OUTSTANDING_ROWS_MAX;
-        let (mut view, mut restored) = (Rows::new(), Restored::default());
-        let mut harness = Harness::start_in_turns(plan, 2);
-        let (outputs, settled) = harness.tick_cut_when(is_full, vec![(0, delta(&self.edges(), 2))]);
-        accumulate(&mut view, &outputs);
-        assert!(!settled, "{what}: its edges were never full");
-        harness.capture(true, &mut restored);
-        drop(harness);
-        let mut harness = Harness::start(plan, 1, Some(restored));
-        let (outputs, settled) = harness.tick(vec![], false);
-        accumulate(&mut view, &outputs);
-        assert!(settled && view == *wanted, "{what}");
-    }
+/// Nothing is released while more than `most` rows are on the edges, but to hold does not wait until they have room again.
+pub(crate) fn held_while_edges_are_full(plan: &Arc<StreamPlan>, most: i64, edges: &Rows, wanted: &Rows, what: &str) {
+    let is_full = |control: &Control| control.loops[0].outstanding.load(Ordering::Relaxed) > most;
+    let edges = edges.iter().map(|(edge, weight)| (edge.clone(), *weight)).collect::<Vec<_>>();
+    let (mut view, mut restored) = (Rows::new(), Restored::default());
+    let mut harness = Harness::start_in_turns(plan, 2);
+    let (outputs, settled) = harness.tick_cut_when(is_full, vec![(0, delta(&edges, 2))]);
+    accumulate(&mut view, &outputs);
+    assert!(!settled, "{what}: its edges were never full");
+    harness.capture(true, &mut restored);
+    drop(harness);
+    let mut harness = Harness::start(plan, 1, Some(restored));
+    let (outputs, settled) = harness.tick(vec![], false);
+    accumulate(&mut view, &outputs);
+    assert!(settled && view == *wanted, "{what}");
 }
 
 #[test]
 fn a_loop_is_held_while_its_edges_are_full() {
     let graph = Hubs { sources: 20, hubs: 900, sinks: 50 };
-    let wanted = graph.closure();
-    for kind in [LoopKind::Set, LoopKind::MonotoneSet] {
-        graph.hold_while_edges_are_full(&closure(kind.clone(), Shape::Join), &wanted, &format!("{kind:?}"));
+    for kind in KINDS {
+        let wanted = graph.closure(if kind == LoopKind::Bag { 900 } else { 1 });
+        let plan = closure(kind.clone(), Shape::Join);
+        held_while_edges_are_full(&plan, OUTSTANDING_ROWS_MAX, &graph.edges(), &wanted, &format!("{kind:?}"));
+    }
+}
+
+/// What goes round is put into bytes only where it is held and memory has no room for it.
+#[test]
+fn nothing_is_serialized_while_nothing_is_held() {
+    let edges = (0..200).map(|i| (vec![i, i + 1], 1)).collect::<Vec<_>>();
+    for (kind, shape) in
+        KINDS.into_iter().flat_map(|kind| [Shape::Fused, Shape::FusedThenMap, Shape::Join].map(|s| (kind.clone(), s)))
+    {
+        let plan = closure(kind.clone(), shape);
+        // With two workers memory has room for nothing.
+        let puts = |cut_after: usize| {
+            let mut harness = Harness::start_in_turns(&plan, 2);
+            let steps = Cell::new(0);
+            let cut_when = |_: &Control| steps.replace(steps.get() + 1) >= cut_after;
+            let (_, settled) = harness.tick_cut_when(cut_when, vec![(0, delta(&edges, 2))]);
+            (settled, harness.puts())
+        };
+        assert_eq!(puts(usize::MAX), (true, 0), "{kind:?} {shape:?}");
+        assert!((0..40).any(|steps| puts(steps).1 > 0), "{kind:?} {shape:?}: what comes back to a held loop is put elsewhere");
     }
 }

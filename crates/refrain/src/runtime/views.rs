@@ -153,6 +153,8 @@ impl View {
             loop_name: name.to_owned(),
             tick: self.tick.0,
             iteration: gauge.iteration.load(Ordering::Relaxed),
+            laps: gauge.laps.load(Ordering::Relaxed),
+            hold_us: self.control.hold_micros(),
             frontier_rows: count(gauge.frontier_rows.load(Ordering::Relaxed)),
             held_rows: count(gauge.held_rows.load(Ordering::Relaxed)),
             log_rows: count(gauge.log_rows.load(Ordering::Relaxed)) + self.coming.get(&number).copied().unwrap_or(0),
@@ -173,6 +175,7 @@ impl View {
             rows: gauge.rows.load(Ordering::Relaxed),
             busy_us: gauge.busy_nanos.load(Ordering::Relaxed) / 1000,
             state_bytes: u64::try_from(gauge.state_bytes.load(Ordering::Relaxed)).unwrap_or(0),
+            capture_us: gauge.capture_nanos.load(Ordering::Relaxed) / 1000,
         });
         status.collect()
     }

@@ -101,6 +101,10 @@ async fn operators_say_how_long_they_worked_and_what_they_hold() {
     let held = "SELECT bool_and(busy_us > 0), min(state_bytes) > 100 * 8, max(state_bytes) > 5050 * 16 FROM refrain.operators \
                 WHERE kind IN ('Aggregate', 'Loop')";
     assert_eq!(rows_in_order(&s, held).await, ["t|t|t"]);
+    assert_eq!(rows_in_order(&s, "SELECT laps FROM refrain.loops").await, ["100"]);
+    assert_eq!(rows_in_order(&s, "SELECT sum(capture_us) FROM refrain.operators").await, ["0"]);
+    s.checkpoint().await.unwrap();
+    assert_eq!(rows_in_order(&s, "SELECT sum(capture_us) > 0 FROM refrain.operators").await, ["t"]);
     let lines = rows_in_order(&s, "EXPLAIN ANALYZE MATERIALIZED VIEW v").await;
     let of_loop = lines.iter().find(|line| line.contains("Loop #")).expect("the view has a loop");
     assert!(of_loop.contains("(rows=5050 time=") && of_loop.contains(" ms memory=") && of_loop.ends_with(" kB)"), "{of_loop}");

@@ -8,7 +8,8 @@ use refrain::inspect::inspect;
 use refrain::{Engine, Session, display};
 use refrain_checkpoint::faults::{Effect, FaultyStore, Gate, Operation};
 
-use crate::rows::{rows, run};
+use crate::outage::grows;
+use crate::rows::{memory, rows, run};
 
 const CHECKPOINTS: i64 = 60;
 /// A part of so many rows, in segments each more than twice as large as what comes after it, is not in more of them.
@@ -119,6 +120,21 @@ async fn what_has_not_changed_is_not_written_again() {
     assert!(changed.bytes > 0 && changed.bytes * 10 < base.bytes, "{} of {} bytes", changed.bytes, base.bytes);
     let report = inspect(&url).await.unwrap();
     assert!(report.checkpoints.iter().flat_map(|c| &c.loops).all(|l| l.log.objects == 0));
+}
+
+#[tokio::test]
+async fn a_loop_tells_how_often_it_went_round_and_how_long_it_took_to_hold() {
+    let s = memory().await;
+    run(
+        &s,
+        "CREATE MATERIALIZED VIEW nat AS WITH RECURSIVE t(n) AS (SELECT 1::BIGINT UNION ALL SELECT n + 1 FROM t) SELECT n FROM t",
+    )
+    .await;
+    let before = grows(&s, "SELECT laps FROM refrain.loops", 1_000).await;
+    assert_eq!(rows(&s, "SELECT hold_us FROM refrain.loops").await, ["0"]);
+    s.checkpoint().await.unwrap();
+    assert_eq!(rows(&s, "SELECT hold_us > 0 FROM refrain.loops").await, ["t"]);
+    grows(&s, "SELECT laps FROM refrain.loops", before + 1_000).await;
 }
 
 /// Which part of a checkpoint takes long can be seen: an upload that waits, or the put of the manifest.

@@ -364,14 +364,18 @@ impl Stateful for Groups {
         }
     }
 
-    fn size(&self) -> (OperatorId, usize) {
+    fn operator(&self) -> OperatorId {
+        self.operator
+    }
+
+    fn size_bytes(&self) -> usize {
         let accumulators = self.accumulators.iter().map(|all| all.capacity() * size_of::<Accumulator>()).sum::<usize>();
         let groups = self.group_keys.capacity() * size_of::<u64>() + self.live.capacity() * size_of::<i128>();
         let kept = match &self.kept {
             Kept::Inputs(inputs) => inputs.rows.size_bytes(),
             Kept::Sums(_) => 0,
         };
-        (self.operator, self.index.size_bytes() + groups + accumulators + kept)
+        self.index.size_bytes() + groups + accumulators + kept
     }
 }
 

@@ -68,8 +68,12 @@ impl Stateful for Distinct {
         self.rows.compact();
     }
 
-    fn size(&self) -> (OperatorId, usize) {
-        (self.operator, self.rows.size_bytes())
+    fn operator(&self) -> OperatorId {
+        self.operator
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.rows.size_bytes()
     }
 }
 

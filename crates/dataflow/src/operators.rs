@@ -39,6 +39,7 @@ pub(crate) mod reduce;
 pub(crate) mod scope;
 pub(crate) mod sink;
 pub(crate) mod stage;
+pub(crate) mod temporal;
 pub(crate) mod top_k;
 pub(crate) mod variable;
 pub(crate) mod window;

@@ -39,7 +39,7 @@ enum Rows {
 pub enum Part {
     /// Rows of the left or only input.
     Left,
-    /// Rows of the right input, or of the other side of a loop's join.
+    /// Rows of the right input, or of the other side of a loop's join, or of the clock of a temporal filter.
     Right,
     /// The groups of an aggregate with their sums.
     Sums,
@@ -164,6 +164,7 @@ pub fn schema(plan: &StreamPlan, operator: OperatorId, part: Part) -> Option<Sch
             let schema = input(usize::from(part == Part::Right))?;
             Some(if node.keeps_iterations() { with_iteration(&schema) } else { schema })
         }
+        (Operator::Temporal(_), Part::Left | Part::Right) => input(usize::from(part == Part::Right)),
         (Operator::LoopHead(head), Part::Right) if head.join.is_some() => input(1),
         (Operator::LoopHead(head), part) => {
             let is_ours = match head.kind {

@@ -20,7 +20,7 @@ use crate::operators::sink::{Collected, sink};
 use crate::operators::top_k::top_k;
 use crate::operators::variable::variable;
 use crate::operators::window::window;
-use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope};
+use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope, temporal};
 use crate::parcel::{Parcel, Parcels};
 use crate::restore::{placement, placement_of};
 use crate::time::Time;
@@ -166,6 +166,14 @@ impl<'scope> Renderer<'scope> {
                     }
                 });
                 join(&context, left, right, call, &node.schema, node.keeps_iterations())
+            }
+            Operator::Temporal(filter) => {
+                let [(rows, exchange), (clock, _)] = node.inputs.as_slice() else {
+                    unreachable!("a temporal filter has rows and a clock")
+                };
+                let rows =
+                    temporal::Rows { stream: self.edge(*rows), exchange, placement: placement(plan, id, 0), schema: &node.schema };
+                temporal::filter(&context, rows, (self.edge(*clock), &plan.node(*clock).schema), filter)
             }
             Operator::LoopHead(head) => {
                 let (base, base_exchange) = &node.inputs[0];

@@ -148,6 +148,12 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             let keys = node.schema.fields()[..fold.keys].iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             format!("{} by {}", texts(&fold.calls), keys.join(", "))
         }
+        Operator::Temporal(temporal) => {
+            let name = |column: usize| node.schema.field(column).name();
+            let from = temporal.from.map(|column| format!("from {}", name(column)));
+            let until = temporal.until.map(|column| format!("until {}", name(column)));
+            from.into_iter().chain(until).collect::<Vec<_>>().join(" ")
+        }
         Operator::LoopHead(head) => {
             format!("{} ({}), {}{}", head.name, all_names(&head.variable), describe_kind(head), limit(head.limit))
         }

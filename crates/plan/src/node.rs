@@ -92,6 +92,8 @@ pub enum Operator {
     Window(Window),
     /// One row for each group, made of all of its rows.
     Fold(Fold),
+    /// The rows of the first input whose time it is, by the clock that the second input is.
+    Temporal(Temporal),
     /// A recursion. Its output are the rows that leave the loop.
     LoopHead(LoopHead),
     /// The rows that a loop head sends round, after its first stage: the start of the body. Its single input is the loop head.
@@ -163,6 +165,16 @@ pub struct Fold {
     pub keys: usize,
     /// The functions.
     pub calls: Vec<GroupCall>,
+}
+
+/// A filter that compares columns of a row with the time: it lets a row through from one point in time on, until another. The time is the one
+/// row of the second input, a column of microseconds since 1970 that only grows; every worker has it. While it is not known no row is let through.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Temporal {
+    /// The column with the first point in time at which the row is there; `None` for always.
+    pub from: Option<usize>,
+    /// The column with the first one at which it is not there any more; `None` for never.
+    pub until: Option<usize>,
 }
 
 /// One function of the rows of a group.
@@ -382,6 +394,7 @@ impl Operator {
             Self::TopK(_) => "TopK",
             Self::Window(_) => "Window",
             Self::Fold(_) => "Fold",
+            Self::Temporal(_) => "Temporal",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",
             Self::Variable(_) => "Variable",

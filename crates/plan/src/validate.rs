@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion_physical_expr::PhysicalExpr;
 
 use crate::{Exchange, LoopHead, LoopKind, Node, NodeId, Operator, Projected, RowFunction, Step, StreamPlan};
@@ -28,7 +28,7 @@ pub fn validate(plan: &StreamPlan) -> Result<(), String> {
         holds("its columns are what its operator makes", schema_fits(plan, node))?;
         holds("its keys are columns of one type on both sides, and its inputs are exchanged by them", keys_fit(plan, node))?;
         holds(
-            "only the other side of a loop's join is broadcast, and rows that stay take the columns of its partition over",
+            "only the other side of a loop's join and a clock are broadcast, and rows that stay take the columns of its partition over",
             stays_fits(plan, id, node),
         )?;
         holds("its iterations are kept where they are limited", limit_fits(node))?;
@@ -56,7 +56,7 @@ fn arity_fits(node: &Node) -> bool {
         Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) => count == 1,
         Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_) => count == 1,
         Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
-        Operator::Join(_) => count == 2,
+        Operator::Join(_) | Operator::Temporal(_) => count == 2,
         Operator::Union => count >= 1,
         Operator::LoopHead(head) => count == 1 + usize::from(head.join.is_some()),
     }
@@ -135,6 +135,13 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
             let is_key = |k: usize| k < input(0).fields().len() && alike_field(input(0).field(k), node.schema.field(k));
             node.schema.fields().len() == fold.keys + fold.calls.len() && (0..fold.keys).all(is_key) && made
         }
+        Operator::Temporal(temporal) => {
+            let bounds = temporal.from.into_iter().chain(temporal.until).collect::<Vec<_>>();
+            let is_time = |field: &FieldRef| matches!(field.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _));
+            let times = |schema: &SchemaRef, columns: &[usize]| columns.iter().all(|c| is_time(&schema.fields()[*c]));
+            let by_the_clock = input(1).fields().len() == 1 && times(input(1), &[0]);
+            alike(input(0), &node.schema) && in_range(&bounds, input(0)) && times(input(0), &bounds) && by_the_clock
+        }
         Operator::LoopHead(head) => alike(&head.variable, &node.schema) && alike(input(0), &head.variable),
         Operator::Variable(_) => true,
         Operator::Enter | Operator::Leave => alike(input(0), &node.schema),
@@ -170,14 +177,20 @@ fn keys_fit(plan: &StreamPlan, node: &Node) -> bool {
         Operator::Window(window) => exchanged(0, &window.keys),
         Operator::Fold(fold) => exchanged(0, &(0..fold.keys).collect::<Vec<_>>()),
         Operator::Distinct => matches!(node.inputs[0].1, Exchange::Hash(_)),
+        // Outside of loops, whose rows would come by iteration and not by time.
+        Operator::Temporal(_) => node.inputs[1].1 == Exchange::Broadcast && node.scope.is_empty(),
         _ => true,
     }
 }
 
-/// A loop that stays takes the columns of its partition over; only the other side of a loop's join may be broadcast.
+/// A loop that stays takes the columns of its partition over; only the other side of a loop's join, and a clock, may be broadcast.
 fn stays_fits(plan: &StreamPlan, id: NodeId, node: &Node) -> bool {
     let broadcast = |i: usize| node.inputs.get(i).is_some_and(|(_, exchange)| *exchange == Exchange::Broadcast);
-    let Operator::LoopHead(head) = &node.operator else { return !(0..node.inputs.len()).any(broadcast) };
+    let head = match &node.operator {
+        Operator::LoopHead(head) => head,
+        Operator::Temporal(_) => return !broadcast(0),
+        _ => return !(0..node.inputs.len()).any(broadcast),
+    };
     let sources = head.stage.column_sources(stage_input(plan, id, head).fields().len());
     let taken_over = head.partition.iter().all(|column| sources.get(*column) == Some(&Some(*column)));
     !broadcast(0) && (!head.stays || (head.feedback.is_none() && taken_over))

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use refrain_plan::{Exchange, Join, LoopHead, Node, NodeId, Operator, Projected, Properties, RowFunction, Step, StreamPlan};
+use refrain_plan::{
+    Exchange, Join, LoopHead, Node, NodeId, Operator, Projected, Properties, RowFunction, Step, StreamPlan, Temporal,
+};
 use refrain_types::LoopId;
 
 /// Nodes so far.
@@ -177,6 +179,21 @@ impl Builder {
         self.add(Node { operator: Operator::Negate, inputs: vec![(input, Exchange::Stay)], schema, scope, properties })
     }
 
+    /// The rows whose time it is, by the rows of `clock`.
+    pub(crate) fn temporal(&mut self, input: NodeId, temporal: Temporal, clock: NodeId) -> NodeId {
+        let from = self.node(input);
+        let grows = from.properties.append_only;
+        let all = (0..from.schema.fields().len()).collect::<Vec<_>>();
+        // A row meets what takes it back, so that neither is kept.
+        let exchange = if grows || from.properties.partitioning.is_some() { Exchange::Stay } else { Exchange::Hash(all.clone()) };
+        let partitioning = if exchange == Exchange::Stay { from.properties.partitioning.clone() } else { Some(all) };
+        let properties =
+            Properties { append_only: grows && temporal.until.is_none(), distinct: from.properties.distinct, partitioning };
+        let (schema, scope) = (Arc::clone(&from.schema), from.scope.clone());
+        let inputs = vec![(input, exchange), (clock, Exchange::Broadcast)];
+        self.add(Node { operator: Operator::Temporal(temporal), inputs, schema, scope, properties })
+    }
+
     /// States that a node's rows are proven to be distinct.
     pub(crate) fn set_distinct(&mut self, node: NodeId) {
         self.nodes[node].properties.distinct = true;
@@ -248,6 +265,7 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         (Operator::TopK(a), Operator::TopK(b)) => a == b,
         (Operator::Window(a), Operator::Window(b)) => a == b,
         (Operator::Fold(a), Operator::Fold(b)) => a == b,
+        (Operator::Temporal(a), Operator::Temporal(b)) => a == b,
         (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
         (Operator::Negate, Operator::Negate) => true,
         // A loop is found again by its recursion, and has one body. A variable is not found again: its binding knows it.

@@ -24,12 +24,14 @@ mod outer_join;
 mod place;
 mod recursion;
 mod refuse;
+mod temporal;
 #[cfg(test)]
 mod tests;
 mod top_k;
 mod uncounted;
 mod window;
 
+use arrow::datatypes::SchemaRef;
 use datafusion_expr::LogicalPlan;
 use refrain_plan::StreamPlan;
 use refrain_sql::{Result, SqlError};
@@ -39,6 +41,8 @@ use refrain_types::{RelationId, SqlState};
 pub struct PlannerContext<'a> {
     /// Whether rows of a relation are never retracted.
     pub append_only: &'a dyn Fn(RelationId) -> bool,
+    /// The relation that tells the time, with its column; `None` where there is none.
+    pub clock: Option<(RelationId, SchemaRef)>,
 }
 
 /// Plans a view from the plan that [`refrain_sql::optimize_view`] gives.

@@ -8,7 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, LogicalPlan, TableScan};
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
-use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, Series, SqlError, WorkTable};
+use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, Series, SqlError, TemporalNode, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::Builder;
@@ -76,9 +76,10 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::EmptyRelation(relation) => Ok(self.constant(constant::empty(relation))),
             LogicalPlan::Values(values) => Ok(self.constant(constant::values(values)?)),
-            LogicalPlan::Extension(_) => match (RecursionNode::of(plan), MutualNode::of(plan)) {
-                (Some(recursion), _) => self.recursion(recursion),
-                (_, Some(mutual)) => self.mutual(mutual),
+            LogicalPlan::Extension(_) => match (RecursionNode::of(plan), MutualNode::of(plan), TemporalNode::of(plan)) {
+                (Some(recursion), ..) => self.recursion(recursion),
+                (_, Some(mutual), _) => self.mutual(mutual),
+                (.., Some(temporal)) => self.temporal(temporal),
                 _ => Err(refuse::node(plan)),
             },
             other => Err(refuse::node(other)),

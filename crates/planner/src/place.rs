@@ -72,6 +72,7 @@ fn partitioning(plan: &StreamPlan, id: NodeId) -> Option<Vec<usize>> {
             mapped(&before, plan.node(node.inputs[0].0).schema.fields().len(), function).partitioning
         }
         Operator::Enter | Operator::Leave | Operator::Negate => of(node.inputs[0].0),
+        Operator::Temporal(_) if node.inputs[0].1 == Exchange::Stay => of(node.inputs[0].0),
         _ => node.properties.partitioning.clone(),
     }
 }

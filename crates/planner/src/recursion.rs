@@ -16,7 +16,7 @@ use refrain_plan::{
     Exchange, FusedJoin, KeyWinner, LoopHead, LoopKey, LoopKind, Node, NodeId, Operator, Projected, Properties, RecursionLimit,
     RowFunction, Step,
 };
-use refrain_sql::{Limit, RecursionKey, RecursionNode, Result, WorkTable};
+use refrain_sql::{Limit, RecursionKey, RecursionNode, Result, TemporalNode, WorkTable};
 
 use crate::builder::conforming;
 use crate::expression::{predicate, projected, without_alias, without_negative_zero};
@@ -337,6 +337,7 @@ fn check_path(recursion: &RecursionNode, path: &[&LogicalPlan]) -> Result<Form> 
             LogicalPlan::Union(_) => Some("UNION"),
             LogicalPlan::Window(_) => Some("a window function"),
             LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => Some("LIMIT"),
+            LogicalPlan::Extension(_) if TemporalNode::of(node).is_some() => return Err(refuse::time_in_recursion()),
             LogicalPlan::Extension(_) => Some("another recursive query"),
             _ => return Err(refuse::node(node)),
         };

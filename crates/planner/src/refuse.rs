@@ -45,6 +45,18 @@ pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
     }
 }
 
+/// The error for a condition on the time in a loop.
+pub(crate) fn time_in_recursion() -> SqlError {
+    SqlError::unsupported("a condition that compares the reference of a recursive query to itself with the time is not supported")
+        .with_hint("Compare the rows of the tables with it that the recursive term joins, in a WITH query or a view of their own.")
+}
+
+/// The error for a condition on the time where nothing tells it.
+pub(crate) fn no_clock() -> SqlError {
+    SqlError::unsupported("function now() is supported in a materialized view alone, not in a query that is subscribed to")
+        .with_hint("Create a materialized view, and subscribe to that.")
+}
+
 /// The error for window functions in a loop.
 pub(crate) fn window_in_recursion(functions: &[Expr]) -> SqlError {
     let name = functions.iter().find_map(|e| match crate::expression::without_alias(e) {

@@ -8,11 +8,13 @@ use crate::{PlannerContext, plan_view};
 fn catalog() -> Catalog {
     let mut catalog = Catalog::default();
     let script = "CREATE TABLE edges (src int NOT NULL, dst int NOT NULL); CREATE TABLE weights (node int, w double precision, name text); \
-        CREATE TABLE log (src int NOT NULL, dst int NOT NULL) WITH (append_only = true)";
+        CREATE TABLE log (src int NOT NULL, dst int NOT NULL) WITH (append_only = true); \
+        CREATE TABLE event (id int, at timestamp) WITH (append_only = true)";
     for (statement, _) in parse(script).unwrap() {
         let Statement::CreateTable(table) = statement else { panic!() };
         catalog.create_table(&table).unwrap();
     }
+    catalog.create_clock();
     catalog
 }
 
@@ -21,7 +23,7 @@ fn try_plan(sql: &str) -> Result<StreamPlan, SqlError> {
     let Statement::Query(query) = parse(sql)?.remove(0).0 else { panic!("{sql}") };
     let plan = optimize_view(bind_query(&catalog, &query)?.plan)?;
     let append_only = |id| catalog.get(id).is_some_and(|r| r.append_only);
-    plan_view(&plan, &PlannerContext { append_only: &append_only })
+    plan_view(&plan, &PlannerContext { append_only: &append_only, clock: catalog.clock().map(|clock| (clock.id, clock.schema())) })
 }
 
 fn plan(sql: &str) -> StreamPlan {
@@ -693,4 +695,28 @@ fn rows_that_a_distinct_takes_are_not_counted() {
     assert_eq!(uncounted(closure), [true]);
     assert_eq!(uncounted(&closure.replace("log", "edges")), [false]);
     assert_eq!(uncounted(&closure.replace("UNION", "UNION ALL").replace("SELECT * FROM t", "SELECT DISTINCT * FROM t")), [false]);
+}
+
+#[test]
+fn conditions_on_the_time_are_filters_by_the_clock() {
+    check(
+        "SELECT id FROM event WHERE at > now() - INTERVAL '1 hour' AND id > 0",
+        "
+Map #4: project id
+  Temporal #3: until valid_until_1
+    Map #1: filter id > 0, then project id, at + IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 3600000000000 } as valid_until_1 [append-only]
+      Source #0: event (id, at) [append-only]
+    Source #2: clock (now) → every worker
+",
+    );
+    // What has come and stays is only ever inserted; what has to go is not.
+    let grows = |sql: &str| plan(sql).nodes.last().unwrap().properties.append_only;
+    assert!(grows("SELECT id FROM event WHERE at <= now()"));
+    assert!(!grows("SELECT id FROM event WHERE at > now()"));
+    let in_recursion = "WITH RECURSIVE r(id, at) AS (SELECT id, at FROM event UNION SELECT r.id, event.at FROM r JOIN event ON r.id = event.id WHERE";
+    plan(&format!("{in_recursion} event.at > now()) SELECT id FROM r"));
+    assert_eq!(
+        error(&format!("{in_recursion} r.at > now()) SELECT id FROM r")),
+        "0A000: a condition that compares the reference of a recursive query to itself with the time is not supported"
+    );
 }

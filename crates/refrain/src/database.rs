@@ -51,7 +51,7 @@ impl Database {
         let mut views = Vec::new();
         for entry in entries {
             match entry.kind {
-                EntryKind::Table => database.add_table(&entry, visible),
+                EntryKind::Table | EntryKind::Clock => database.add_table(&entry, visible),
                 EntryKind::MaterializedView => {
                     let view = database.add_view(&entry, visible);
                     views.push(view.map_err(|e| e.said_of(&format!("materialized view \"{}\" cannot be restored", entry.name)))?);
@@ -66,6 +66,17 @@ impl Database {
     pub fn add_table(&mut self, entry: &Entry, visible: &Arc<EpochClock>) {
         let table = Relation::table(entry.id, &entry.name, entry.schema(), entry.append_only, visible);
         self.relations.insert(entry.id, table);
+    }
+
+    /// The relation that tells views the time. It is added if there is none.
+    pub fn clock(&mut self, visible: &Arc<EpochClock>) -> Arc<Relation> {
+        if self.catalog.clock().is_none() {
+            let id = self.catalog.create_clock();
+            let entry = self.catalog.get(id).expect("it has just been added").clone();
+            self.add_table(&entry, visible);
+        }
+        let entry = self.catalog.clock().expect("it was added unless it was there");
+        Arc::clone(self.relations.get(&entry.id).expect("a table of the catalog has rows"))
     }
 
     /// The rows of a maintained view that the catalog has, and its plan.

@@ -93,6 +93,8 @@ pub(crate) struct Shared {
     database: RwLock<Arc<Database>>,
     values: Mutex<Values>,
     closed: AtomicBool,
+    /// Whether the clock of views runs.
+    pub clock_runs: AtomicBool,
     temporary: AtomicU64,
 }
 
@@ -306,12 +308,14 @@ impl Shared {
             database: RwLock::new(Arc::new(database)),
             values: Mutex::new(values),
             closed: AtomicBool::new(false),
+            clock_runs: AtomicBool::new(false),
             temporary: AtomicU64::new(0),
         });
         shared.visible.keep_history(settings.history_epochs);
         recovery::recover(&shared, manifest, next_epoch, progress).await?;
         if writes {
             Runtime::drive(&shared);
+            shared.run_clock();
         }
         Ok(shared)
     }

@@ -26,6 +26,7 @@
 
 mod assign;
 mod checkpoints;
+mod clock;
 mod constraints;
 mod database;
 pub mod display;

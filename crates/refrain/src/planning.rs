@@ -17,7 +17,8 @@ pub(crate) fn maintained(database: &Database, plan: LogicalPlan) -> Result<Strea
 /// The stream plan of a query that is optimized already.
 pub(crate) fn stream_plan(database: &Database, optimized: &LogicalPlan) -> Result<StreamPlan> {
     let append_only = |id: RelationId| database.relations.get(&id).is_some_and(|r| r.append_only);
-    Ok(plan_view(optimized, &PlannerContext { append_only: &append_only })?)
+    let clock = database.catalog.clock().map(|clock| (clock.id, clock.schema()));
+    Ok(plan_view(optimized, &PlannerContext { append_only: &append_only, clock })?)
 }
 
 /// The plan of a query that is read once.

@@ -90,6 +90,13 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         "The encoding of text; always UTF8.",
     ),
     define(
+        "clock_interval_ms",
+        Scope::Engine,
+        Kind::AtLeast(1),
+        "1000",
+        "Time from one look at the clock to the next, for materialized views with now().",
+    ),
+    define(
         "history_epochs",
         Scope::Engine,
         Kind::AtLeast(0),
@@ -280,6 +287,8 @@ pub(crate) struct EngineSettings {
     pub checkpoint_timeout: Duration,
     /// How many checkpoints are kept.
     pub checkpoint_retain: usize,
+    /// From one look at the clock to the next.
+    pub clock_interval: Duration,
     /// How many epochs back relations can be read.
     pub history_epochs: u64,
     /// How long input waits for a busy dataflow.
@@ -303,6 +312,7 @@ impl EngineSettings {
             checkpoint_hold_max: values.milliseconds("checkpoint_hold_max_ms"),
             checkpoint_timeout: values.milliseconds("checkpoint_timeout_ms"),
             checkpoint_retain: values.number("checkpoint_retain"),
+            clock_interval: values.milliseconds("clock_interval_ms"),
             history_epochs: values.number("history_epochs"),
             admit_after: values.milliseconds("admit_after_ms"),
             store_wait: values.milliseconds("store_wait_ms"),

@@ -106,7 +106,7 @@ fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relatio
         SubscribeTarget::Relation(name) => {
             let entry = database.catalog.relation(name)?;
             match entry.kind {
-                RelationKind::Table | RelationKind::MaterializedView => {
+                RelationKind::Table | RelationKind::MaterializedView | RelationKind::Clock => {
                     return Ok((Arc::clone(database.relation(entry.id)?), entry.columns.clone(), None));
                 }
                 RelationKind::System => {

@@ -41,6 +41,9 @@ pub const SYSTEM_SCHEMAS: [&str; 2] = ["refrain", "information_schema"];
 /// So many bits of an identity's key are the place of its column, the others the table that it was created with.
 const IDENTITY_BITS: u32 = 16;
 
+/// The relation that tells views the time.
+const CLOCK: &str = "refrain.clock";
+
 /// System tables have ids from here on; they are not stored.
 const SYSTEM_IDS: u64 = 1 << 62;
 
@@ -77,6 +80,8 @@ pub enum RelationKind {
     MaterializedView,
     /// Rows that the engine tells about itself.
     System,
+    /// The one row by which views that ask for the time know it. The engine writes it.
+    Clock,
 }
 
 /// A table, view, materialized view or system table.
@@ -278,7 +283,7 @@ impl Catalog {
             RelationKind::Table => Ok(relation),
             RelationKind::View => cannot("view"),
             RelationKind::MaterializedView => cannot("materialized view"),
-            RelationKind::System => cannot("system table"),
+            RelationKind::System | RelationKind::Clock => cannot("system table"),
         }
     }
 
@@ -398,6 +403,24 @@ impl Catalog {
         id
     }
 
+    /// The relation that tells views the time, once there is one that asked for it.
+    #[must_use]
+    pub fn clock(&self) -> Option<&Relation> {
+        self.find(CLOCK)
+    }
+
+    /// The relation that tells views the time: one row with one column. Unlike other system tables it is stored.
+    pub fn create_clock(&mut self) -> RelationId {
+        let now = ColumnDefinition {
+            name: "now".to_owned(),
+            sql_type: SqlType::TimestampTz,
+            not_null: true,
+            default: None,
+            identity: None,
+        };
+        self.insert(CLOCK, RelationKind::Clock, vec![Column::of_definition(&now)], false, None)
+    }
+
     /// Takes relations out, as [`Catalog::plan_drop`] named them.
     pub fn remove(&mut self, id: RelationId) -> Option<Relation> {
         let relation = self.relations.remove(&id)?;
@@ -420,13 +443,24 @@ impl Catalog {
             return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
         }
         check_column_names(&columns)?;
+        Ok(self.insert(name, kind, columns, append_only, definition))
+    }
+
+    fn insert(
+        &mut self,
+        name: &str,
+        kind: RelationKind,
+        columns: Vec<Column>,
+        append_only: bool,
+        definition: Option<ViewDefinition>,
+    ) -> RelationId {
         let id = RelationId(self.next_id);
         self.next_id += 1;
         self.names.insert(name.to_owned(), id);
         let (constraints, indexes) = (Vec::new(), Vec::new());
         let name = name.to_owned();
         self.relations.insert(id, Relation { id, name, kind, columns, append_only, constraints, indexes, definition });
-        Ok(id)
+        id
     }
 }
 
@@ -461,7 +495,7 @@ impl fmt::Display for RelationKind {
             Self::Table => "table",
             Self::View => "view",
             Self::MaterializedView => "materialized view",
-            Self::System => "system table",
+            Self::System | Self::Clock => "system table",
         })
     }
 }

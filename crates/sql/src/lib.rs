@@ -25,6 +25,7 @@ pub mod recursion;
 pub mod series;
 pub mod source;
 pub mod statement;
+pub mod temporal;
 pub mod types;
 pub mod why;
 
@@ -41,5 +42,6 @@ pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, Recursio
 pub use series::Series;
 pub use source::{GivenRows, RelationSource, WorkTable};
 pub use statement::Statement;
+pub use temporal::{TemporalNode, tells_time};
 pub use types::SqlType;
 pub use why::bind_why;

@@ -104,12 +104,13 @@ impl Rules {
     /// # Errors
     /// When types cannot be coerced, a constant expression fails, or the view holds something whose value changes by itself.
     pub fn optimize_view(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        refuse_unstable(&plan)?;
         let context = OptimizerContext::new_with_config_options(Arc::new(OPTIONS.clone()))
             .without_query_execution_start_time()
             .with_max_passes(u8::try_from(PASSES_MAX).expect("a small number"));
         let bound = Arc::clone(plan.schema());
-        let plan = subquery_columns::as_columns(analyze(plan)?, columns_context())
+        let plan = crate::temporal::as_filters(analyze(plan)?).map_err(from_datafusion)?;
+        refuse_unstable(&plan)?;
+        let plan = subquery_columns::as_columns(plan, columns_context())
             .and_then(grouping_sets::as_unions)
             .and_then(scalar_subqueries::as_joins)
             .map_err(from_datafusion)?;
@@ -254,7 +255,7 @@ fn unstable(expr: &Expr) -> Option<SqlError> {
         return Some(
             SqlError::unsupported(format!("function {name}() is not supported in a materialized view"))
                 .with_detail("Its value changes by itself, without a change of the view's input.")
-                .with_hint("Write the time into a table and join with it, or use a plain view."),
+                .with_hint("A condition in WHERE may compare it with a column: at > now() - INTERVAL '1 day'. Months and years go to the other side."),
         );
     }
     (volatility == Volatility::Volatile).then(|| {

@@ -8,3 +8,4 @@ mod harness;
 mod keyed;
 mod plans;
 mod recursion;
+mod temporal;

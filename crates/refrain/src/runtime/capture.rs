@@ -212,6 +212,7 @@ pub(super) fn operator_name(plan: &StreamPlan, operator: OperatorId) -> String {
         refrain_plan::Operator::TopK(_) => "top-k".to_owned(),
         refrain_plan::Operator::Window(_) => "window".to_owned(),
         refrain_plan::Operator::Fold(_) => "aggregate".to_owned(),
+        refrain_plan::Operator::Temporal(_) => "temporal filter".to_owned(),
         _ => "operator".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ use refrain_sql::{Bound, Statement};
 use refrain_types::{Delta, Epoch, RelationId};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Micros;
 use crate::database::{Database, PlannedView};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -19,14 +20,19 @@ use crate::session::{Notice, Outcome, Session};
 #[serde(deny_unknown_fields)]
 struct Record {
     statement: String,
+    /// What the clock was set to, in microseconds since 1970, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    now: Option<Micros>,
 }
 
 /// What a statement will do: checked, planned, not yet done.
 pub(super) struct Change {
     pub database: Database,
     pub start: Option<PlannedView>,
-    /// A table that is new, and its rows.
+    /// A table that is new, and its rows; or the clock, and what sets it.
     pub fill: Option<(Arc<Relation>, Vec<Arc<Delta>>)>,
+    /// What the clock is set to.
+    pub now: Option<Micros>,
     pub drop: Vec<Arc<Relation>>,
     /// A table that has other keys.
     pub rekeyed: Option<RelationId>,
@@ -37,7 +43,7 @@ pub(super) struct Change {
 impl Change {
     /// To this, and nothing else.
     pub fn to(database: Database, tag: &'static str) -> Self {
-        Self { database, start: None, fill: None, drop: Vec::new(), rekeyed: None, tag, notices: Vec::new() }
+        Self { database, start: None, fill: None, now: None, drop: Vec::new(), rekeyed: None, tag, notices: Vec::new() }
     }
 }
 
@@ -45,11 +51,11 @@ impl Change {
 pub(crate) async fn run(session: &Session, statement: &Statement, text: &str) -> Result<Outcome> {
     let shared = session.shared();
     let turn = shared.exclusive_turn().await?;
-    let (tag, notices) = match prepare(shared, statement)? {
+    let (tag, notices) = match prepare(shared, statement, shared.micros())? {
         Prepared::Nothing { tag, notices } => (tag, notices),
         Prepared::Change(change) => {
             let outcome = (change.tag, change.notices.clone());
-            let record = Record { statement: text.to_owned() };
+            let record = Record { statement: text.to_owned(), now: change.now };
             let json = serde_json::to_string(&record).expect("a text can be written as JSON");
             shared.write_ddl(turn, json, move |shared, epoch| apply(shared, *change, epoch)).await?;
             outcome
@@ -64,7 +70,9 @@ pub(crate) fn replay(shared: &Arc<Shared>, json: &str, epoch: Epoch) -> Result<(
     let damaged = |reason: String| Error::io(format!("the input log cannot be carried out again at epoch {epoch}: {reason}"));
     let record: Record = serde_json::from_str(json).map_err(|e| damaged(e.to_string()))?;
     let (statement, _) = refrain_sql::parse(&record.statement)?.pop().ok_or_else(|| damaged("a statement is empty".to_owned()))?;
-    match prepare(shared, &statement).map_err(|e| damaged(format!("{} ({})", e.message(), record.statement)))? {
+    match prepare(shared, &statement, record.now.unwrap_or_default())
+        .map_err(|e| damaged(format!("{} ({})", e.message(), record.statement)))?
+    {
         Prepared::Change(change) => apply(shared, *change, epoch),
         Prepared::Nothing { .. } => return Err(damaged(format!("there is nothing to do for {}", record.statement))),
     }
@@ -76,12 +84,13 @@ pub(super) enum Prepared {
     Nothing { tag: &'static str, notices: Vec<Notice> },
 }
 
-fn prepare(shared: &Arc<Shared>, statement: &Statement) -> Result<Prepared> {
+/// `now` is the time, for the first view that asks for it.
+fn prepare(shared: &Arc<Shared>, statement: &Statement, now: Micros) -> Result<Prepared> {
     let database = shared.database();
     match statement {
         Statement::CreateTable(create) => create_table(shared, &database, create),
         Statement::CreateView(create) => create_view(&database, create),
-        Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create),
+        Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create, now),
         Statement::AlterTable(alter) => super::alter_table::prepare(shared, &database, alter),
         Statement::AlterMaterializedView(alter) => alter_materialized_view(shared, &database, alter),
         Statement::CreateFunction(create) => {
@@ -130,6 +139,7 @@ fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
             view.end(error);
         }
     }
+    shared.run_clock();
     shared.runtime.pump();
 }
 
@@ -158,22 +168,27 @@ fn create_view(database: &Database, create: &CreateView) -> Result<Prepared> {
     Ok(change(database, "CREATE VIEW"))
 }
 
-fn create_materialized_view(shared: &Shared, database: &Database, create: &CreateView) -> Result<Prepared> {
+fn create_materialized_view(shared: &Shared, database: &Database, create: &CreateView, now: Micros) -> Result<Prepared> {
     let tag = "CREATE MATERIALIZED VIEW";
     if create.if_not_exists && database.catalog.find(&create.name).is_some() {
         return Ok(exists(&create.name, tag));
     }
     let bound = refrain_sql::bind_view(&database.catalog, create)?;
     let mut database = Database::clone(database);
-    let definition = definition(create, &bound);
+    let mut definition = definition(create, &bound);
+    let clock = refrain_sql::tells_time(&bound.plan).then(|| database.clock(&shared.visible));
+    definition.depends_on.extend(clock.as_ref().map(|clock| clock.id));
     let id = database.catalog.create_view(&create.name, RelationKind::MaterializedView, bound.columns(), definition)?;
     let entry = database.catalog.get(id).expect("it has just been added").clone();
-    let planned = database.add_view(&entry, &shared.visible)?;
-    let mut prepared = change(database, tag);
-    if let Prepared::Change(change) = &mut prepared {
-        change.start = Some(planned);
-    }
-    Ok(prepared)
+    let start = Some(database.add_view(&entry, &shared.visible)?);
+    // It may have stood still while nobody asked it.
+    let set = clock.map(|clock| {
+        let deltas = shared.set_clock(&clock, now).into_iter().map(|(_, delta)| delta).collect::<Vec<_>>();
+        (clock, deltas)
+    });
+    let now = set.is_some().then_some(now);
+    let fill = set.filter(|(_, deltas)| !deltas.is_empty());
+    Ok(Prepared::Change(Box::new(Change { start, fill, now, ..Change::to(database, tag) })))
 }
 
 /// A view with another recursion limit is another view under the same name: it is worked out from the start.

@@ -5,6 +5,7 @@ use datafusion::physical_plan::displayable;
 use refrain_sql::{Bound, Statement};
 
 use super::show::texts;
+use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::planning;
 use crate::query::lookups;
@@ -13,7 +14,9 @@ use crate::session::{Outcome, Session};
 /// Explains a query, or the query of a statement that holds one.
 pub(super) async fn explain(session: &Session, statement: &Statement) -> Result<Outcome> {
     let shared = session.shared();
-    let database = shared.database();
+    let mut database = Database::clone(&shared.database());
+    // A view that asks for the time would have it.
+    database.clock(&shared.visible);
     let catalog = &database.catalog;
     let lines = match statement {
         Statement::CreateMaterializedView(view) | Statement::CreateView(view) => {

@@ -282,7 +282,7 @@ fn tables(catalog: &Catalog) -> Vec<Row> {
         let (kind, is_table) = match relation.kind {
             RelationKind::Table => ("BASE TABLE", true),
             RelationKind::MaterializedView => ("MATERIALIZED VIEW", false),
-            RelationKind::View | RelationKind::System => ("VIEW", false),
+            RelationKind::View | RelationKind::System | RelationKind::Clock => ("VIEW", false),
         };
         let mut row = of_table(relation);
         row.extend([("table_type", kind.into()), ("is_insertable_into", yes_or_no(is_table)), ("is_typed", yes_or_no(false))]);

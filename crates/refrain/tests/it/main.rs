@@ -21,6 +21,7 @@ mod replay;
 mod rows;
 mod spilling;
 mod subscribe;
+mod temporal;
 mod tpch;
 mod transactions;
 mod why;

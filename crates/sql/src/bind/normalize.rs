@@ -16,6 +16,7 @@ use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
 
 mod grouping;
+mod time_windows;
 mod windows;
 
 use windows::Windows;
@@ -90,6 +91,14 @@ impl VisitorMut for Normalizer {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        match time_windows::expanded(factor) {
+            Ok(None) => {}
+            Ok(Some(query)) => {
+                *factor = query;
+                return ControlFlow::Continue(());
+            }
+            Err(error) => return ControlFlow::Break(error),
+        }
         if let TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } = factor {
             if *with_ordinality {
                 return ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY is not supported"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column, DFSchema, Result};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -128,16 +128,20 @@ fn is_literal(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(..) | Expr::Placeholder(_))
 }
 
-/// `date + integer`, `integer + date`, `date - integer` are dates; `date - date` is a number of days.
+/// `date + integer`, `integer + date`, `date - integer` are dates; `date - date` is a number of days; a date and an interval are a timestamp.
 fn date_arithmetic(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
     let days = |e: &Expr| cast(e.clone(), DataType::Int32);
     let integer = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32);
     let date = |e: Expr| cast(e, DataType::Date32);
+    let midnight = |e: &Expr| cast(e.clone(), DataType::Timestamp(TimeUnit::Microsecond, None));
     match (&raw.op, left, right) {
         (BinaryOperator::Plus, DataType::Date32, r) if integer(r) => Some(date(days(&raw.left) + days(&raw.right))),
         (BinaryOperator::Plus, l, DataType::Date32) if integer(l) => Some(date(days(&raw.left) + days(&raw.right))),
         (BinaryOperator::Minus, DataType::Date32, r) if integer(r) => Some(date(days(&raw.left) - days(&raw.right))),
         (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => Some(days(&raw.left) - days(&raw.right)),
+        (BinaryOperator::Plus, DataType::Date32, DataType::Interval(_)) => Some(midnight(&raw.left) + raw.right.clone()),
+        (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => Some(raw.left.clone() + midnight(&raw.right)),
+        (BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => Some(midnight(&raw.left) - raw.right.clone()),
         _ => None,
     }
 }

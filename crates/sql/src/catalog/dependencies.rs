@@ -107,7 +107,7 @@ fn check_kind(relation: &Relation, kind: RelationKind) -> Result<&Relation> {
     if relation.kind == kind {
         return Ok(relation);
     }
-    if relation.kind == RelationKind::System {
+    if matches!(relation.kind, RelationKind::System | RelationKind::Clock) {
         return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("cannot drop system table {}", relation.name)));
     }
 

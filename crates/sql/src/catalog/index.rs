@@ -122,7 +122,7 @@ fn check_kind(relation: &Relation) -> Result<()> {
         RelationKind::Table | RelationKind::MaterializedView => Ok(()),
         RelationKind::View => Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("cannot create index on relation \"{name}\""))
             .with_detail("This operation is not supported for views.")),
-        RelationKind::System => {
+        RelationKind::System | RelationKind::Clock => {
             Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied: \"{name}\" is a system catalog")))
         }
     }

@@ -12,6 +12,8 @@ use datafusion_optimizer::optimizer::ApplyOrder;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::{OptimizerConfig, OptimizerRule};
 
+use crate::temporal::TemporalNode;
+
 /// The name of DataFusion's rule.
 pub(super) const NAME: &str = "push_down_filter";
 
@@ -36,7 +38,8 @@ impl OptimizerRule for PushDown {
         let LogicalPlan::Filter(filter) = plan else { return self.0.rewrite(plan, config) };
         let nested = matches!(*filter.input, LogicalPlan::Filter(_));
         let filter = merged(filter)?;
-        if matches!(*filter.input, LogicalPlan::Extension(_)) || is_never_empty(&filter.input) {
+        let is_recursion = matches!(*filter.input, LogicalPlan::Extension(_)) && TemporalNode::of(&filter.input).is_none();
+        if is_recursion || is_never_empty(&filter.input) {
             return Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), nested));
         }
         let mut rewritten = self.0.rewrite(LogicalPlan::Filter(filter), config)?;

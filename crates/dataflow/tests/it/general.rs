@@ -77,7 +77,7 @@ fn project(columns: [usize; 2]) -> RowFunction {
 }
 
 /// `t = edges UNION SELECT x.a, y.b FROM t x JOIN t y ON x.b = y.a`
-fn non_linear_closure() -> Arc<StreamPlan> {
+pub fn non_linear_closure() -> Arc<StreamPlan> {
     let mut plan = Plan::over_edges();
     let edges = plan.enter(0);
     let t = plan.variable("t", 5, Exchange::Stay);
@@ -154,7 +154,7 @@ fn least_origins(edges: &Rows) -> Rows {
 }
 
 /// The same plan over edges that only ever come: no iterations are kept.
-fn growing(plan: &Arc<StreamPlan>) -> Arc<StreamPlan> {
+pub fn growing(plan: &Arc<StreamPlan>) -> Arc<StreamPlan> {
     let mut plan = StreamPlan::clone(plan);
     plan.nodes.iter_mut().for_each(|node| node.properties.append_only = true);
     validate(&plan).expect("the plan is right");

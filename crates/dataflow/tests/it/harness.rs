@@ -1,6 +1,7 @@
 //! An engine in small: threads that step workers, and a test that gives the orders. It can also say when each worker steps, one at a
 //! time, and stop them at a place of its choice, the same in every run.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -96,6 +97,8 @@ pub struct Harness {
     threads: Vec<JoinHandle<()>>,
     /// How the workers are given their turns; none if they run freely.
     turns: Vec<Turn>,
+    /// Who steps first, before the workers step in turn.
+    script: RefCell<Vec<usize>>,
     tick: Tick,
     fresh: bool,
     elsewhere: Arc<Elsewhere>,
@@ -171,12 +174,17 @@ impl Harness {
             })
         });
         let threads = threads.collect();
-        Self { commands, control, told, threads, turns, tick, fresh, elsewhere }
+        Self { commands, control, told, threads, turns, script: RefCell::default(), tick, fresh, elsewhere }
     }
 
     /// How often something was put elsewhere for want of memory.
     pub fn puts(&self) -> usize {
         self.elsewhere.puts.load(Ordering::Relaxed)
+    }
+
+    /// These workers step next, one after the other, before all step in turn again.
+    pub fn step_first(&mut self, workers: Vec<usize>) {
+        *self.script.borrow_mut() = workers;
     }
 
     /// Runs a tick over these deltas; `cut` asks the loops to hold at once. Returns what changed and whether the tick is settled.
@@ -220,7 +228,8 @@ impl Harness {
 
     /// What the workers tell next. A worker that has panicked tells nothing any more.
     fn hear(&self, cut_when: Option<&dyn Fn(&Control) -> bool>) -> Told {
-        for turn in self.turns.iter().cycle().take(TURNS_MAX) {
+        let scripted = self.script.take().into_iter().map(|worker| &self.turns[worker]);
+        for turn in scripted.chain(self.turns.iter().cycle()).take(TURNS_MAX) {
             turn.give.send(()).expect("a worker takes its turns");
             turn.taken.recv().expect("a worker does not panic");
             if let Ok(told) = self.told.try_recv() {

@@ -8,4 +8,5 @@ mod harness;
 mod keyed;
 mod plans;
 mod recursion;
+mod schedules;
 mod temporal;

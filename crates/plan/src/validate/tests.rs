@@ -85,7 +85,7 @@ fn broken_invariants_are_named() {
         (&|p| p.nodes[1].inputs[1].1 = Exchange::Stay, "its keys are columns of one type"),
         (&|p| p.nodes[1].inputs[0].1 = Exchange::Broadcast, "its keys are columns of one type"),
         (&|p| p.nodes[2].inputs[0].1 = Exchange::Broadcast, "its keys are columns of one type"),
-        (&|p| head(p).stays = true, "only the other side of a loop's join is broadcast"),
+        (&|p| head(p).stays = true, "only the other side of a loop's join and a clock are broadcast"),
         (&|p| head(p).partition = vec![0], "its keys are columns of one type"),
         (&|p| head(p).stage = RowFunction::default(), "what comes back to the loop"),
         (&|p| head(p).feedback = Some(2), "what comes back to the loop"),

@@ -1,4 +1,4 @@
-//! Rows that are known when the view is created: `VALUES`, and the one row of a SELECT without FROM.
+//! Rows that are known when the view is created: `VALUES`, functions in FROM, and the one row of a SELECT without FROM.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::DFSchema;
 use datafusion_expr::{EmptyRelation, Values};
 use refrain_sql::bind::errors::from_datafusion;
-use refrain_sql::{Result, Series, SqlError};
+use refrain_sql::{FunctionRows, Result, SqlError};
 use refrain_types::SqlState;
 
 use crate::expression::{physical, projected};
 
-/// Rows of a series in a view, at most.
-const SERIES_ROWS_MAX: usize = 1_000_000;
+/// Rows of a function in a view, at most.
+const FUNCTION_ROWS_MAX: usize = 1_000_000;
 
 /// The schema of a node whose logical node has no columns.
 pub(crate) fn no_columns() -> SchemaRef {
@@ -55,18 +55,20 @@ pub(crate) fn values(values: &Values) -> Result<RecordBatch> {
     RecordBatch::try_new(schema, columns).map_err(internal)
 }
 
-/// The rows of a series. A view holds them all, so there is a limit.
-pub(crate) fn series(series: &Series) -> Result<RecordBatch> {
+/// The rows of a function. A view holds them all, so there is a limit.
+pub(crate) fn function_rows(function: &FunctionRows) -> Result<RecordBatch> {
     let (mut batches, mut rows) = (Vec::new(), 0);
-    for batch in series.batches() {
+    for batch in function.batches().map_err(from_datafusion)? {
+        let batch = batch.map_err(from_datafusion)?;
         rows += batch.num_rows();
-        if rows > SERIES_ROWS_MAX {
-            let message = format!("a series of more than {SERIES_ROWS_MAX} rows is not supported in a materialized view");
-            return Err(SqlError::unsupported(message).with_hint("Insert the series into a table."));
+        if rows > FUNCTION_ROWS_MAX {
+            let name = function.name();
+            let message = format!("{name} with more than {FUNCTION_ROWS_MAX} rows is not supported in a materialized view");
+            return Err(SqlError::unsupported(message).with_hint("Insert the rows into a table."));
         }
         batches.push(batch);
     }
-    concat_batches(&datafusion_expr::TableSource::schema(series), &batches).map_err(internal)
+    concat_batches(&datafusion_expr::TableSource::schema(function), &batches).map_err(internal)
 }
 
 fn internal(error: arrow::error::ArrowError) -> SqlError {

@@ -8,7 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Distinct, Expr, LogicalPlan, TableScan};
 use datafusion_physical_expr::expressions::Literal;
 use refrain_plan::{Node, NodeId, Operator, Projected, Properties, RowFunction, Step};
-use refrain_sql::{MutualNode, RecursionNode, RelationSource, Result, Series, SqlError, TemporalNode, WorkTable};
+use refrain_sql::{FunctionRows, MutualNode, RecursionNode, RelationSource, Result, SqlError, TemporalNode, WorkTable};
 use refrain_types::SqlState;
 
 use crate::builder::Builder;
@@ -90,10 +90,10 @@ impl<'a> Lowering<'a> {
         if let Some(binding) = scan.source.downcast_ref::<WorkTable>() {
             return self.binding(binding, scan);
         }
-        if let Some(series) = scan.source.downcast_ref::<Series>()
+        if let Some(function) = scan.source.downcast_ref::<FunctionRows>()
             && scan.fetch.is_none()
         {
-            let rows = self.constant(constant::series(series)?);
+            let rows = self.constant(constant::function_rows(function)?);
             let function = scan_function(scan, &scan.source.schema())?;
             return Ok(self.builder.map(rows, function));
         }

@@ -201,9 +201,9 @@ impl EngineBuilder {
         self
     }
 
-    /// A function that SQL may call: a [`ScalarUDF`](datafusion::logical_expr::ScalarUDF), an [`AggregateUDF`](datafusion::logical_expr::AggregateUDF) or a
-    /// [`WindowUDF`](datafusion::logical_expr::WindowUDF). Functions are not in the store, so one that a view calls has to be there whenever that is
-    /// opened.
+    /// A function that SQL may call: a [`ScalarUDF`](datafusion::logical_expr::ScalarUDF), an [`AggregateUDF`](datafusion::logical_expr::AggregateUDF), a
+    /// [`WindowUDF`](datafusion::logical_expr::WindowUDF), or a [`TableFunction`](crate::TableFunction) for FROM. Functions are not in the store, so one
+    /// that a view calls has to be there whenever that is opened.
     ///
     /// What it says it is counts: an immutable one gives the same for the same arguments, always, and may be called in materialized views.
     /// A view is not worked out anew because its function is another: that needs another name. An error is that of the rows that it

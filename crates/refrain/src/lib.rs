@@ -60,7 +60,7 @@ pub use environment::SystemEnvironment;
 pub use error::{Error, ErrorKind, Position, Result};
 pub use fork::{Forked, fork};
 pub use progress::Progress;
-pub use refrain_sql::Function;
+pub use refrain_sql::{Batches, Function, TableFunction};
 pub use refrain_types::Environment;
 pub use refrain_types::environment::Sleep;
 pub use session::{Notice, Outcome, Session};

@@ -8,7 +8,7 @@
 //! - [`optimize_view`] for what is maintained (the planner takes it from there), [`optimize_query`] for what DataFusion executes;
 //! - [`bind_why`]: to plans that tell what a query's rows are made of;
 //! - [`finish_physical_expr`]: PostgreSQL's arithmetic and casts in physical expressions;
-//! - [`RecursionNode`], [`RelationSource`], [`WorkTable`], [`Series`]: what to look for in a plan.
+//! - [`RecursionNode`], [`RelationSource`], [`WorkTable`], [`FunctionRows`]: what to look for in a plan.
 //!
 //! PostgreSQL decides about names, types, NULLs and error texts wherever it has the feature. Deliberately not here: how a plan is
 //! maintained (`planner`) and what a statement does (`refrain`).
@@ -22,9 +22,10 @@ pub mod optimize;
 pub mod parser;
 pub mod physical;
 pub mod recursion;
-pub mod series;
+mod series;
 pub mod source;
 pub mod statement;
+pub mod table_function;
 pub mod temporal;
 pub mod types;
 pub mod why;
@@ -39,9 +40,9 @@ pub use optimize::{Rules, optimize_query, optimize_view};
 pub use parser::parse;
 pub use physical::{finish_physical_expr, finish_predicate, finish_query_expr, finish_query_predicate, interval};
 pub use recursion::{Binding, KeyWinner, Limit, MutualBlock, MutualNode, RecursionKey, RecursionNode};
-pub use series::Series;
 pub use source::{GivenRows, RelationSource, WorkTable};
 pub use statement::Statement;
+pub use table_function::{Batches, FunctionRows, TableFunction};
 pub use temporal::{TemporalNode, tells_time};
 pub use types::SqlType;
 pub use why::bind_why;

@@ -7,23 +7,22 @@ use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
     DataType, Field, IntervalMonthDayNano, IntervalUnit, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
-use datafusion_common::{DFSchema, ScalarValue};
-use datafusion_expr::simplify::SimplifyContext;
-use datafusion_expr::{Expr, ExprSchemable, TableSource};
-use datafusion_optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_common::ScalarValue;
+use datafusion_expr::Expr;
 
 use crate::bind::errors::from_datafusion;
 use crate::error::{Result, SqlError, code};
+use crate::table_function::no_such_function;
 
 /// What it is called.
-const GENERATE_SERIES: &str = "generate_series";
+pub(crate) const GENERATE_SERIES: &str = "generate_series";
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
 
 /// A series: a table of one column that has the function's name.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub(crate) struct Series {
     steps: Steps,
     schema: SchemaRef,
 }
@@ -39,18 +38,9 @@ enum Steps {
 }
 
 impl Series {
-    /// What a function in FROM gives, whose arguments are constant.
-    pub(crate) fn of_function(name: &str, arguments: &[Expr]) -> Result<Self> {
-        if name != GENERATE_SERIES {
-            let types = arguments.iter().map(|argument| argument.get_type(&DFSchema::empty()).map_err(from_datafusion));
-            return Err(no_such_function(name, &types.collect::<Result<Vec<_>>>()?));
-        }
-        Self::of(arguments)
-    }
-
-    fn of(arguments: &[Expr]) -> Result<Self> {
-        let values = arguments.iter().map(constant).collect::<Result<Vec<_>>>()?;
-        let types = arguments.iter().zip(&values).map(|(argument, value)| match argument {
+    /// The series of some arguments, whose values are known.
+    pub fn of(arguments: &[Expr], values: &[ScalarValue]) -> Result<Self> {
+        let types = arguments.iter().zip(values).map(|(argument, value)| match argument {
             // A text without a type is what the others are.
             Expr::Literal(ScalarValue::Utf8(_), _) => DataType::Null,
             _ => value.data_type(),
@@ -64,7 +54,7 @@ impl Series {
             [first, last, DataType::Interval(_) | DataType::Null] if is_time(first) && is_time(last) => {
                 DataType::Timestamp(TimeUnit::Microsecond, None)
             }
-            _ => return Err(no_such_function(GENERATE_SERIES, &types)),
+            _ => return Err(no_such_function(GENERATE_SERIES, &types, &[])),
         };
         let schema = Arc::new(Schema::new(vec![Field::new(GENERATE_SERIES, data_type.clone(), false)]));
         if values.iter().any(ScalarValue::is_null) {
@@ -72,7 +62,7 @@ impl Series {
         }
         let number = |value: &ScalarValue| match value.cast_to(&DataType::Int64).map_err(from_datafusion)? {
             ScalarValue::Int64(Some(number)) => Ok(number),
-            _ => Err(no_such_function(GENERATE_SERIES, &types)),
+            _ => Err(no_such_function(GENERATE_SERIES, &types, &[])),
         };
         let zero = || Err(SqlError::new(code::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
         let steps = if data_type.is_integer() {
@@ -84,11 +74,11 @@ impl Series {
         } else {
             let time = |value: &ScalarValue| match value.cast_to(&data_type).map_err(from_datafusion)? {
                 ScalarValue::TimestampMicrosecond(Some(micros), _) => Ok(micros),
-                _ => Err(no_such_function(GENERATE_SERIES, &types)),
+                _ => Err(no_such_function(GENERATE_SERIES, &types, &[])),
             };
             let interval = DataType::Interval(IntervalUnit::MonthDayNano);
             let ScalarValue::IntervalMonthDayNano(Some(step)) = values[2].cast_to(&interval).map_err(from_datafusion)? else {
-                return Err(no_such_function(GENERATE_SERIES, &types));
+                return Err(no_such_function(GENERATE_SERIES, &types, &[]));
             };
             if sign(step) == 0 {
                 return zero();
@@ -96,6 +86,11 @@ impl Series {
             Steps::Times { first: time(&values[0])?, last: time(&values[1])?, step }
         };
         Ok(Self { steps, schema })
+    }
+
+    /// Its one column.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// Its rows, a batch at a time, in their order.
@@ -135,24 +130,12 @@ impl Steps {
     }
 }
 
-impl TableSource for Series {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-}
-
 fn is_number(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Null)
 }
 
 fn is_time(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(_, None) | DataType::Null)
-}
-
-fn no_such_function(name: &str, types: &[DataType]) -> SqlError {
-    let types = types.iter().map(crate::types::type_name).collect::<Vec<_>>().join(", ");
-    SqlError::new(code::UNDEFINED_FUNCTION, format!("function {name}({types}) does not exist"))
-        .with_hint(format!("The function in FROM is {GENERATE_SERIES}, of integers, or of timestamps and an interval."))
 }
 
 /// Which way an interval goes, as PostgreSQL compares it with none: a month is 30 days, a day 24 hours.
@@ -165,15 +148,4 @@ fn sign(interval: IntervalMonthDayNano) -> i128 {
 fn after(micros: i64, interval: IntervalMonthDayNano) -> Option<i64> {
     let (time, step) = (TimestampMicrosecondArray::new_scalar(micros), IntervalMonthDayNanoArray::new_scalar(interval));
     Some(numeric::add(&time, &step).ok()?.as_primitive::<TimestampMicrosecondType>().value(0))
-}
-
-/// The value of an expression that reads nothing.
-fn constant(argument: &Expr) -> Result<ScalarValue> {
-    let schema = Arc::new(DFSchema::empty());
-    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(&schema)).build());
-    let simplified = simplifier.coerce(argument.clone(), &schema).and_then(|coerced| simplifier.simplify(coerced));
-    match simplified.map_err(from_datafusion)? {
-        Expr::Literal(value, _) => Ok(value),
-        other => Err(SqlError::unsupported(format!("arguments of {GENERATE_SERIES} have to be constant, and {other} is not"))),
-    }
 }

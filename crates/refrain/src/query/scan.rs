@@ -2,6 +2,7 @@
 //! weight says. Where a filter asks for one value of each column of an index or a key, only the rows of that key are in the table.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
@@ -21,7 +22,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
 use refrain_sql::catalog::Relation as Entry;
-use refrain_sql::{GivenRows, RelationSource, Series};
+use refrain_sql::{FunctionRows, GivenRows, RelationSource};
 use refrain_state::Dictionary;
 use refrain_state::codec::decode_column;
 use refrain_types::Delta;
@@ -55,9 +56,9 @@ pub(super) fn with_providers(shared: &Arc<Shared>, plan: LogicalPlan, reading: &
             scan.source = provider_as_source(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?));
             return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
         }
-        if let Some(series) = scan.source.downcast_ref::<Series>() {
-            let (schema, series) = (scan.source.schema(), series.clone());
-            scan.source = provider_as_source(Arc::new(SeriesTable { series, schema }));
+        if let Some(rows) = scan.source.downcast_ref::<FunctionRows>() {
+            let (schema, rows) = (scan.source.schema(), rows.clone());
+            scan.source = provider_as_source(Arc::new(FunctionTable { rows, schema }));
             return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));
         }
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
@@ -205,15 +206,15 @@ impl PartitionStream for Part {
     }
 }
 
-/// A series as a table: its rows are made as they are read.
+/// A function in FROM as a table: its rows are made as they are read.
 #[derive(Clone, Debug)]
-struct SeriesTable {
-    series: Series,
+struct FunctionTable {
+    rows: FunctionRows,
     schema: SchemaRef,
 }
 
 #[async_trait]
-impl TableProvider for SeriesTable {
+impl TableProvider for FunctionTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -234,14 +235,14 @@ impl TableProvider for SeriesTable {
     }
 }
 
-impl PartitionStream for SeriesTable {
+impl PartitionStream for FunctionTable {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let batches = stream::iter(self.series.batches().map(Ok));
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+        let batches = self.rows.batches().unwrap_or_else(|error| Box::new(iter::once(Err(error))));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream::iter(batches)))
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use refrain::datafusion::arrow::array::{ArrayRef, AsArray, Int64Array};
-use refrain::datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
-use refrain::datafusion::common::{Result, ScalarValue, exec_err};
+use refrain::datafusion::arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use refrain::datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
+use refrain::datafusion::common::{Result, ScalarValue, exec_err, not_impl_err, plan_err};
 use refrain::datafusion::logical_expr::function::{AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use refrain::datafusion::logical_expr::{
     Accumulator, AggregateUDF, ColumnarValue, PartitionEvaluator, ScalarUDF, Signature, Volatility, WindowUDF, WindowUDFImpl,
     create_udaf, create_udf,
 };
-use refrain::{Engine, Session};
+use refrain::{Batches, Engine, Session, TableFunction};
 
 use crate::rows::{error, rows, run};
 
@@ -87,9 +87,52 @@ impl PartitionEvaluator for Many {
     }
 }
 
+/// The numbers from 1 on, with their names or with their squares; more than 9 are an error of the function.
+#[derive(Debug)]
+struct Numbers;
+
+impl TableFunction for Numbers {
+    fn name(&self) -> &'static str {
+        "numbers"
+    }
+
+    fn schema(&self, arguments: &[ScalarValue]) -> Result<SchemaRef> {
+        let second = match arguments {
+            [ScalarValue::Int32(_)] => Field::new("name", DataType::Utf8, true),
+            [ScalarValue::Int32(_), ScalarValue::Boolean(Some(true))] => Field::new("square", DataType::Int64, false),
+            [_, ScalarValue::Boolean(_)] => return plan_err!("numbers are squared or not"),
+            _ => return not_impl_err!("other numbers"),
+        };
+        Ok(Arc::new(Schema::new(vec![Field::new("number", DataType::Int32, false), second])))
+    }
+
+    fn rows(&self, arguments: &[ScalarValue]) -> Result<Batches> {
+        let ScalarValue::Int32(Some(count)) = arguments[0] else { return Ok(Box::new(std::iter::empty())) };
+        let schema = self.schema(arguments)?;
+        let batch = move |number: i32| {
+            let second: ArrayRef = match schema.field(1).data_type() {
+                DataType::Utf8 if number == 2 => Arc::new(StringArray::from(vec![None::<&str>])),
+                DataType::Utf8 => Arc::new(StringArray::from(vec![format!("number {number}")])),
+                _ => Arc::new(Int64Array::from(vec![i64::from(number * number)])),
+            };
+            match number {
+                0 => Ok(RecordBatch::try_from_iter([("other", second)])?),
+                1..10 => Ok(RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int32Array::from(vec![number])), second])?),
+                _ => exec_err!("there are nine numbers"),
+            }
+        };
+        Ok(Box::new((count.min(1)..=count).map(batch)))
+    }
+}
+
+fn numbers() -> Arc<dyn TableFunction> {
+    Arc::new(Numbers)
+}
+
 async fn open(store: &str) -> (Engine, Session) {
     let many = WindowUDF::new_from_impl(Many(Signature::nullary(Volatility::Immutable)));
     let builder = Engine::builder().store(store).workers(2).udf(twice("twice", Volatility::Immutable)).udf(product()).udf(many);
+    let builder = builder.udf(numbers());
     let engine = builder.open().await.expect("the store opens");
     let session = engine.session();
     (engine, session)
@@ -153,6 +196,46 @@ async fn views_that_call_them_are_maintained_and_restored() {
     assert_eq!(all(&s).await, then);
     run(&s, "DELETE FROM t WHERE a > 4").await;
     assert_eq!(all(&s).await, ["2|4 4|8", "0|8", "2|2 4|2", "16 2 4 8"]);
+}
+
+#[tokio::test]
+async fn functions_in_from_are_tables() {
+    let (engine, s) = open("memory://").await;
+    let numbers = "SELECT * FROM numbers(1 + 2)";
+    assert_eq!(rows(&s, numbers).await, ["1|number 1", "2|NULL", "3|number 3"]);
+    assert_eq!(rows(&s, "SELECT n + q AS x FROM numbers(3, true) AS t(n, q) WHERE n > 1").await, ["12", "6"]);
+    assert_eq!(rows(&s, "SELECT count(*) FROM numbers(NULL::int)").await, ["0"]);
+    assert_eq!(rows(&s, "SELECT a.number FROM numbers(3) a JOIN numbers(2, true) b ON a.number = b.square").await, ["1"]);
+    for (query, code, message) in [
+        ("SELECT * FROM numbers('x'::text)", "42883", "function numbers(text) does not exist"),
+        ("SELECT * FROM digits(3)", "42883", "function digits(integer) does not exist"),
+        ("SELECT * FROM numbers(3, false)", "42000", "numbers are squared or not"),
+        ("SELECT * FROM numbers(10)", "22000", "there are nine numbers"),
+        ("SELECT * FROM (VALUES (1)) t(n), numbers(n)", "0A000", "arguments of numbers have to be constant"),
+        ("SELECT numbers(3)", "42883", "function numbers does not exist"),
+        ("CREATE MATERIALIZED VIEW v AS SELECT * FROM numbers(10)", "22000", "there are nine numbers"),
+    ] {
+        let error = error(&s, query).await;
+        assert!(error.message().contains(message) && error.code() == code, "{query}: {} {error}", error.code());
+    }
+    let others = error(&s, "SELECT * FROM numbers(0)").await;
+    assert!(others.message().contains("function numbers gives rows of other columns than it has told"), "{others}");
+    assert_eq!(engine.register_udf(twice("numbers", Volatility::Immutable)).unwrap_err().code(), "42723");
+}
+
+#[tokio::test]
+async fn views_over_functions_in_from_are_maintained_and_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().display().to_string();
+    let (engine, s) = open(&store).await;
+    run(&s, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2), (2)").await;
+    run(&s, "CREATE MATERIALIZED VIEW named AS SELECT a, name FROM t JOIN numbers(3) ON a = number").await;
+    assert_eq!(rows(&s, "SELECT * FROM named").await, ["1|number 1", "2|NULL", "2|NULL"]);
+    engine.checkpoint().await.unwrap();
+    engine.close().await.unwrap();
+    let (_engine, s) = open(&store).await;
+    run(&s, "DELETE FROM t WHERE a = 2; INSERT INTO t VALUES (3), (4)").await;
+    assert_eq!(rows(&s, "SELECT * FROM named").await, ["1|number 1", "3|number 3"]);
 }
 
 #[tokio::test]

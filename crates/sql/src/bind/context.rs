@@ -15,8 +15,8 @@ use refrain_types::RelationId;
 use super::functions::{FUNCTIONS, Function, numbering};
 use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::error::{Result, SqlError};
-use crate::series::Series;
 use crate::source::{Named, PlanSource, RelationSource};
+use crate::table_function::FunctionRows;
 
 /// The options under which everything is bound and optimized.
 pub(crate) static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
@@ -152,7 +152,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, arguments: Vec<Expr>) -> DataFusionResult<Arc<dyn TableSource>> {
-        Ok(Arc::new(Series::of_function(name, &arguments)?))
+        Ok(Arc::new(FunctionRows::of_call(self.catalog.registered(), name, &arguments)?))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

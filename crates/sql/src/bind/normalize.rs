@@ -14,6 +14,7 @@ use datafusion_sql::sqlparser::ast::{
 
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
+use crate::series::GENERATE_SERIES;
 
 mod grouping;
 mod time_windows;
@@ -157,11 +158,11 @@ impl VisitorMut for Normalizer {
     }
 }
 
-/// The one column of a function in FROM has the name that the function has there.
+/// A function in FROM has its own name there, if it has no other, and the one column of a series the same.
 fn name_function(function: &ast::ObjectName, alias: &mut Option<TableAlias>) {
-    let Some(own) = function.0.last().and_then(ast::ObjectNamePart::as_ident) else { return };
+    let Some(own) = function.0.last().and_then(ast::ObjectNamePart::as_ident).cloned() else { return };
     let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: own.clone(), columns: Vec::new(), at: None });
-    if alias.columns.is_empty() {
+    if alias.columns.is_empty() && fold(&own) == GENERATE_SERIES {
         alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
 }

@@ -7,6 +7,7 @@ use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use super::FUNCTIONS;
 use crate::error::{Result, SqlError, code};
+use crate::table_function::TableFunction;
 
 /// A function of any kind.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub enum Function {
     Aggregate(Arc<AggregateUDF>),
     /// A value for each row of a partition.
     Window(Arc<WindowUDF>),
+    /// Rows, in FROM.
+    Table(Arc<dyn TableFunction>),
 }
 
 /// Registered functions by their names and aliases. Clones share them; none goes away again.
@@ -66,6 +69,7 @@ impl Function {
             Self::Scalar(f) => (f.name(), f.aliases()),
             Self::Aggregate(f) => (f.name(), f.aliases()),
             Self::Window(f) => (f.name(), f.aliases()),
+            Self::Table(f) => return vec![f.name().to_owned()],
         };
         aliases.iter().cloned().chain([name.to_owned()]).collect()
     }
@@ -86,5 +90,11 @@ impl From<AggregateUDF> for Function {
 impl From<WindowUDF> for Function {
     fn from(function: WindowUDF) -> Self {
         Self::Window(Arc::new(function))
+    }
+}
+
+impl From<Arc<dyn TableFunction>> for Function {
+    fn from(function: Arc<dyn TableFunction>) -> Self {
+        Self::Table(function)
     }
 }

@@ -9,13 +9,15 @@
 //! dataflow standing, until the answer is complete. Reading files, making rows, and checking the answer stand outside, except that
 //! differential, which has no store of answers to read afterwards, is summed up as it emits.
 //!
-//! What checkpoints cost is measured by a program of its own ([`checkpoint`]), and so is finding rows by a key ([`lookup`]).
+//! What checkpoints cost is measured by a program of its own ([`checkpoint`]), and so are finding rows by a key ([`lookup`])
+//! and single changes under a view of many rows ([`changes`]).
 //!
 //! Deliberately not here: absolute figures. They belong to a machine; what is printed and compared is a ratio inside one run.
 #![warn(missing_docs)]
 
 mod arguments;
 mod case;
+mod changes;
 mod checkpoint;
 mod checksum;
 mod clock;
@@ -27,6 +29,7 @@ mod lookup;
 mod measurement;
 mod memory;
 mod random;
+mod reader;
 mod refrain_contender;
 mod report;
 mod runner;
@@ -52,6 +55,13 @@ pub fn run_checkpoint() -> ExitCode {
 pub fn run_lookup() -> ExitCode {
     memory::keep_freed();
     exit_code(lookup::run())
+}
+
+/// The bench of single changes.
+#[must_use]
+pub fn run_changes() -> ExitCode {
+    memory::keep_freed();
+    exit_code(changes::run())
 }
 
 fn exit_code(outcome: Result<(), Failure>) -> ExitCode {

@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use futures::StreamExt;
-use refrain::{Engine, Session, Subscription};
+use refrain::{Engine, Session};
 
 use crate::Failure;
 use crate::case::{Case, Node, Tables};
-use crate::checksum::{Answer, Trail};
+use crate::checksum::Trail;
 use crate::clock::Stopwatch;
 use crate::data::recursion::{Families, Program, Roads};
 use crate::data::{Change, Reach, Sides, TRANSACTION_ROWS};
 use crate::measurement::{Finish, Latency, Measurement};
 use crate::memory;
+use crate::reader::Reader;
 use crate::sql::{self, CHAIN, CLOSURE, CLOSURE_NONLINEAR, COMPONENTS, POINTS_TO, SAME_GENERATION, SHORTEST};
 
 /// All pairs of a node and one it leads to.
@@ -75,13 +75,13 @@ pub(crate) fn reach(case: &Case, work: Reach) -> Result<Measurement, Failure> {
         session.insert("edges", edges).await?;
         session.query("SELECT count(*) FROM answer").await?;
         let loaded = clock.elapsed();
-        let mut reader = Reader::of(&session).await?;
+        let mut reader = Reader::of(&session, "answer").await?;
         for change in &work.warm_up {
-            reader.time(&session, change).await?;
+            time(&mut reader, &session, change).await?;
         }
         let mut times = Vec::with_capacity(work.changes.len());
         for change in &work.changes {
-            times.push(reader.time(&session, change).await?);
+            times.push(time(&mut reader, &session, change).await?);
         }
         let finish = Finish::after(loaded);
         Ok(finish.with_answer(reader.answer()?).with_latency(Latency::of(times)))
@@ -102,7 +102,7 @@ pub(crate) fn shortest(case: &Case, roads: &Roads) -> Result<Measurement, Failur
         if case.tables == Tables::AppendOnly {
             return Ok(finish.with_answer(sql::answer(&session.query("SELECT * FROM answer").await?)?));
         }
-        let mut reader = Reader::of(&session).await?;
+        let mut reader = Reader::of(&session, "answer").await?;
         let (mut times, mut trail) = (Vec::with_capacity(roads.changes.len()), Trail::default());
         let answer = reader.answer()?;
         for change in &roads.changes {
@@ -110,7 +110,7 @@ pub(crate) fn shortest(case: &Case, roads: &Roads) -> Result<Measurement, Failur
             let clock = Stopwatch::start();
             session.delete("edges", before).await?;
             session.insert("edges", after).await?;
-            reader.read_to(reader.epoch + 2).await?;
+            reader.read_on(2).await?;
             times.push(clock.elapsed());
             trail.add(reader.answer()?);
         }
@@ -157,57 +157,17 @@ fn recursion(case: &Case, query: &str, tables: Vec<PairTable>) -> Result<Measure
     load(case, &definitions.iter().map(String::as_str).collect::<Vec<_>>(), query, batches)
 }
 
-/// A subscriber that follows the view epoch by epoch.
-struct Reader {
-    changes: Subscription,
-    epoch: u64,
-    /// What has come and is not yet part of the answer.
-    received: Vec<(RecordBatch, Vec<i64>)>,
-    answer: Answer,
-}
-
-impl Reader {
-    async fn of(session: &Session) -> Result<Self, Failure> {
-        let changes = session.subscribe("SUBSCRIBE TO answer WITH (SNAPSHOT = true, PROGRESS = true)").await?;
-        let mut this = Self { changes, epoch: 0, received: Vec::new(), answer: Answer::default() };
-        this.read_to(1).await?;
-        Ok(this)
+/// Hands over one change and waits until the epoch that holds it is complete.
+async fn time(reader: &mut Reader, session: &Session, change: &Change) -> Result<Duration, Failure> {
+    let batch = sql::pairs(["source", "target"], std::slice::from_ref(&change.edge));
+    let clock = Stopwatch::start();
+    if change.insert {
+        session.insert("edges", batch).await?;
+    } else {
+        session.delete("edges", batch).await?;
     }
-
-    /// Hands over one change and waits until the epoch that holds it is complete. Nobody else writes, so it is the next epoch.
-    async fn time(&mut self, session: &Session, change: &Change) -> Result<Duration, Failure> {
-        let batch = sql::pairs(["source", "target"], std::slice::from_ref(&change.edge));
-        let clock = Stopwatch::start();
-        if change.insert {
-            session.insert("edges", batch).await?;
-        } else {
-            session.delete("edges", batch).await?;
-        }
-        self.read_to(self.epoch + 1).await?;
-        Ok(clock.elapsed())
-    }
-
-    /// Waits until an epoch is complete.
-    async fn read_to(&mut self, epoch: u64) -> Result<(), Failure> {
-        while let Some(event) = self.changes.next().await {
-            let event = event?;
-            if !event.progress {
-                self.received.push((event.rows, event.weights));
-            } else if event.epoch >= epoch {
-                self.epoch = event.epoch;
-                return Ok(());
-            }
-        }
-        Err("the subscription has ended".into())
-    }
-
-    /// The sum of all that has come.
-    fn answer(&mut self) -> Result<Answer, Failure> {
-        for (rows, weights) in self.received.drain(..) {
-            sql::add_batch(&mut self.answer, &rows, |row| weights[row])?;
-        }
-        Ok(self.answer)
-    }
+    reader.read_on(1).await?;
+    Ok(clock.elapsed())
 }
 
 fn load(case: &Case, tables: &[&str], query: &str, batches: Vec<(&str, RecordBatch)>) -> Result<Measurement, Failure> {

@@ -350,20 +350,41 @@ impl Relation {
         self.state().log.rows()
     }
 
-    /// Adds the output of a tick that did not settle.
-    pub fn append_unsettled(&self, deltas: Vec<Arc<Delta>>) {
+    /// Adds the output of a tick that did not settle. `tidied_later`: by [`tidy_unsettled`](Self::tidy_unsettled), since somebody waits here.
+    pub fn append_unsettled(&self, deltas: Vec<Arc<Delta>>, tidied_later: bool) {
         let mut state = self.state();
         for delta in &deltas {
-            state.unsettled.push(Epoch(0), delta);
+            if tidied_later {
+                state.unsettled.push_as_it_is(Epoch(0), delta);
+            } else {
+                state.unsettled.push(Epoch(0), delta);
+            }
             add_errors(&mut state.unsettled_errors, &delta.errors);
         }
-        if state.unsettled.wants_consolidation() {
-            let length = state.unsettled.len();
-            let consolidated = consolidate(&self.physical, &state.unsettled.all());
-            state.unsettled.replace_first(length, consolidated);
+        if !tidied_later && state.unsettled.wants_consolidation() {
+            let chunks = state.unsettled.all();
+            state.unsettled.replace_first(chunks.len(), consolidate(&self.physical, &chunks));
         }
         if let Some(fresh) = &mut state.unsettled_since_capture {
             fresh.extend(deltas);
+        }
+    }
+
+    /// Merges and consolidates the output of ticks that did not settle. More may be appended meanwhile.
+    pub fn tidy_unsettled(&self) {
+        let state = self.state();
+        if state.unsettled.wants_consolidation() {
+            let chunks = state.unsettled.all();
+            drop(state);
+            let consolidated = consolidate(&self.physical, &chunks);
+            let mut state = self.state();
+            if state.unsettled.begins_with(&chunks) {
+                state.unsettled.replace_first(chunks.len(), consolidated);
+            }
+        } else if let Some(small) = state.unsettled.to_merge() {
+            drop(state);
+            let merged = Delta::concat(&small);
+            self.state().unsettled.replace_small(&small, merged);
         }
     }
 
@@ -373,7 +394,7 @@ impl Relation {
         state.unsettled = Chunks::default();
         state.unsettled_errors.clear();
         drop(state);
-        self.append_unsettled(deltas);
+        self.append_unsettled(deltas, false);
         // A checkpoint holds this.
         self.state().unsettled_since_capture = Some(Vec::new());
     }
@@ -441,9 +462,7 @@ impl Relation {
         let consolidated = consolidate(&self.physical, &chunks);
         let mut state = self.state();
         // Small chunks at the end may have been merged meanwhile: then the first chunks are others, and the work is lost.
-        let first = state.result.all();
-        let unchanged = first.len() >= chunks.len() && first.iter().zip(&chunks).all(|(a, b)| Arc::ptr_eq(a, b));
-        if unchanged && state.replacements == replacements {
+        if state.result.begins_with(&chunks) && state.replacements == replacements {
             state.result.replace_first(chunks.len(), consolidated);
             state.replacements += 1;
         }

@@ -10,7 +10,11 @@ use arrow::buffer::ScalarBuffer;
 use crate::memory::{self, Memory};
 use crate::prefetch;
 
-/// Words of a chunk at most: it is copied once, when it is sealed, and the last one again at each capture.
+mod open;
+
+use open::Open;
+
+/// Words of a chunk at most: it is copied once, when it is sealed.
 const CHUNK_WORDS_MAX: usize = if cfg!(test) { 64 } else { 1 << 15 };
 
 /// See the module.
@@ -20,7 +24,7 @@ pub struct Rows {
     /// Rows of a chunk, as a power of 2.
     chunk_rows_log2: u32,
     sealed: Vec<ScalarBuffer<u64>>,
-    open: Vec<u64>,
+    open: Open,
     /// Where sealed chunks count; `None` is without a limit.
     memory: Option<Arc<Memory>>,
     /// Bytes of sealed chunks that are in memory.
@@ -41,7 +45,7 @@ impl Rows {
     #[must_use]
     pub fn new(words: usize) -> Self {
         let chunk_rows_log2 = (CHUNK_WORDS_MAX / words.max(1)).max(1).ilog2();
-        Self { words, chunk_rows_log2, sealed: Vec::new(), open: Vec::new(), memory: None, sealed_bytes: 0 }
+        Self { words, chunk_rows_log2, sealed: Vec::new(), open: Open::default(), memory: None, sealed_bytes: 0 }
     }
 
     /// In this memory, as far as there is room.
@@ -84,7 +88,7 @@ impl Rows {
     #[inline]
     pub fn push(&mut self, row: &[u64]) {
         debug_assert_eq!(row.len(), self.words, "a row has the width of its store");
-        self.open.extend_from_slice(row);
+        self.open.append(row, self.chunk_words());
         if self.open.len() == self.chunk_words() {
             self.seal();
         }
@@ -92,7 +96,7 @@ impl Rows {
 
     #[cold]
     fn seal(&mut self) {
-        let (chunk, bytes) = memory::seal(self.memory.as_ref(), &self.open);
+        let (chunk, bytes) = memory::seal(self.memory.as_ref(), self.open.as_slice());
         self.sealed.push(chunk);
         self.sealed_bytes += bytes;
         self.open.clear();
@@ -100,7 +104,10 @@ impl Rows {
 
     #[inline]
     fn chunk_of(&self, id: u32) -> (&[u64], usize) {
-        let chunk = self.sealed.get((id >> self.chunk_rows_log2) as usize).map_or(self.open.as_slice(), |sealed| sealed);
+        let chunk = match self.sealed.get((id >> self.chunk_rows_log2) as usize) {
+            Some(sealed) => sealed,
+            None => self.open.as_slice(),
+        };
         (chunk, (id as usize & ((1 << self.chunk_rows_log2) - 1)) * self.words)
     }
 
@@ -137,7 +144,7 @@ impl Rows {
     /// The rows as they are now.
     #[must_use]
     pub fn share(&self) -> SharedRows {
-        let open = (!self.open.is_empty()).then(|| ScalarBuffer::from(self.open.clone()));
+        let open = (!self.open.is_empty()).then(|| self.open.share());
         let chunks = self.sealed.iter().cloned().chain(open).collect();
         SharedRows { words: self.words, chunk_rows_log2: self.chunk_rows_log2, chunks }
     }

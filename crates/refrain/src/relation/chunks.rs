@@ -31,6 +31,15 @@ pub struct Chunks {
 impl Chunks {
     /// Adds a chunk of this epoch.
     pub fn push(&mut self, epoch: Epoch, delta: &Arc<Delta>) {
+        self.push_as_it_is(epoch, delta);
+        if let Some(small) = self.to_merge() {
+            let merged = Delta::concat(&small);
+            self.replace_small(&small, merged);
+        }
+    }
+
+    /// Adds a chunk of this epoch. Somebody merges small ones later.
+    pub fn push_as_it_is(&mut self, epoch: Epoch, delta: &Arc<Delta>) {
         if delta.num_rows() == 0 {
             return;
         }
@@ -43,9 +52,28 @@ impl Chunks {
         let chunk =
             if bare { Arc::clone(delta) } else { Arc::new(Delta { errors: Vec::new(), iterations: None, ..Delta::clone(delta) }) };
         self.list.push((epoch, chunk));
-        if self.small >= SMALL_CHUNKS_MAX || self.small_rows >= MERGED_ROWS {
-            self.merge_small();
+    }
+
+    /// The small chunks at the end, if there are so many that they are to be merged.
+    pub fn to_merge(&self) -> Option<Vec<Arc<Delta>>> {
+        let wanted = self.small >= SMALL_CHUNKS_MAX || self.small_rows >= MERGED_ROWS;
+        wanted.then(|| self.list[self.list.len() - self.small..].iter().map(|(_, chunk)| Arc::clone(chunk)).collect())
+    }
+
+    /// Puts what chunks have been merged to in their place, if they are still the first small ones at the end.
+    pub fn replace_small(&mut self, chunks: &[Arc<Delta>], merged: Delta) {
+        let first = self.list.len() - self.small;
+        let is_there = self.small >= chunks.len() && self.list[first..].iter().zip(chunks).all(|((_, a), b)| Arc::ptr_eq(a, b));
+        if !is_there || chunks.is_empty() {
+            return;
         }
+        let last = first + chunks.len() - 1;
+        let epoch = self.list[last].0;
+        self.merged = self.merged.max(epoch);
+        let is_small = merged.num_rows() < SMALL_ROWS;
+        self.small -= chunks.len() - usize::from(is_small);
+        self.small_rows -= if is_small { 0 } else { merged.num_rows() };
+        self.list.splice(first..=last, [(epoch, Arc::new(merged))]);
     }
 
     /// Whether more is retracted than live, so that consolidation would at least halve the list.
@@ -70,6 +98,11 @@ impl Chunks {
         }
     }
 
+    /// Whether these are still the first chunks.
+    pub fn begins_with(&self, chunks: &[Arc<Delta>]) -> bool {
+        self.list.len() >= chunks.len() && self.list.iter().zip(chunks).all(|((_, a), b)| Arc::ptr_eq(a, b))
+    }
+
     /// All chunks.
     pub fn all(&self) -> Vec<Arc<Delta>> {
         self.list.iter().map(|(_, chunk)| Arc::clone(chunk)).collect()
@@ -85,18 +118,6 @@ impl Chunks {
     pub fn up_to(&self, epoch: Epoch) -> (Epoch, Vec<Arc<Delta>>) {
         let end = self.list.partition_point(|(e, _)| *e <= epoch.max(self.merged));
         (self.merged, self.list[..end].iter().map(|(_, chunk)| Arc::clone(chunk)).collect())
-    }
-
-    fn merge_small(&mut self) {
-        let first = self.list.len() - self.small;
-        let small = self.list.split_off(first);
-        let Some((epoch, _)) = small.last() else { return };
-        let epoch = *epoch;
-        let merged = Delta::concat(&small.iter().map(|(_, chunk)| Arc::clone(chunk)).collect::<Vec<_>>());
-        self.merged = self.merged.max(epoch);
-        let is_small = merged.num_rows() < SMALL_ROWS;
-        (self.small, self.small_rows) = if is_small { (1, merged.num_rows()) } else { (0, 0) };
-        self.list.push((epoch, Arc::new(merged)));
     }
 }
 

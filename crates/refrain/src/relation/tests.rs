@@ -88,12 +88,37 @@ fn errors_heal_when_they_are_retracted() {
     let bad = Delta::of_errors(Arc::clone(&v.physical), vec![(error, 2)]);
     v.publish(Epoch(1), vec![Arc::new(bad.clone())]);
     assert_eq!(v.snapshot().errors.len(), 1);
-    v.append_unsettled(vec![Arc::new(bad.negated())]);
+    v.append_unsettled(vec![Arc::new(bad.negated())], false);
     assert_eq!(v.snapshot().errors.len(), 1);
     assert!(v.snapshot_eager().errors.is_empty());
     let deltas = v.take_unsettled();
     v.publish(Epoch(2), deltas);
     assert!(v.snapshot().errors.is_empty());
+}
+
+#[test]
+fn what_has_not_settled_is_tidied_later() {
+    let v = view();
+    let rows = (0..3_000).map(|row| (row, 1)).collect::<Vec<_>>();
+    let back = (0..3_000).map(|row| (row, -1)).collect::<Vec<_>>();
+    let sum = |v: &Relation| bag(v, &v.snapshot_eager().chunks);
+    let chunks = |v: &Relation| v.snapshot_eager().chunks.len();
+    for n in 1..=25 {
+        v.append_unsettled(vec![delta(&v, &rows)], true);
+        assert_eq!(chunks(&v), n);
+    }
+    v.tidy_unsettled();
+    assert_eq!((chunks(&v), sum(&v).len(), sum(&v)[7]), (1, 3_000, (7, 25)));
+    for _ in 0..20 {
+        v.append_unsettled(vec![delta(&v, &back)], true);
+    }
+    v.tidy_unsettled();
+    let left = v.snapshot_eager().chunks.iter().map(|chunk| chunk.num_rows()).sum::<usize>();
+    assert_eq!((left, sum(&v).len(), sum(&v)[7]), (3_000, 3_000, (7, 5)));
+    // Nobody tidies up after this one but who comes with it.
+    v.append_unsettled(vec![delta(&v, &back), delta(&v, &back), delta(&v, &back), delta(&v, &back)], false);
+    assert_eq!(sum(&v)[7], (7, 1));
+    assert_eq!(v.snapshot_eager().chunks.iter().map(|chunk| chunk.num_rows()).sum::<usize>(), 3_000);
 }
 
 #[tokio::test]

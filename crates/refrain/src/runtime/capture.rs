@@ -10,7 +10,7 @@ use refrain_plan::StreamPlan;
 use refrain_plan::fingerprint::fingerprint;
 use refrain_types::{Delta, Epoch, OperatorId, RelationId};
 
-use super::segments::{Segments, Source, Target, Writing, source};
+use super::segments::{Segments, Source, Target, Writing, aside, source};
 use super::views::View;
 use crate::error::Result;
 use crate::relation::{ReaderId, Relation};
@@ -141,7 +141,8 @@ impl CapturedDataflow {
         let entry = DataflowEntry {
             id: view.control.id,
             name: view.relation.name.clone(),
-            fingerprint: fingerprint(&view.plan),
+            // Worked out when it is written: a loop waits for this.
+            fingerprint: String::new(),
             tick: view.tick,
             settled_epoch: view.relation.settled(),
             consumed: view.sources.keys().map(|id| (*id, admitted)).collect(),
@@ -159,7 +160,7 @@ impl CapturedDataflow {
     /// Writes it. Returns its entry and that of its view's rows.
     pub async fn write(self, target: Target<'_>, committed: &Committed) -> Result<(DataflowEntry, RelationEntry)> {
         let before = committed.dataflows.get(&self.entry.id.0);
-        let mut entry = self.entry;
+        let mut entry = DataflowEntry { fingerprint: fingerprint(&self.plan), ..self.entry };
         let mut parts: BTreeMap<(OperatorId, Part), Vec<Captured>> = BTreeMap::new();
         for part in self.parts {
             parts.entry((part.operator, part.part)).or_default().push(part);
@@ -197,6 +198,12 @@ impl CapturedDataflow {
         }
         entry.loops = loops.into_values().collect();
         let relation = self.relation.write(target, committed.relations.get(&self.relation.relation.id)).await?;
+        let tidied = Arc::clone(&self.relation.relation);
+        aside(target.attempt.store(), move || {
+            tidied.tidy_unsettled();
+            Ok(())
+        })
+        .await?;
         Ok((entry, relation))
     }
 }

@@ -3,6 +3,9 @@
 //! One task drives. It asks what to do next, does it, notes that, and asks again until the answer is to wait. Captures happen on
 //! the workers' threads and are noted under the schedule's lock, where what follows for dataflows is done at once: a loop does not stand still
 //! until the task gets a processor. Uploads and the commit are tasks of their own.
+//!
+//! While a recursion stands still nobody is woken by its worker: a thread that wakes may be given the worker's processor for a turn of the
+//! system's scheduler, milliseconds in which the loop does not go on. The task looks by itself then, every few milliseconds, and begins the uploads.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
@@ -29,6 +32,9 @@ use crate::error::{Error, Result};
 use crate::ingest::Turn;
 use crate::relation::RelationKind;
 use crate::settings::EngineSettings;
+
+/// How often the task looks whether a recursion that was asked to hold has been captured and goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How many checkpoints `refrain.checkpoints` remembers.
 const HISTORY_MAX: usize = 1000;
@@ -60,6 +66,8 @@ struct Run {
     positions: Vec<Position>,
     /// Keep the logs from what this checkpoint holds on, for the next one.
     pins: ResultPins,
+    /// Captured, and to be uploaded.
+    to_upload: Vec<CapturedDataflow>,
     dataflows: Vec<DataflowEntry>,
     relations: Vec<RelationEntry>,
     /// Somebody waits for a turn to capture them in.
@@ -110,7 +118,7 @@ impl Checkpointer {
 }
 
 impl Schedule {
-    fn phase(&mut self, dataflow: DataflowId) -> Option<&mut Phase> {
+    pub(super) fn phase(&mut self, dataflow: DataflowId) -> Option<&mut Phase> {
         let run = self.checkpointer.run.as_mut()?;
         run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase)
     }
@@ -121,9 +129,22 @@ impl Schedule {
             && *phase == Phase::HoldRequested
         {
             *phase = Phase::Held { since: now };
+            let is_watched = self.is_stopped(dataflow);
             self.advance(now);
-            self.checkpointer.wake.notify_one();
+            if !is_watched {
+                self.checkpointer.wake.notify_one();
+            }
         }
+    }
+
+    /// Whether a dataflow has a recursion that stands still for the checkpoint. The task looks after it by itself.
+    fn is_stopped(&self, dataflow: DataflowId) -> bool {
+        self.checkpointer.run.as_ref().is_some_and(|run| run.stopped.contains(&dataflow))
+    }
+
+    /// Whether there is something that nobody wakes the task for.
+    fn is_watched(&self) -> bool {
+        self.checkpointer.run.as_ref().is_some_and(|run| !run.stopped.is_empty() || !run.to_upload.is_empty())
     }
 
     fn facts(&self, now: Duration) -> Facts {
@@ -157,6 +178,7 @@ impl Schedule {
     pub(super) fn forget_dataflow(&mut self, dataflow: DataflowId) {
         if let Some(run) = &mut self.checkpointer.run {
             run.facts.dataflows.retain(|d| d.id != dataflow);
+            run.stopped.remove(&dataflow);
             for other in &mut run.facts.dataflows {
                 other.readers.retain(|r| *r != dataflow);
             }
@@ -214,12 +236,17 @@ impl Runtime {
 
     /// Workers have handed over what their operators have.
     pub(super) fn captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<Order> {
-        self.note_captured(dataflow, parts);
+        let may_wake = self.note_captured(dataflow, parts);
         self.pump();
+        if may_wake == Some(true) {
+            self.begin_uploads();
+            self.schedule().checkpointer.wake.notify_one();
+        }
         None
     }
 
-    fn note_captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<()> {
+    /// Returns whether no recursion waits for this thread: none was captured, or it does not go on yet.
+    fn note_captured(&self, dataflow: DataflowId, parts: Vec<Captured>) -> Option<bool> {
         let mut schedule = self.schedule();
         let schedule = &mut *schedule;
         let held_since = match schedule.phase(dataflow) {
@@ -231,10 +258,11 @@ impl Runtime {
                 return None;
             }
         };
+        let was_stopped = schedule.is_stopped(dataflow);
         let view = schedule.views.get_mut(&dataflow)?;
         view.capturing = false;
         let refusal = self.memory.take_refusal(Use::LoopLogs);
-        let Checkpointer { run, committed, pins, wake, lost_changes, .. } = &mut schedule.checkpointer;
+        let Checkpointer { run, committed, pins, lost_changes, .. } = &mut schedule.checkpointer;
         let run = run.as_mut()?;
         let settled = view.relation.settled();
         let relation = CapturedRelation::take(&view.relation, settled, (committed, pins, *lost_changes), &run.positions);
@@ -242,23 +270,28 @@ impl Runtime {
         run.positions.extend(Position::of(view));
         run.facts.uploads.outstanding += 1;
         run.facts.uploads.failed = run.facts.uploads.failed.take().or(refusal.map(|e| e.to_string()));
-        let captured = CapturedDataflow::take(view, parts, relation);
-        self.upload(captured, Arc::clone(&run.attempt), committed.clone());
+        run.to_upload.push(CapturedDataflow::take(view, parts, relation));
         let phase = run.facts.dataflows.iter_mut().find(|d| d.id == dataflow).map(|d| &mut d.phase);
         *phase? = Phase::Captured { held_since };
-        wake.notify_one();
         schedule.advance(self.environment.monotonic());
-        Some(())
+        Some(!was_stopped || schedule.is_stopped(dataflow))
     }
 
-    fn upload(&self, captured: CapturedDataflow, attempt: Arc<Attempt>, committed: Committed) {
-        let (dictionary, merges, runtime) = (Arc::clone(&self.dictionary), Arc::clone(&self.merges), self.me.clone());
-        self.io.spawn(async move {
-            let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &merges };
-            let written = captured.write(target, &committed).await;
-            let Some(runtime) = runtime.upgrade() else { return };
-            runtime.note_upload(&attempt, written.map(|(dataflow, relation)| (Some(dataflow), vec![relation])));
-        });
+    /// Begins to upload what has been captured.
+    fn begin_uploads(&self) {
+        let mut schedule = self.schedule();
+        let Checkpointer { run, committed, .. } = &mut schedule.checkpointer;
+        let Some(run) = run.as_mut() else { return };
+        for captured in run.to_upload.drain(..) {
+            let (attempt, committed) = (Arc::clone(&run.attempt), committed.clone());
+            let (dictionary, merges, runtime) = (Arc::clone(&self.dictionary), Arc::clone(&self.merges), self.me.clone());
+            self.io.spawn(async move {
+                let target = Target { attempt: &attempt, dictionary: &dictionary, merges: &merges };
+                let written = captured.write(target, &committed).await;
+                let Some(runtime) = runtime.upgrade() else { return };
+                runtime.note_upload(&attempt, written.map(|(dataflow, relation)| (Some(dataflow), vec![relation])));
+            });
+        }
     }
 
     fn note_upload(&self, attempt: &Arc<Attempt>, written: Result<(Option<DataflowEntry>, Vec<RelationEntry>)>) {
@@ -295,21 +328,23 @@ async fn step(engine: &Weak<Shared>, wake: &Notify) -> bool {
     let now = shared.environment.monotonic();
     let decision = runtime.schedule().advance(now);
     runtime.pump();
+    runtime.begin_uploads();
     match decision {
         Decision::Wait(until) => {
             let environment = Arc::clone(&shared.environment);
+            let longest = if runtime.schedule().is_watched() { LOOK_EVERY } else { Duration::from_secs(3600) };
             drop((shared, runtime));
-            let pause = until.map_or(Duration::from_secs(3600), |until| until.saturating_sub(now));
+            let pause = until.map_or(longest, |until| until.saturating_sub(now).min(longest));
             let _ = timeout(&*environment, pause.max(Duration::from_millis(1)), wake.notified()).await;
         }
         Decision::Begin => begin(&shared, now),
         Decision::Capture(_) | Decision::Hold(_) | Decision::Release(_) => {
             // The workers note what they were told to do.
-            let _ = timeout(&*shared.environment, Duration::from_millis(5), wake.notified()).await;
+            let _ = timeout(&*shared.environment, LOOK_EVERY, wake.notified()).await;
         }
         Decision::CaptureTables => {
             begin_capture_of_tables(&shared);
-            let _ = timeout(&*shared.environment, Duration::from_millis(5), wake.notified()).await;
+            let _ = timeout(&*shared.environment, LOOK_EVERY, wake.notified()).await;
         }
         Decision::Commit => put(&shared, false),
         Decision::ReadBack => put(&shared, true),
@@ -345,6 +380,7 @@ fn begin(shared: &Arc<Shared>, now: Duration) {
         waiters: std::mem::take(&mut schedule.checkpointer.requests),
         positions: Vec::new(),
         pins: ResultPins::new(),
+        to_upload: Vec::new(),
         dataflows: Vec::new(),
         relations: Vec::new(),
         capturing_tables: false,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use refrain_checkpoint::LoopEntry;
+use refrain_checkpoint::protocol::Phase;
 use refrain_dataflow::{Beginning, Captured, Control, Events, Order, Restored, TickEnd};
 use refrain_plan::{NodeId, StreamPlan};
 use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
@@ -196,7 +197,7 @@ impl View {
     }
 
     /// Takes in the end of a tick: publishes when it is settled.
-    pub fn tick_ended(&mut self, end: TickEnd) {
+    pub fn tick_ended(&mut self, end: TickEnd, for_checkpoint: bool) {
         assert_eq!(end.tick, self.tick, "ticks of {} end in their order", self.relation.name);
         self.running = None;
         for waiter in self.cut_waiters.drain(..) {
@@ -206,7 +207,7 @@ impl View {
         let outputs = end.outputs.into_iter().filter(|d| !d.is_empty()).map(Arc::new).collect::<Vec<_>>();
         if end.held_rows > 0 {
             self.patience = (self.patience + 1).min(10);
-            self.relation.append_unsettled(outputs);
+            self.relation.append_unsettled(outputs, for_checkpoint);
             return;
         }
         self.patience = 0;
@@ -237,8 +238,9 @@ impl Runtime {
         let dataflow = end.dataflow;
         {
             let mut schedule = self.schedule();
-            let view = schedule.views.get_mut(&dataflow)?;
-            view.tick_ended(end);
+            // Then a loop stands still, and who writes the checkpoint tidies up.
+            let for_checkpoint = schedule.phase(dataflow).is_some_and(|phase| *phase == Phase::HoldRequested);
+            schedule.views.get_mut(&dataflow)?.tick_ended(end, for_checkpoint);
             schedule.note_held(dataflow, self.environment.monotonic());
         }
         // Opens this view's next tick, too: its control is idle now.

@@ -18,6 +18,11 @@ fn gather(sizes: &[usize], total: usize) -> Vec<usize> {
         chunks.push(Epoch(1), &chunk(i64::try_from(rows).unwrap(), *size));
         rows += size;
     }
+    lengths(&chunks, rows)
+}
+
+/// The rows of each chunk, which are numbered from 0 to this.
+fn lengths(chunks: &Chunks, rows: usize) -> Vec<usize> {
     let all = chunks.all();
     let numbers = all.iter().flat_map(|c| c.rows.column(0).as_primitive::<Int64Type>().values().to_vec());
     assert!(numbers.eq(0..i64::try_from(rows).unwrap()));
@@ -33,4 +38,32 @@ fn few_chunks_are_left_and_not_many_rows_are_merged_at_once() {
         assert!(longest < MERGED_ROWS + SMALL_ROWS, "{sizes:?}: {longest} rows");
         assert!(lengths.len() <= SMALL_CHUNKS_MAX + total / SMALL_ROWS, "{sizes:?}: {} chunks", lengths.len());
     }
+}
+
+#[test]
+fn chunks_that_come_while_others_are_merged_stay() {
+    let (mut chunks, mut rows) = (Chunks::default(), 0);
+    let mut come = |chunks: &mut Chunks, size: usize| {
+        chunks.push_as_it_is(Epoch(1), &chunk(i64::try_from(rows).unwrap(), size));
+        rows += size;
+    };
+    for size in [SMALL_ROWS, 3_000, 5_000, 7_000].repeat(10).into_iter().chain([3_000; 30]) {
+        come(&mut chunks, size);
+    }
+    let small = chunks.to_merge().expect("many small chunks");
+    assert_eq!(small.len(), 33);
+    come(&mut chunks, 5);
+    chunks.replace_small(&small, Delta::concat(&small));
+    assert_eq!(lengths(&chunks, 222_000 + 10 * SMALL_ROWS + 5 + 18_000)[37..], [105_000, 5]);
+    // They are gone: what they were merged to has come already.
+    chunks.replace_small(&small, Delta::concat(&small));
+    assert_eq!(chunks.len(), 39);
+    assert!(chunks.to_merge().is_none(), "one small chunk is left");
+    for _ in 0..SMALL_CHUNKS_MAX - 1 {
+        come(&mut chunks, 1);
+    }
+    let small = chunks.to_merge().expect("as many small chunks as there may be");
+    chunks.replace_small(&small, Delta::concat(&small));
+    assert_eq!(chunks.all()[38].num_rows(), SMALL_CHUNKS_MAX + 4);
+    assert!(chunks.to_merge().is_none(), "what they were merged to is small as well");
 }

@@ -20,7 +20,7 @@ use refrain_state::{Dictionary, Memory};
 use refrain_types::{DataflowId, Delta, Environment, Iteration, OperatorId, Tick};
 
 use crate::loop_log::{LoopLog, Piece};
-use crate::part::{Captured, Restored};
+use crate::part::{Captured, Part, Restored, Size};
 use crate::restore::log_of_worker;
 
 /// Shared by the workers of an engine and by the engine itself; one per dataflow.
@@ -146,10 +146,55 @@ pub struct NodeGauge {
     pub rows: AtomicU64,
     /// Time that it worked, in nanoseconds. What operators that are fused with others take is counted with these.
     pub busy_nanos: AtomicU64,
-    /// Bytes that it remembered when the last tick ended.
-    pub state_bytes: AtomicI64,
+    /// What it remembered of each part when the last tick ended.
+    parts: [PartGauge; Part::ALL.len()],
     /// Time that it took to hand over what it remembers, at checkpoints, in nanoseconds.
     pub capture_nanos: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct PartGauge {
+    is_there: AtomicBool,
+    rows: AtomicI64,
+    bytes: AtomicI64,
+}
+
+/// What an operator remembers of a part, at all workers.
+#[derive(Clone, Copy, Debug)]
+pub struct PartSize {
+    /// Which part.
+    pub part: Part,
+    /// Rows with a weight; groups of an aggregate that keeps their sums; keys of a recursion that has them.
+    pub rows: u64,
+    /// Bytes of memory.
+    pub bytes: u64,
+}
+
+impl NodeGauge {
+    /// What it remembered when the last tick ended, part by part.
+    pub fn parts(&self) -> impl Iterator<Item = PartSize> + '_ {
+        let read = |number: &AtomicI64| u64::try_from(number.load(Ordering::Relaxed)).unwrap_or(0);
+        let there = Part::ALL.into_iter().zip(&self.parts).filter(|(_, gauge)| gauge.is_there.load(Ordering::Relaxed));
+        there.map(move |(part, gauge)| PartSize { part, rows: read(&gauge.rows), bytes: read(&gauge.bytes) })
+    }
+
+    /// Bytes that it remembered when the last tick ended.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        self.parts().map(|part| part.bytes).sum()
+    }
+
+    /// A worker remembers another amount of a part than it told of before.
+    pub(crate) fn note_size(&self, part: Part, (before, now): (Size, Size)) {
+        let gauge = &self.parts[part as usize];
+        let change = |gauge: &AtomicI64, before: usize, now: usize| {
+            let [before, now] = [before, now].map(|number| i64::try_from(number).expect("fits memory"));
+            gauge.fetch_add(now - before, Ordering::Relaxed);
+        };
+        change(&gauge.rows, before.rows, now.rows);
+        change(&gauge.bytes, before.bytes, now.bytes);
+        gauge.is_there.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What a loop is doing, for people: written by the workers as they go, read at any time.

@@ -17,6 +17,6 @@ mod restore;
 pub mod time;
 pub mod worker;
 
-pub use control::{Beginning, Control, Events, LoopGauge, NodeGauge, Order, TickEnd, TickInput};
+pub use control::{Beginning, Control, Events, LoopGauge, NodeGauge, Order, PartSize, TickEnd, TickInput};
 pub use part::{Captured, Part, Restored};
 pub use worker::{Command, CommandLog, Seat, Worker, seats};

@@ -12,6 +12,7 @@ use refrain_state::memory::{Room, Spilled, Use};
 use refrain_types::Delta;
 
 use crate::parcel::{decode, encode};
+use crate::part::Size;
 
 /// A delta that is kept: in memory, or where it was put. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -148,6 +149,10 @@ impl LoopLog {
     /// Bytes of it that are in memory.
     pub fn bytes_in_memory(&self) -> usize {
         self.bytes
+    }
+
+    pub fn size(&self) -> Size {
+        Size { rows: self.rows, bytes: self.bytes }
     }
 
     /// Bytes of it that were put elsewhere.

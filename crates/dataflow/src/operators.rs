@@ -23,7 +23,7 @@ use refrain_plan::{Exchange, NodeId};
 
 use crate::control::Control;
 use crate::parcel::{ByKey, Parcel, Parcels, ToTarget, copies};
-use crate::part::Captured;
+use crate::part::{Captured, Part, Size};
 use crate::time::{Path, Time};
 
 pub(crate) mod aggregate;
@@ -165,8 +165,8 @@ pub(crate) trait Stateful {
     /// The operator.
     fn operator(&self) -> OperatorId;
 
-    /// How many bytes it remembers.
-    fn size_bytes(&self) -> usize;
+    /// What it remembers, part by part.
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size));
 }
 
 fn inbox<P: Pull<Message<Time, Parcel>> + 'static>(mut input: InputHandleCore<Time, Parcel, P>) -> Inbox {

@@ -88,6 +88,22 @@ impl Part {
     }
 }
 
+/// How much of something is remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    /// Rows with a weight; groups of an aggregate that keeps their sums; keys of a recursion that has them.
+    pub rows: usize,
+    /// Bytes of memory.
+    pub bytes: usize,
+}
+
+impl Size {
+    /// That of rows with their indexes.
+    pub fn of(rows: &refrain_state::Arrangement) -> Self {
+        Self { rows: rows.live(), bytes: rows.size_bytes() }
+    }
+}
+
 impl Captured {
     /// Packed rows of a part.
     #[must_use]

@@ -17,6 +17,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::control::{Control, Order, TickInput};
 use crate::parcel::{Parcel, Parcels};
+use crate::part::{Part, Size};
 use crate::render::{Rendered, render};
 use crate::restore::slice_of_worker;
 use crate::time::Time;
@@ -122,7 +123,7 @@ struct Dataflow {
     running: Option<Tick>,
     held: Option<Tick>,
     /// By operator with state, what is counted of it in the gauge of its node.
-    reported_bytes: Vec<i64>,
+    reported: Vec<[Size; Part::ALL.len()]>,
 }
 
 impl Worker {
@@ -185,8 +186,8 @@ impl Worker {
         let rendered = self.timely.dataflow::<Time, _, _>(|scope| render(scope, &control));
         control.note_restored();
         let id = control.id;
-        let reported_bytes = vec![0; rendered.registry.borrow().stateful.len()];
-        let dataflow = Dataflow { control, number, rendered, last_order: 0, running: None, held: None, reported_bytes };
+        let reported = vec![Default::default(); rendered.registry.borrow().stateful.len()];
+        let dataflow = Dataflow { control, number, rendered, last_order: 0, running: None, held: None, reported };
         assert!(self.dataflows.insert(id, dataflow).is_none(), "dataflow ids are not reused");
     }
 }
@@ -280,13 +281,15 @@ impl Dataflow {
         let outputs = std::mem::take(&mut *self.rendered.collected.borrow_mut());
         let registry = self.rendered.registry.borrow();
         let mut held = 0;
-        for (operator, reported) in registry.stateful.iter().zip(&mut self.reported_bytes) {
+        for (operator, reported) in registry.stateful.iter().zip(&mut self.reported) {
             let mut operator = operator.borrow_mut();
             held += operator.held_rows();
             operator.rest();
-            let bytes = i64::try_from(operator.size_bytes()).expect("fits memory");
-            let before = std::mem::replace(reported, bytes);
-            self.control.nodes[operator.operator().0 as usize].state_bytes.fetch_add(bytes - before, Ordering::Relaxed);
+            let gauge = &self.control.nodes[operator.operator().0 as usize];
+            operator.sizes(&mut |part, size| {
+                let before = std::mem::replace(&mut reported[part as usize], size);
+                gauge.note_size(part, (before, size));
+            });
         }
         drop(registry);
         self.control.report_tick(held, outputs);

@@ -97,6 +97,20 @@ pub(crate) struct OperatorStatus {
     pub capture_us: u64,
 }
 
+/// An arrangement as `refrain.arrangements` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct ArrangementStatus {
+    pub view: String,
+    pub operator: u64,
+    pub kind: &'static str,
+    pub part: &'static str,
+    /// By which columns its rows are found, if by any.
+    pub key: String,
+    /// Of all workers. Where each has all rows, all are counted.
+    pub rows: u64,
+    pub bytes: u64,
+}
+
 impl Runtime {
     /// Starts the workers.
     pub fn start(
@@ -224,6 +238,11 @@ impl Runtime {
     /// What the operators of the views have done.
     pub fn operators(&self) -> Vec<OperatorStatus> {
         self.schedule().views.values().flat_map(View::operators).collect()
+    }
+
+    /// What the operators of the views remember.
+    pub fn arrangements(&self) -> Vec<ArrangementStatus> {
+        self.schedule().views.values().flat_map(View::arrangements).collect()
     }
 
     /// What the memory that is limited is taken for, and how much of it: name, bytes taken, limit, why something found no room last.

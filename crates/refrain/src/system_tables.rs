@@ -1,5 +1,5 @@
-//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.iterations`, `refrain.operators`, `refrain.errors`,
-//! `refrain.memory` and `refrain.checkpoints`; and those of the standard's `information_schema`.
+//! Tables in which the engine tells about itself: `refrain.loops`, `refrain.iterations`, `refrain.operators`, `refrain.arrangements`,
+//! `refrain.errors`, `refrain.memory` and `refrain.checkpoints`; and those of the standard's `information_schema`.
 
 mod information_schema;
 
@@ -14,11 +14,12 @@ use refrain_sql::types::UTC;
 
 use crate::checkpoints::{CheckpointInfo, CheckpointRecord};
 use crate::engine::Shared;
-use crate::runtime::LoopStatus;
+use crate::runtime::{ArrangementStatus, LoopStatus};
 
 const LOOPS: &str = "refrain.loops";
 const ITERATIONS: &str = "refrain.iterations";
 const OPERATORS: &str = "refrain.operators";
+const ARRANGEMENTS: &str = "refrain.arrangements";
 const ERRORS: &str = "refrain.errors";
 const MEMORY: &str = "refrain.memory";
 const CHECKPOINTS: &str = "refrain.checkpoints";
@@ -28,6 +29,7 @@ pub(crate) fn define(catalog: &mut Catalog) {
     catalog.define_system_table(LOOPS, &loops_schema());
     catalog.define_system_table(ITERATIONS, &iterations_schema());
     catalog.define_system_table(OPERATORS, &operators_schema());
+    catalog.define_system_table(ARRANGEMENTS, &arrangements_schema());
     catalog.define_system_table(ERRORS, &errors_schema());
     catalog.define_system_table(MEMORY, &memory_schema());
     catalog.define_system_table(CHECKPOINTS, &checkpoints_schema());
@@ -40,6 +42,7 @@ pub(crate) fn provider(shared: &Shared, name: &str) -> Arc<dyn TableProvider> {
         LOOPS => loops(shared),
         ITERATIONS => iterations(shared),
         OPERATORS => operators(shared),
+        ARRANGEMENTS => arrangements(shared),
         ERRORS => errors(shared),
         MEMORY => memory(shared),
         CHECKPOINTS => checkpoints(shared),
@@ -167,6 +170,36 @@ fn errors(shared: &Shared) -> RecordBatch {
         Arc::new(Int64Array::from_iter_values(errors.iter().map(|(.., weight)| *weight))),
     ];
     RecordBatch::try_new(errors_schema(), columns).expect("the columns are the schema's")
+}
+
+fn arrangements_schema() -> SchemaRef {
+    let [number, text] = [DataType::Int64, DataType::Utf8].map(|t| move |name: &str| Field::new(name, t.clone(), false));
+    Arc::new(Schema::new(vec![
+        text("view"),
+        number("operator"),
+        text("kind"),
+        text("part"),
+        text("key"),
+        number("rows"),
+        number("bytes"),
+    ]))
+}
+
+fn arrangements(shared: &Shared) -> RecordBatch {
+    let arrangements = shared.runtime.arrangements();
+    let texts =
+        |of: fn(&ArrangementStatus) -> &str| Arc::new(StringArray::from_iter_values(arrangements.iter().map(of))) as ArrayRef;
+    let numbers = |of: fn(&ArrangementStatus) -> u64| integers(arrangements.iter().map(of));
+    let columns = vec![
+        texts(|a| &a.view),
+        numbers(|a| a.operator),
+        texts(|a| a.kind),
+        texts(|a| a.part),
+        texts(|a| &a.key),
+        numbers(|a| a.rows),
+        numbers(|a| a.bytes),
+    ];
+    RecordBatch::try_new(arrangements_schema(), columns).expect("the columns are the schema's")
 }
 
 fn memory_schema() -> SchemaRef {

@@ -78,6 +78,12 @@ impl BagCalendar {
         self.pending
     }
 
+    /// Number of entries with a weight: rows with an iteration.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
     /// The lowest iteration at which something is to be released.
     #[must_use]
     pub fn lowest(&self) -> Option<Iteration> {

@@ -210,6 +210,12 @@ impl KeyedHistory {
         &self.calendar
     }
 
+    /// Number of keys, those without a row too.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

@@ -72,6 +72,12 @@ impl MonotoneKeyed {
         }
     }
 
+    /// Number of keys.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.states.len()
+    }
+
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

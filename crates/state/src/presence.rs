@@ -69,6 +69,18 @@ impl PresenceHistory {
         self
     }
 
+    /// Number of rows, those that nothing derives any more too.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.derivations.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes of memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

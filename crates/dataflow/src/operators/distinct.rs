@@ -9,7 +9,7 @@ use refrain_types::physical::physical_schema;
 use refrain_types::{Delta, OperatorId};
 
 use super::{Context, Edge, Stateful, stateful};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 
 struct Distinct {
@@ -77,8 +77,8 @@ impl Stateful for Distinct {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        self.rows.size_bytes()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        each(Part::Left, Size::of(&self.rows));
     }
 }
 

@@ -27,7 +27,7 @@ use timely::progress::operate::FrontierInterest;
 
 use super::stage::{Packed, Side as StageSide, Stage};
 use super::{Context, Edge, Stateful, connect, output};
-use crate::part::{Captured, Part, with_iteration};
+use crate::part::{Captured, Part, Size, with_iteration};
 use crate::restore::{overflow, restore_part};
 use crate::time::{Path, Time};
 
@@ -222,8 +222,9 @@ impl Stateful for State {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        self.left.rows.size_bytes() + self.right.rows.size_bytes()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        each(Part::Left, Size::of(&self.left.rows));
+        each(Part::Right, Size::of(&self.right.rows));
     }
 }
 

@@ -40,7 +40,7 @@ use super::{Context, Edge, Inbox, Outbox, Outstanding, Stateful, connect, output
 use crate::control::{Laps, LoopGauge, REPORTED};
 use crate::loop_log::LoopLog;
 use crate::parcel::{Parcel, exchange_layout, worker_of};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 use crate::time::{Path, Time};
 use other::Other;
@@ -361,9 +361,12 @@ impl Stateful for Head {
         self.context.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        let other = self.other.as_ref().map_or(0, Other::size_bytes);
-        self.rows.size_bytes() + other + self.log.bytes_in_memory()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        each(self.rows.part(), self.rows.size());
+        if let Some(other) = &self.other {
+            each(Part::Right, other.size());
+        }
+        each(Part::Log, self.log.size());
     }
 }
 

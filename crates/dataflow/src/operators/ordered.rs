@@ -22,7 +22,7 @@ use refrain_types::{Delta, ErrorRow, Iteration, OperatorId, SqlState, Weight};
 use super::stage::Packed;
 use super::{Context, Edge, Stateful, stateful};
 use crate::expression::evaluation_error;
-use crate::part::{Captured, Part, with_iteration};
+use crate::part::{Captured, Part, Size, with_iteration};
 use crate::restore::{overflow, restore_part};
 
 /// What is made of a group: packed rows with weights, or why it fails (SQLSTATE and message).
@@ -305,9 +305,9 @@ impl<F: OfGroup> Stateful for Ordered<F> {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
         let sorted = self.groups.values().map(|group| group.sorted.capacity() * size_of::<u32>()).sum::<usize>();
-        self.rows.size_bytes() + sorted
+        each(Part::Left, Size { rows: self.rows.live(), bytes: self.rows.size_bytes() + sorted });
     }
 }
 

@@ -28,7 +28,7 @@ use timely::progress::operate::FrontierInterest;
 use super::aggregate::aggregators;
 use super::stage::Packed;
 use super::{Context, Edge, Stateful, connect, output};
-use crate::part::{Captured, Part, with_iteration};
+use crate::part::{Captured, Part, Size, with_iteration};
 use crate::restore::{overflow, restore_part};
 use crate::time::Path;
 use value::{Says, Values};
@@ -278,8 +278,9 @@ impl Stateful for Reduce {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        self.input.rows.size_bytes() + self.output.rows.size_bytes()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        let bytes = self.input.rows.size_bytes() + self.output.rows.size_bytes();
+        each(Part::Left, Size { rows: self.input.rows.live(), bytes });
     }
 }
 

@@ -23,7 +23,7 @@ use timely::progress::operate::FrontierInterest;
 
 use super::stage::Packed;
 use super::{Context, Edge, Stateful, connect, output};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 use crate::time::Path;
 
@@ -232,9 +232,10 @@ impl Stateful for State {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
         let calendar = self.calendar.len() * (size_of::<Micros>() + size_of::<Vec<u32>>()) + self.rows.len() * size_of::<u32>();
-        self.rows.size_bytes() + self.clock.size_bytes() + calendar
+        each(Part::Left, Size { rows: self.rows.live(), bytes: self.rows.size_bytes() + calendar });
+        each(Part::Right, Size::of(&self.clock));
     }
 }
 

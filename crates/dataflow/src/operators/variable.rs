@@ -36,7 +36,7 @@ use super::{Context, Edge, Inbox, Outbox, Stateful, connect, output};
 use crate::control::{Laps, REPORTED};
 use crate::loop_log::LoopLog;
 use crate::parcel::Parcel;
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 use crate::time::{Path, Time};
 use waiting::Waiting;
@@ -245,10 +245,13 @@ impl Stateful for Head {
         self.context.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        let waiting = self.round.len() * (self.layout.words() + 1) * size_of::<u64>();
-        let over = self.limit.as_ref().and_then(|limit| limit.over.as_ref()).map_or(0, Arrangement::size_bytes);
-        waiting + over + self.log.bytes_in_memory()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        let rows = self.round.len();
+        each(Part::Frontier, Size { rows, bytes: rows * (self.layout.words() + 1) * size_of::<u64>() });
+        if let Some(over) = self.limit.as_ref().and_then(|limit| limit.over.as_ref()) {
+            each(Part::Rows, Size::of(over));
+        }
+        each(Part::Log, self.log.size());
     }
 }
 

@@ -164,7 +164,7 @@ fn rows_whose_time_is_over_are_forgotten() {
         let time = if now == 0 { vec![(now, 1)] } else { vec![(now - 1, -1), (now, 1)] };
         let (_, settled) = harness.tick(vec![(0, rows(&come)), (1, clock(&time))], false);
         assert!(settled);
-        let bytes = harness.control.nodes[2].state_bytes.load(std::sync::atomic::Ordering::Relaxed);
+        let bytes = harness.control.nodes[2].state_bytes();
         if now < 100 {
             most = most.max(bytes);
         }

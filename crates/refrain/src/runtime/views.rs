@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arrow::datatypes::Schema;
 use refrain_checkpoint::LoopEntry;
 use refrain_checkpoint::protocol::Phase;
-use refrain_dataflow::{Beginning, Captured, Control, Events, Order, Restored, TickEnd};
-use refrain_plan::{NodeId, StreamPlan};
+use refrain_dataflow::{Beginning, Captured, Control, Events, Order, Part, PartSize, Restored, TickEnd};
+use refrain_plan::{Exchange, Node, NodeId, Operator, StreamPlan};
 use refrain_types::{DataflowId, Delta, Epoch, RelationId, Tick};
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
-use super::{LoopStatus, OperatorStatus, Runtime};
+use super::{ArrangementStatus, LoopStatus, OperatorStatus, Runtime};
 use crate::error::{Error, Result};
 use crate::relation::{ReaderId, Relation, consolidate};
 
@@ -175,10 +176,50 @@ impl View {
             kind: node.operator.name(),
             rows: gauge.rows.load(Ordering::Relaxed),
             busy_us: gauge.busy_nanos.load(Ordering::Relaxed) / 1000,
-            state_bytes: u64::try_from(gauge.state_bytes.load(Ordering::Relaxed)).unwrap_or(0),
+            state_bytes: gauge.state_bytes(),
             capture_us: gauge.capture_nanos.load(Ordering::Relaxed) / 1000,
         });
         status.collect()
+    }
+
+    /// What the view's operators remember.
+    pub fn arrangements(&self) -> Vec<ArrangementStatus> {
+        let mut all = Vec::new();
+        for ((node, gauge), operator) in self.plan.nodes.iter().zip(&self.control.nodes).zip(0..) {
+            all.extend(gauge.parts().map(|PartSize { part, rows, bytes }| ArrangementStatus {
+                view: self.relation.name.clone(),
+                operator,
+                kind: node.operator.name(),
+                part: part.name(),
+                key: self.key(node, part),
+                rows,
+                bytes,
+            }));
+        }
+        all
+    }
+
+    /// By which columns rows of a part are found: those of a loop by its join's, others by those by which they come to it.
+    fn key(&self, node: &Node, part: Part) -> String {
+        let names = |schema: &Schema, columns: &[usize]| {
+            columns.iter().map(|column| schema.field(*column).name().as_str()).collect::<Vec<_>>().join(", ")
+        };
+        if let Operator::LoopHead(head) = &node.operator
+            && let Some(join) = &head.join
+        {
+            match (part, node.inputs.get(1)) {
+                (Part::Derivations, _) => return names(&head.variable, &join.variable_keys),
+                (Part::Right, Some((other, _))) => return names(&self.plan.node(*other).schema, &join.other_keys),
+                _ => {}
+            }
+        }
+        let input = match part {
+            Part::Left | Part::Sums | Part::Derivations => 0,
+            Part::Right => 1,
+            Part::Emissions | Part::Rows | Part::Frontier | Part::Log => return String::new(),
+        };
+        let Some((from, Exchange::Hash(columns))) = node.inputs.get(input) else { return String::new() };
+        names(&self.plan.node(*from).schema, columns)
     }
 
     /// Asks for the end of the running tick. Whoever waits is told when it has ended.

@@ -84,7 +84,7 @@ fn beside(gauge: &NodeGauge) -> String {
         0 => String::new(),
         nanos => format!(" time={:.3} ms", nanos as f64 / 1e6),
     };
-    let memory = match u64::try_from(gauge.state_bytes.load(Ordering::Relaxed)).unwrap_or(0) {
+    let memory = match gauge.state_bytes() {
         0 => String::new(),
         bytes => format!(" memory={} kB", bytes.div_ceil(1024)),
     };

@@ -1,6 +1,8 @@
 //! `EXPLAIN ANALYZE`: the rows that a plan's operators gave, and that a recursion of which little is asked does little.
 
-use crate::rows::{error, memory, rows_in_order, run};
+use refrain::Engine;
+
+use crate::rows::{error, memory, rows, rows_in_order, run};
 
 /// The lines of a plan but for what is another each time: how long it took, how much memory there is.
 async fn plan(s: &refrain::Session, what: &str) -> Vec<String> {
@@ -108,4 +110,35 @@ async fn operators_say_how_long_they_worked_and_what_they_hold() {
     let lines = rows_in_order(&s, "EXPLAIN ANALYZE MATERIALIZED VIEW v").await;
     let of_loop = lines.iter().find(|line| line.contains("Loop #")).expect("the view has a loop");
     assert!(of_loop.contains("(rows=5050 time=") && of_loop.contains(" ms memory=") && of_loop.ends_with(" kB)"), "{of_loop}");
+}
+
+#[tokio::test]
+async fn arrangements_are_listed_part_by_part() {
+    for workers in [1, 2] {
+        let s = Engine::builder().workers(workers as usize).open().await.expect("the engine opens").session();
+        run(&s, "CREATE TABLE t (k INT NOT NULL, a INT); CREATE TABLE u (b INT, k INT NOT NULL)").await;
+        run(&s, "CREATE MATERIALIZED VIEW v AS SELECT t.k, sum(a) AS n FROM t JOIN u ON t.k = u.k GROUP BY t.k").await;
+        run(&s, "CREATE TABLE edge (a INT NOT NULL, b INT NOT NULL)").await;
+        run(&s, &format!("CREATE MATERIALIZED VIEW w AS {CLOSURE} SELECT a, b FROM r")).await;
+        run(&s, "INSERT INTO t VALUES (1, 1), (1, 2), (2, 3); INSERT INTO u VALUES (1, 1), (3, 4); INSERT INTO edge VALUES (1, 2), (2, 3)").await;
+        assert_eq!(rows(&s, "SELECT * FROM v").await, ["1|3"]);
+        assert_eq!(rows(&s, "SELECT count(*) FROM w").await, ["3"]);
+        let parts = "SELECT view, kind, part, key, rows FROM refrain.arrangements WHERE bytes > 0 ORDER BY view, operator, part";
+        // Each worker has all edges.
+        let parts_of = |left: i32, closure: i32, edges: i32| {
+            let edges = edges * workers;
+            let of_join = [format!("v|Join|left|k|{left}"), "v|Join|right|k|2".to_owned(), "v|Aggregate|sums|k|1".to_owned()];
+            of_join.into_iter().chain([format!("w|Loop|derivations|b|{closure}"), format!("w|Loop|right|a|{edges}")])
+        };
+        let now = parts_of(3, 3, 2).collect::<Vec<_>>();
+        assert_eq!(rows_in_order(&s, parts).await, now);
+        run(&s, "DELETE FROM t WHERE a = 1; DELETE FROM edge WHERE a = 1").await;
+        assert_eq!(rows(&s, "SELECT * FROM v").await, ["1|2"]);
+        assert_eq!(rows(&s, "SELECT count(*) FROM w").await, ["1"]);
+        let then = parts_of(2, 1, 1).collect::<Vec<_>>();
+        assert_eq!(rows_in_order(&s, parts).await, then);
+        let differ = "SELECT o.operator FROM refrain.operators o LEFT JOIN (SELECT view, operator, sum(bytes) AS bytes FROM refrain.arrangements
+                      GROUP BY view, operator) p USING (view, operator) WHERE o.state_bytes <> coalesce(p.bytes, 0)";
+        assert_eq!(rows(&s, differ).await, [""; 0]);
+    }
 }

@@ -14,7 +14,7 @@ use refrain_types::{Delta, ErrorRow, OperatorId};
 
 use super::kept::{Before, Inputs, Kept, LIVE_WORDS, Sums, function_of, sums_schema};
 use crate::operators::{Context, Stateful};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::overflow;
 
 /// Fewer groups without rows than this are not worth a rebuilding.
@@ -368,14 +368,14 @@ impl Stateful for Groups {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
         let accumulators = self.accumulators.iter().map(|all| all.capacity() * size_of::<Accumulator>()).sum::<usize>();
         let groups = self.group_keys.capacity() * size_of::<u64>() + self.live.capacity() * size_of::<i128>();
-        let kept = match &self.kept {
-            Kept::Inputs(inputs) => inputs.rows.size_bytes(),
-            Kept::Sums(_) => 0,
-        };
-        self.index.size_bytes() + groups + accumulators + kept
+        let bytes = self.index.size_bytes() + groups + accumulators;
+        each(Part::Sums, Size { rows: self.index.len(), bytes });
+        if let Kept::Inputs(inputs) = &self.kept {
+            each(Part::Left, Size::of(&inputs.rows));
+        }
     }
 }
 

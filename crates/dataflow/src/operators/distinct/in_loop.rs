@@ -12,7 +12,7 @@ use refrain_types::{Delta, OperatorId};
 
 use crate::operators::stage::Packed;
 use crate::operators::{Context, Edge, Stateful, stateful};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 
 struct Distinct {
@@ -72,8 +72,8 @@ impl Stateful for Distinct {
         self.operator
     }
 
-    fn size_bytes(&self) -> usize {
-        self.rows.size_bytes()
+    fn sizes(&self, each: &mut dyn FnMut(Part, Size)) {
+        each(Part::Derivations, Size { rows: self.rows.len(), bytes: self.rows.size_bytes() });
     }
 }
 

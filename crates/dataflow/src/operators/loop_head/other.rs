@@ -11,7 +11,7 @@ use refrain_types::{Delta, Iteration, OperatorId};
 use super::rows::LoopRows;
 use crate::operators::Context;
 use crate::operators::stage::{Packed, Stage};
-use crate::part::{Captured, Part};
+use crate::part::{Captured, Part, Size};
 use crate::restore::{overflow, restore_part};
 
 const BLOCK: usize = 32;
@@ -32,8 +32,8 @@ pub(super) struct Other {
 }
 
 impl Other {
-    pub fn size_bytes(&self) -> usize {
-        self.rows.size_bytes()
+    pub fn size(&self) -> Size {
+        Size::of(&self.rows)
     }
 
     /// `is_copy`: another worker has the same rows, and captures them.

@@ -13,7 +13,7 @@ use refrain_types::{Iteration, Weight};
 
 use crate::operators::Context;
 use crate::operators::stage::Packed;
-use crate::part::Part;
+use crate::part::{Part, Size};
 
 #[expect(clippy::large_enum_variant, reason = "a loop has one of them")]
 pub(super) enum LoopRows {
@@ -93,17 +93,27 @@ impl LoopRows {
         }
     }
 
-    /// Rows that are applied and still to be released.
-    pub fn size_bytes(&self) -> usize {
+    /// The part that most of it is captured as.
+    pub fn part(&self) -> Part {
         match self {
-            Self::Set(set) => set.size_bytes(),
-            Self::Monotone(set) => set.size_bytes(),
-            Self::Bag(bag) => bag.size_bytes(),
-            Self::Keyed(keyed) => keyed.size_bytes(),
-            Self::MonotoneKeyed(keyed) => keyed.size_bytes(),
+            Self::Set(_) | Self::Keyed(_) => Part::Derivations,
+            Self::Monotone(_) | Self::Bag(_) | Self::MonotoneKeyed(_) => Part::Rows,
         }
     }
 
+    /// Rows, or keys, with all that is known of them.
+    pub fn size(&self) -> Size {
+        let (rows, bytes) = match self {
+            Self::Set(set) => (set.live(), set.size_bytes()),
+            Self::Monotone(set) => (set.len(), set.size_bytes()),
+            Self::Bag(bag) => (bag.live(), bag.size_bytes()),
+            Self::Keyed(keyed) => (keyed.keys(), keyed.size_bytes()),
+            Self::MonotoneKeyed(keyed) => (keyed.keys(), keyed.size_bytes()),
+        };
+        Size { rows, bytes }
+    }
+
+    /// Rows that are applied and still to be released.
     pub fn frontier_rows(&self) -> usize {
         match self {
             Self::Set(set) => set.calendar().len(),

@@ -19,7 +19,7 @@ pub(crate) fn by_name(entry: &Entry, rows: &RecordBatch, defaults: &Defaults) ->
     let schema = rows.schema();
     for field in schema.fields() {
         if !entry.columns.iter().any(|c| c.name == *field.name()) {
-            let message = format!("column \"{}\" of relation \"{}\" does not exist", field.name(), entry.name);
+            let message = format!("column \"{}\" of relation \"{}\" does not exist", field.name(), entry.own_name());
             return Err(Error::statement("42703", message));
         }
     }
@@ -45,8 +45,11 @@ fn store(entry: &Entry, mut columns: Vec<ArrayRef>, rows: usize) -> Result<Recor
     for (i, column) in entry.columns.iter().enumerate() {
         if column.not_null && columns[i].null_count() > 0 {
             let row = (0..rows).find(|row| columns[i].is_null(*row)).expect("some value is null");
-            let message =
-                format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, entry.name);
+            let message = format!(
+                "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                column.name,
+                entry.own_name()
+            );
             let values = columns.iter().map(|c| display::value(c, row).unwrap_or_else(|| "null".to_owned()));
             let detail = format!("Failing row contains ({}).", values.collect::<Vec<_>>().join(", "));
             return Err(Error::data("23502", message).with_detail(detail));

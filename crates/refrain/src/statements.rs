@@ -31,6 +31,8 @@ pub(crate) async fn run(session: &Session, statement: Statement, text: &str) -> 
         | Statement::CreateMaterializedView(_)
         | Statement::AlterTable(_)
         | Statement::AlterMaterializedView(_)
+        | Statement::CreateSchema(_)
+        | Statement::DropSchema(_)
         | Statement::CreateFunction(_)
         | Statement::DropFunction(_)
         | Statement::CreateIndex(_)
@@ -68,6 +70,8 @@ fn tag_of_writing(statement: &Statement) -> Option<&'static str> {
         Statement::CreateMaterializedView(_) => Some("CREATE MATERIALIZED VIEW"),
         Statement::AlterTable(_) => Some("ALTER TABLE"),
         Statement::AlterMaterializedView(_) => Some("ALTER MATERIALIZED VIEW"),
+        Statement::CreateSchema(_) => Some("CREATE SCHEMA"),
+        Statement::DropSchema(_) => Some("DROP SCHEMA"),
         Statement::CreateFunction(_) => Some("CREATE FUNCTION"),
         Statement::DropFunction(_) => Some("DROP FUNCTION"),
         Statement::CreateIndex(_) => Some("CREATE INDEX"),

@@ -12,8 +12,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
+use refrain_sql::catalog::schema::written;
 use refrain_sql::catalog::{Column, RelationKind};
-use refrain_sql::parser::{parse_query, quoted};
+use refrain_sql::parser::parse_query;
 use refrain_sql::statement::{Subscribe, SubscribeTarget};
 use refrain_state::codec::decode_batch;
 use refrain_types::{DataflowId, Delta, Epoch};
@@ -112,7 +113,7 @@ fn target(shared: &Arc<Shared>, target: &SubscribeTarget) -> Result<(Arc<Relatio
                 RelationKind::System => {
                     return Err(Error::unsupported(format!("subscribing to system table \"{name}\" is not supported")));
                 }
-                RelationKind::View => parse_query(&format!("SELECT * FROM {}", quoted(&entry.name)))?,
+                RelationKind::View => parse_query(&format!("SELECT * FROM {}", written(&entry.name)))?,
             }
         }
         SubscribeTarget::Query(query, _) => query.clone(),

@@ -11,7 +11,7 @@ use arrow::compute::{concat_batches, take};
 use refrain::Session;
 
 use crate::random::Random;
-use crate::statement::{InsertValues, Statement};
+use crate::statement::{InsertValues, Statement, quoted};
 use crate::subject::{EngineError, Subject};
 
 /// Rows of noise in one batch.
@@ -50,7 +50,7 @@ impl Trickle {
     pub(crate) async fn insert(&mut self, subject: &mut Subject, insert: &InsertValues<'_>) -> Result<u64, EngineError> {
         let session = subject.session(0).await?;
         let noisy = self.noise && !self.quiet.contains(&insert.table);
-        let table = format!("\"{}\"", insert.table.replace('"', "\"\""));
+        let table = quoted(&insert.table);
         let mut rows = insert.rows.clone();
         self.random.shuffle(&mut rows);
         let mut standing = Vec::new();

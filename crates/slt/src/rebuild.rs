@@ -1,6 +1,6 @@
 //! Mode `batch`: the views of a file, so that they can be dropped and created again over the data.
 
-use crate::statement::Statement;
+use crate::statement::{Statement, quoted};
 use crate::subject::{EngineError, Subject};
 
 struct View {
@@ -45,10 +45,10 @@ impl Views {
         let mut standing = Vec::new();
         while let Some(view) = self.views.pop() {
             let kind = if view.materialized { "MATERIALIZED VIEW" } else { "VIEW" };
-            match session.execute(&format!("DROP {kind} \"{}\"", view.name.replace('"', "\"\""))).await {
+            match session.execute(&format!("DROP {kind} {}", quoted(&view.name))).await {
                 Ok(_) => standing.push(view),
                 // A DROP of the file has taken it, by name or by CASCADE.
-                Err(error) if error.code() == "42P01" => {}
+                Err(error) if ["42P01", "3F000"].contains(&error.code()) => {}
                 Err(error) => return Err(EngineError(error)),
             }
         }

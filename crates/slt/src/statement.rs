@@ -53,8 +53,8 @@ impl<'a> Statement<'a> {
         match tokens.first() {
             Some(t) if t.is("create") => create(&tokens),
             Some(t) if t.is("alter") && is(2, "view") => {
-                let name = tokens.get(if is(3, "if") { 5 } else { 3 }).map(Token::name);
-                name.map_or(Self::Other, |name| Self::AlterView { name })
+                let name = name_at(&tokens, if is(3, "if") { 5 } else { 3 });
+                name.map_or(Self::Other, |(name, _)| Self::AlterView { name })
             }
             Some(t) if t.is("insert") && is(1, "into") => insert(sql, &tokens).map_or(Self::Other, Self::InsertValues),
             Some(t) if t.is("set") || t.is("reset") => Self::Set,
@@ -75,11 +75,26 @@ fn create<'a>(tokens: &[Token<'_>]) -> Statement<'a> {
     if tokens.get(at).is_some_and(|t| t.is("if")) {
         at += 3;
     }
-    match tokens.get(at).map(Token::name) {
+    match name_at(tokens, at).map(|(name, _)| name) {
         Some(name) if is_table => Statement::CreateTable { name, takes_noise: !tokens.iter().any(forbids_noise) },
         Some(name) if is_view => Statement::CreateView { name, materialized },
         _ => Statement::Other,
     }
+}
+
+/// The name of a relation, with its schema in front of a dot unless that is `public`, and what comes behind it.
+fn name_at(tokens: &[Token<'_>], at: usize) -> Option<(String, usize)> {
+    let first = tokens.get(at)?.name();
+    match tokens.get(at + 2) {
+        Some(second) if tokens[at + 1].is_symbol(".") && first == "public" => Some((second.name(), at + 3)),
+        Some(second) if tokens[at + 1].is_symbol(".") => Some((format!("{first}.{}", second.name()), at + 3)),
+        _ => Some((first, at + 1)),
+    }
+}
+
+/// The name of a relation as it is written in a statement.
+pub(crate) fn quoted(name: &str) -> String {
+    name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join(".")
 }
 
 /// A word of `CREATE TABLE` after which rows cannot just come and go.
@@ -88,8 +103,7 @@ fn forbids_noise(token: &Token<'_>) -> bool {
 }
 
 fn insert<'a>(sql: &'a str, tokens: &[Token<'a>]) -> Option<InsertValues<'a>> {
-    let table = tokens.get(2)?.name();
-    let mut at = 3;
+    let (table, mut at) = name_at(tokens, 2)?;
     if tokens.get(at)?.is_symbol("(") {
         at = close(tokens, at)? + 1;
     }

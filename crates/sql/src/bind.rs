@@ -5,6 +5,7 @@
 //! they will be; the output columns get types that a table may have. Nothing is optimized yet: that is [`crate::optimize`].
 
 mod aggregates;
+mod asof_join;
 mod conflict;
 mod constraints;
 pub(crate) mod context;
@@ -143,7 +144,7 @@ pub(crate) fn plan_normalized(context: &Context<'_>, query: ast::Query) -> Resul
     let planner = SqlToRel::new(context);
     let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     operators::check_unions(&plan).map_err(from_datafusion)?;
-    let plan = set_operations::as_bags(plan).map_err(from_datafusion)?;
+    let plan = set_operations::as_bags(plan).and_then(asof_join::as_windows).map_err(from_datafusion)?;
     let plan = crate::optimize::scalar_subqueries::correlated_as_pairs(plan).map_err(from_datafusion)?;
     crate::optimize::coerce(operators::name_compared(plan).map_err(from_datafusion)?)
 }

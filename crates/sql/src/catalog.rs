@@ -9,6 +9,7 @@ mod dependencies;
 mod function;
 mod identity;
 mod index;
+pub mod schema;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,8 @@ pub struct Catalog {
     next_id: u64,
     relations: BTreeMap<RelationId, Relation>,
     names: BTreeMap<String, RelationId>,
+    /// The schemas that were created.
+    schemas: BTreeSet<String>,
     /// The functions that were defined, each after those that it calls.
     defined: Vec<DefinedFunction>,
     /// Not stored: whoever opens the store again registers them again.
@@ -90,7 +93,7 @@ pub struct Relation {
     /// Its id.
     #[serde(with = "stored::id")]
     pub id: RelationId,
-    /// Its name, that of its schema included for a system table.
+    /// Its name, with that of its schema in front unless it is `public`.
     pub name: String,
     /// What it is.
     pub kind: RelationKind,
@@ -304,11 +307,12 @@ impl Catalog {
     /// `42P07` when the name is taken, `42701` when a column is named twice; when its keys name other columns, or it has two primary ones.
     pub fn create_table(&mut self, create: &CreateTable) -> Result<RelationId> {
         let mut columns = create.columns.iter().map(Column::of_definition).collect::<Vec<_>>();
-        let constraints = constraint::resolve(&create.name, &mut columns, &create.constraints)?;
+        let name = schema::split(&create.name).1;
+        let constraints = constraint::resolve(name, &mut columns, &create.constraints)?;
         for (at, column) in (0..).zip(&mut columns) {
             if let Some(identity) = &mut column.identity {
                 // The table that is another one later keeps it, so it is of this one alone.
-                identity.of_column((self.next_id << IDENTITY_BITS) | at, &create.name, &column.name);
+                identity.of_column((self.next_id << IDENTITY_BITS) | at, name, &column.name);
             }
         }
         let id = self.add(&create.name, RelationKind::Table, columns, create.append_only, None)?;
@@ -439,8 +443,9 @@ impl Catalog {
         if let Some(schema) = system_schema(name) {
             return Err(SqlError::new(refrain_types::SqlState(*b"42501"), format!("permission denied for schema {schema}")));
         }
+        self.check_schema_of(name)?;
         if self.is_taken(name) {
-            return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
+            return Err(already_exists(name));
         }
         check_column_names(&columns)?;
         Ok(self.insert(name, kind, columns, append_only, definition))
@@ -462,6 +467,10 @@ impl Catalog {
         self.relations.insert(id, Relation { id, name, kind, columns, append_only, constraints, indexes, definition });
         id
     }
+}
+
+fn already_exists(name: &str) -> SqlError {
+    SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{}\" already exists", schema::split(name).1))
 }
 
 fn check_column_names(columns: &[Column]) -> Result<()> {

@@ -86,6 +86,10 @@ pub mod code {
     pub const UNDEFINED_PARAMETER: SqlState = SqlState(*b"42P02");
     /// `duplicate_function`
     pub const DUPLICATE_FUNCTION: SqlState = SqlState(*b"42723");
+    /// `duplicate_schema`
+    pub const DUPLICATE_SCHEMA: SqlState = SqlState(*b"42P06");
+    /// `reserved_name`
+    pub const RESERVED_NAME: SqlState = SqlState(*b"42939");
     /// `duplicate_table`
     pub const DUPLICATE_TABLE: SqlState = SqlState(*b"42P07");
     /// `invalid_column_reference`

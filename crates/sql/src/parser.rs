@@ -5,6 +5,7 @@
 
 mod alter;
 mod as_of;
+pub(crate) mod asof_join;
 mod copy;
 mod dml;
 mod function;
@@ -12,6 +13,7 @@ mod identity;
 mod index;
 pub(crate) mod mutually;
 mod reserved;
+mod schema;
 pub(crate) mod search_cycle;
 mod settings;
 pub(crate) mod table;
@@ -28,6 +30,7 @@ use datafusion_sql::sqlparser::parser::{Parser as AstParser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::catalog::RelationKind;
+use crate::catalog::schema::PUBLIC;
 use crate::error::{Result, SqlError, code};
 use crate::statement::{Analyze, Drop, Statement};
 
@@ -79,21 +82,32 @@ pub(crate) fn parse_expression(text: &str) -> Result<ast::Expr> {
     Ok(expression)
 }
 
-/// The name by which the catalog knows a relation: folded, `public.` left out, `refrain.` kept.
+/// The name by which the catalog knows a relation: folded, with its schema in front of a dot unless that is `public`.
 ///
 /// # Errors
-/// When the name has another schema or more than two parts.
+/// When the name has more than two parts, or one with a dot in it.
 pub fn relation_name(name: &ObjectName) -> Result<String> {
     let parts = name.0.iter().map(ObjectNamePart::as_ident).collect::<Option<Vec<_>>>();
     match parts.as_deref() {
-        Some([name]) => Ok(fold(name)),
-        Some([schema, name]) => match fold(schema).as_str() {
-            "public" => Ok(fold(name)),
-            schema if crate::catalog::SYSTEM_SCHEMAS.contains(&schema) => Ok(format!("{schema}.{}", fold(name))),
-            _ => Err(SqlError::no_relation(format!("{}.{}", fold(schema), fold(name)))),
+        Some([name]) => part(name),
+        Some([schema, name]) => match part(schema)?.as_str() {
+            PUBLIC => part(name),
+            schema => Ok(format!("{schema}.{}", part(name)?)),
         },
         _ => Err(SqlError::unsupported(format!("cross-database references are not implemented: {name}"))),
     }
+}
+
+/// A name that says no schema.
+fn plain_name(name: &ObjectName) -> Result<String> {
+    let plain = relation_name(name)?;
+    if plain.contains('.') { Err(SqlError::syntax("syntax error at or near \".\"")) } else { Ok(plain) }
+}
+
+/// A name in which no dot is.
+fn part(ident: &Ident) -> Result<String> {
+    let name = fold(ident);
+    if name.contains('.') { Err(SqlError::unsupported(format!("a name with a dot is not supported: {ident}"))) } else { Ok(name) }
 }
 
 /// An identifier as PostgreSQL reads it: lower case unless quoted.
@@ -122,7 +136,8 @@ impl<'a> Parser<'a> {
         let lines = line_starts(sql);
         let tokens = tokens.map_err(|e| untokenized(&e.message, &sql[byte_offset(sql, &lines, e.location)..], e.location))?;
         let tokens = search_cycle::rewritten(using_key::rewritten(mutually::rewritten(tokens)?)?)?;
-        let tokens = identity::rewritten(as_of::rewritten(tokens)).into_iter().map(without_foreign_keyword).collect();
+        let tokens =
+            identity::rewritten(as_of::rewritten(asof_join::rewritten(tokens)?)).into_iter().map(without_foreign_keyword).collect();
         let inner = AstParser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Ok(Self { sql, lines, inner })
     }
@@ -184,6 +199,7 @@ impl<'a> Parser<'a> {
         };
         match second.as_str() {
             "table" => self.create_table(),
+            "schema" => self.create_schema(),
             "function" => self.create_function(),
             "index" | "unique" => self.create_index(),
             "or" if matches!(self.inner.peek_nth_token(3).token, Token::Word(w) if w.keyword == Keyword::FUNCTION) => {
@@ -197,6 +213,7 @@ impl<'a> Parser<'a> {
     fn drop_statement(&mut self) -> Result<Statement> {
         let second = self.inner.peek_nth_token(1);
         let kind = match &second.token {
+            Token::Word(w) if w.keyword == Keyword::SCHEMA => return self.drop_schema(),
             Token::Word(w) if w.keyword == Keyword::FUNCTION => return self.drop_function(),
             Token::Word(w) if w.keyword == Keyword::INDEX => return self.drop_index(),
             Token::Word(w) if w.keyword == Keyword::TABLE => RelationKind::Table,
@@ -214,11 +231,17 @@ impl<'a> Parser<'a> {
         while self.inner.consume_token(&Token::Comma) {
             names.push(self.relation()?);
         }
+        let cascade = self.cascade();
+        Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
+    }
+
+    /// `[CASCADE | RESTRICT]`
+    fn cascade(&mut self) -> bool {
         let cascade = self.word("cascade");
         if !cascade {
             self.word("restrict");
         }
-        Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
+        cascade
     }
 
     /// `EXPLAIN ANALYZE query | MATERIALIZED VIEW name`

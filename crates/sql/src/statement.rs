@@ -22,6 +22,10 @@ pub enum Statement {
     AlterMaterializedView(AlterView),
     /// `DROP TABLE | VIEW | MATERIALIZED VIEW`
     Drop(Drop),
+    /// `CREATE SCHEMA`
+    CreateSchema(CreateSchema),
+    /// `DROP SCHEMA`
+    DropSchema(DropSchema),
     /// `CREATE FUNCTION`
     CreateFunction(CreateFunction),
     /// `DROP FUNCTION`
@@ -69,6 +73,26 @@ pub enum Statement {
     Reset(Option<String>),
     /// `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints.
     Transaction(Transaction),
+}
+
+/// `CREATE SCHEMA [IF NOT EXISTS]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateSchema {
+    /// Its name.
+    pub name: String,
+    /// `IF NOT EXISTS`
+    pub if_not_exists: bool,
+}
+
+/// `DROP SCHEMA [IF EXISTS] name, … [CASCADE]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropSchema {
+    /// Their names.
+    pub names: Vec<String>,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+    /// Whether what is in them goes too.
+    pub cascade: bool,
 }
 
 /// `CREATE [OR REPLACE] FUNCTION`

@@ -23,7 +23,7 @@ impl Checks {
         let Some(bound) = refrain_sql::bind_checks(&database.catalog, entry)? else { return Ok(Self::default()) };
         let names = bound.schema.fields().iter().map(|f| f.name().clone()).collect();
         let conditions = Computed::of(database, bound, &format!("a check of table \"{}\"", entry.name))?;
-        Ok(Self { table: entry.name.clone(), names, conditions: Some(conditions) })
+        Ok(Self { table: entry.own_name().to_owned(), names, conditions: Some(conditions) })
     }
 
     /// That no check is false for any of these rows of the table.

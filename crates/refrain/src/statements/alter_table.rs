@@ -72,7 +72,8 @@ impl Altering<'_> {
             };
             let definition = &self.entry.columns[at];
             if definition.not_null && column.null_count() > 0 {
-                let message = format!("column \"{}\" of relation \"{}\" contains null values", definition.name, self.entry.name);
+                let message =
+                    format!("column \"{}\" of relation \"{}\" contains null values", definition.name, self.entry.own_name());
                 return Err(Error::data("23502", message));
             }
             columns.push(column);
@@ -98,7 +99,7 @@ impl Altering<'_> {
 
     /// That the rows keep to the constraints.
     fn check(&self, rows: &[Arc<Delta>]) -> Result<()> {
-        let (table, dictionary) = (&self.entry.name, &self.shared.dictionary);
+        let (table, dictionary) = (self.entry.own_name(), &self.shared.dictionary);
         let checks = Checks::of(self.database, self.entry)?;
         for delta in rows {
             let violated = |failed: Error| match failed.code() {

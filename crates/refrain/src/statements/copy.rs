@@ -132,7 +132,7 @@ fn target_columns(entry: &Entry, names: &[String]) -> Result<Vec<usize>> {
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
         let Some(column) = entry.columns.iter().position(|c| c.name == *name) else {
-            let message = format!("column \"{name}\" of relation \"{}\" does not exist", entry.name);
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", entry.own_name());
             return Err(Error::statement("42703", message));
         };
         if columns.contains(&column) {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use refrain_sql::catalog::{RelationKind, ViewDefinition};
-use refrain_sql::statement::{AlterView, CreateIndex, CreateTable, CreateView, Drop, DropFunction, DropIndex};
+use refrain_sql::catalog::schema::{beside, split};
+use refrain_sql::catalog::{DropPlan, RelationKind, ViewDefinition};
+use refrain_sql::statement::{
+    AlterView, CreateIndex, CreateSchema, CreateTable, CreateView, Drop, DropFunction, DropIndex, DropSchema,
+};
 use refrain_sql::{Bound, Statement};
 use refrain_types::{Delta, Epoch, RelationId};
 use serde::{Deserialize, Serialize};
@@ -93,6 +96,8 @@ fn prepare(shared: &Arc<Shared>, statement: &Statement, now: Micros) -> Result<P
         Statement::CreateMaterializedView(create) => create_materialized_view(shared, &database, create, now),
         Statement::AlterTable(alter) => super::alter_table::prepare(shared, &database, alter),
         Statement::AlterMaterializedView(alter) => alter_materialized_view(shared, &database, alter),
+        Statement::CreateSchema(create) => create_schema(&database, create),
+        Statement::DropSchema(drop) => drop_schemas(&database, drop),
         Statement::CreateFunction(create) => {
             let mut database = Database::clone(&database);
             database.catalog.create_function(create.definition.clone(), create.or_replace)?;
@@ -145,7 +150,7 @@ fn apply(shared: &Arc<Shared>, change: Change, epoch: Epoch) {
 
 fn create_table(shared: &Shared, database: &Database, create: &CreateTable) -> Result<Prepared> {
     if create.if_not_exists && database.catalog.find(&create.name).is_some() {
-        return Ok(exists(&create.name, "CREATE TABLE"));
+        return Ok(exists(split(&create.name).1, "CREATE TABLE"));
     }
     let mut database = Database::clone(database);
     let id = database.catalog.create_table(create)?;
@@ -171,7 +176,7 @@ fn create_view(database: &Database, create: &CreateView) -> Result<Prepared> {
 fn create_materialized_view(shared: &Shared, database: &Database, create: &CreateView, now: Micros) -> Result<Prepared> {
     let tag = "CREATE MATERIALIZED VIEW";
     if create.if_not_exists && database.catalog.find(&create.name).is_some() {
-        return Ok(exists(&create.name, tag));
+        return Ok(exists(split(&create.name).1, tag));
     }
     let bound = refrain_sql::bind_view(&database.catalog, create)?;
     let mut database = Database::clone(database);
@@ -229,11 +234,30 @@ pub(super) fn drop_tag(drop: &Drop) -> &'static str {
 }
 
 fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
-    let tag = drop_tag(drop);
     let plan = database.catalog.plan_drop(drop)?;
+    Ok(dropped_relations(database, drop_tag(drop), &[], plan))
+}
+
+fn create_schema(database: &Database, create: &CreateSchema) -> Result<Prepared> {
+    let (tag, name) = ("CREATE SCHEMA", &create.name);
+    if create.if_not_exists && database.catalog.has_schema(name) {
+        return Ok(Prepared::Nothing { tag, notices: vec![Notice::new(format!("schema \"{name}\" already exists, skipping"))] });
+    }
+    let mut database = Database::clone(database);
+    database.catalog.create_schema(name)?;
+    Ok(change(database, tag))
+}
+
+fn drop_schemas(database: &Database, drop: &DropSchema) -> Result<Prepared> {
+    let (schemas, plan) = database.catalog.plan_drop_schemas(drop)?;
+    Ok(dropped_relations(database, "DROP SCHEMA", &schemas, plan))
+}
+
+/// Takes out relations, and the schemas that are empty then.
+fn dropped_relations(database: &Database, tag: &'static str, schemas: &[String], plan: DropPlan) -> Prepared {
     let notices = plan.notices.into_iter().map(|n| Notice::new(n.message).with_detail(n.detail)).collect();
-    if plan.relations.is_empty() {
-        return Ok(Prepared::Nothing { tag, notices });
+    if plan.relations.is_empty() && schemas.is_empty() {
+        return Prepared::Nothing { tag, notices };
     }
     let mut database = Database::clone(database);
     let mut gone = Vec::new();
@@ -241,7 +265,8 @@ fn drop_relations(database: &Database, drop: &Drop) -> Result<Prepared> {
         database.catalog.remove(id);
         gone.extend(database.relations.remove(&id));
     }
-    Ok(Prepared::Change(Box::new(Change { drop: gone, notices, ..Change::to(database, tag) })))
+    database.catalog.remove_schemas(schemas);
+    Prepared::Change(Box::new(Change { drop: gone, notices, ..Change::to(database, tag) }))
 }
 
 fn drop_functions(database: &Database, drop: &DropFunction) -> Result<Prepared> {
@@ -253,7 +278,8 @@ fn drop_functions(database: &Database, drop: &DropFunction) -> Result<Prepared> 
 
 fn create_index(database: &Database, create: &CreateIndex) -> Result<Prepared> {
     let tag = "CREATE INDEX";
-    if let Some(name) = create.name.as_ref().filter(|name| create.if_not_exists && database.catalog.is_taken(name)) {
+    let is_taken = |name: &&String| database.catalog.is_taken(&beside(&create.relation, name));
+    if let Some(name) = create.name.as_ref().filter(|name| create.if_not_exists && is_taken(name)) {
         return Ok(exists(name, tag));
     }
     let mut database = Database::clone(database);

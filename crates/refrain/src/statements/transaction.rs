@@ -91,6 +91,8 @@ pub(super) fn check(session: &Session, statement: &Statement) -> Result<()> {
         Statement::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
         Statement::AlterTable(_) => "ALTER TABLE",
         Statement::AlterMaterializedView(_) => "ALTER MATERIALIZED VIEW",
+        Statement::CreateSchema(_) => "CREATE SCHEMA",
+        Statement::DropSchema(_) => "DROP SCHEMA",
         Statement::CreateFunction(_) => "CREATE FUNCTION",
         Statement::DropFunction(_) => "DROP FUNCTION",
         Statement::CreateIndex(_) => "CREATE INDEX",

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use refrain_sql::catalog::{Column, Constraint, ConstraintKind, Relation, RelationKind, SYSTEM_SCHEMAS, system_schema};
+use refrain_sql::catalog::schema::{PUBLIC, split};
+use refrain_sql::catalog::{Column, Constraint, ConstraintKind, Relation, RelationKind, SYSTEM_SCHEMAS};
 use refrain_sql::{Catalog, SqlType};
 
 /// The name of the database.
@@ -245,21 +246,13 @@ fn yes_or_no(yes: bool) -> Value {
     if yes { "YES" } else { "NO" }.into()
 }
 
-/// Schema and name of a relation.
-fn names(relation: &Relation) -> (&'static str, &str) {
-    match system_schema(&relation.name) {
-        Some(schema) => (schema, &relation.name[schema.len() + 1..]),
-        None => ("public", &relation.name),
-    }
-}
-
 fn of_table(relation: &Relation) -> Row {
-    let (schema, name) = names(relation);
+    let (schema, name) = split(&relation.name);
     vec![("table_catalog", DATABASE.into()), ("table_schema", schema.into()), ("table_name", name.into())]
 }
 
 fn of_constraint(relation: &Relation, constraint: &Constraint) -> Row {
-    let (schema, _) = names(relation);
+    let (schema, _) = split(&relation.name);
     vec![
         ("constraint_catalog", DATABASE.into()),
         ("constraint_schema", schema.into()),
@@ -271,10 +264,10 @@ fn constraints(catalog: &Catalog) -> impl Iterator<Item = (&Relation, &Constrain
     catalog.relations().flat_map(|relation| relation.constraints.iter().map(move |constraint| (relation, constraint)))
 }
 
-fn schemata(_: &Catalog) -> Vec<Row> {
+fn schemata(catalog: &Catalog) -> Vec<Row> {
     let row =
         |schema: &str| vec![("catalog_name", DATABASE.into()), ("schema_name", schema.into()), ("schema_owner", OWNER.into())];
-    ["public"].into_iter().chain(SYSTEM_SCHEMAS).map(row).collect()
+    [PUBLIC].into_iter().chain(SYSTEM_SCHEMAS).chain(catalog.schemas()).map(row).collect()
 }
 
 fn tables(catalog: &Catalog) -> Vec<Row> {

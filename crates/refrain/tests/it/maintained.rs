@@ -20,6 +20,9 @@ const JOINS: &[&str] = &[
     "SELECT t.id FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.a = t.a AND u.x > t.x)",
     "SELECT t.id FROM t WHERE t.a IN (SELECT a FROM u)",
     "SELECT t.id FROM t WHERE t.a NOT IN (SELECT a FROM u WHERE k = 1)",
+    "SELECT t.id, u.id FROM t ASOF JOIN u ON t.k = u.k AND t.a >= u.a",
+    "SELECT t.id, u.id FROM t ASOF LEFT JOIN u ON t.k = u.k AND t.s < u.s AND t.b = u.b",
+    "SELECT t.id, u.id FROM t ASOF LEFT JOIN u ON t.x <= u.x",
     "SELECT t.id, v.id, w.id FROM t JOIN u v ON t.a = v.a JOIN u w ON v.k = w.k AND w.a = t.a",
 ];
 
@@ -77,6 +80,9 @@ const OTHERS: &[&str] = &[
     "SELECT k, a, grouping(k), grouping(a), count(*) FROM t GROUP BY ROLLUP (k, a)",
     "SELECT k, a, sum(id) FROM t GROUP BY CUBE (k, a)",
     "SELECT k, s, count(DISTINCT a) FROM t GROUP BY GROUPING SETS ((k), (s), ())",
+    "WITH e AS (SELECT id, k, TIMESTAMP '2026-01-01' + a * INTERVAL '1 hour' AS at FROM t)
+     SELECT id, window_start, window_end FROM session(e, at, INTERVAL '2 hours', k)",
+    "WITH e AS (SELECT id, DATE '2026-01-01' + id AS at FROM t) SELECT id, window_start, window_end FROM session(e, at, INTERVAL '2 days')",
     "SELECT k, count(*) FROM t GROUP BY k HAVING count(*) > (SELECT count(*) FROM u) / 4",
 ];
 

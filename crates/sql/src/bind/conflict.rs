@@ -36,7 +36,7 @@ pub fn bind_conflict(catalog: &Catalog, insert: &Insert) -> Result<Option<BoundC
     GivenRows::place(&context, GivenRows::STORED, table, &[PAIR]);
     GivenRows::place(&context, GivenRows::EXCLUDED, table, &[PAIR]);
     let values = typed_assignments(table, &update.assignments)?;
-    let name = insert.alias.clone().unwrap_or_else(|| quoted(&table.name));
+    let name = insert.alias.clone().unwrap_or_else(|| quoted(table.own_name()));
     let mut query = crate::parser::parse_query(&format!(
         "SELECT 1 FROM {} AS {name} JOIN {} AS excluded ON {name}.{pair} = excluded.{pair}",
         quoted(GivenRows::STORED),
@@ -72,7 +72,7 @@ fn keys(table: &Relation, conflict: &OnConflict) -> Result<Vec<usize>> {
             }
             let at = table.keys().position(|(key, _)| key == name);
             vec![at.ok_or_else(|| {
-                let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.name);
+                let message = format!("constraint \"{name}\" for table \"{}\" does not exist", table.own_name());
                 SqlError::new(code::UNDEFINED_OBJECT, message)
             })?]
         }

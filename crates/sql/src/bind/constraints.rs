@@ -118,7 +118,7 @@ pub fn bind_checks(catalog: &Catalog, relation: &Relation) -> Result<Option<Boun
         refuse_aggregates(catalog, &expr, "check constraints")?;
         items.push(SelectItem::ExprWithAlias { expr, alias: quoted(name) });
     }
-    let plan = plan_query(&context, &super::write::given_query(GivenRows::STORED, &relation.name, None, items)?)?;
+    let plan = plan_query(&context, &super::write::given_query(GivenRows::STORED, relation.own_name(), None, items)?)?;
     for field in plan.schema().fields() {
         if *field.data_type() != DataType::Boolean {
             let message = format!("argument of CHECK must be type boolean, not type {}", type_name(field.data_type()));

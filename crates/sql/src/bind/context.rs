@@ -13,7 +13,8 @@ use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
 use super::functions::{FUNCTIONS, Function, numbering};
-use crate::catalog::{Catalog, Relation, RelationKind, SYSTEM_SCHEMAS};
+use crate::catalog::schema::PUBLIC;
+use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::error::{Result, SqlError};
 use crate::source::{Named, PlanSource, RelationSource};
 use crate::table_function::FunctionRows;
@@ -100,10 +101,11 @@ impl<'a> Context<'a> {
             return Ok(Arc::clone(source));
         }
         let full_name = match name {
-            TableReference::Bare { table } => table.to_string(),
-            TableReference::Partial { schema, table } if schema.as_ref() == "public" => table.to_string(),
-            TableReference::Partial { schema, table } if SYSTEM_SCHEMAS.contains(&schema.as_ref()) => format!("{schema}.{table}"),
-            other => return Err(SqlError::no_relation(other)),
+            TableReference::Bare { table } if !table.contains('.') => table.to_string(),
+            TableReference::Bare { table } => return Err(SqlError::no_relation(table)),
+            TableReference::Partial { schema, table } if schema.as_ref() == PUBLIC => table.to_string(),
+            TableReference::Partial { schema, table } => format!("{schema}.{table}"),
+            other => return Err(SqlError::unsupported(format!("cross-database references are not implemented: {other}"))),
         };
         let relation = self.catalog.relation(&full_name)?;
         match (relation.kind, self.how) {
@@ -169,7 +171,7 @@ impl ContextProvider for Context<'_> {
             Some(_) => None,
             None => {
                 let of_catalog = self.catalog.defined_function(name).cloned().or_else(|| numbering::find(self.catalog, name));
-                of_catalog.or_else(|| FUNCTIONS.scalar_or_missing(name))
+                of_catalog.or_else(|| super::asof_join::mark(name)).or_else(|| FUNCTIONS.scalar_or_missing(name))
             }
         }
     }

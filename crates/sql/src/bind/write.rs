@@ -12,6 +12,7 @@ use super::constraints::{default_expression, default_value, refuse_aggregates};
 use super::context::Context;
 use super::errors::from_datafusion;
 use super::{Bound, bound, plan_query};
+use crate::catalog::schema::written;
 use crate::catalog::{Catalog, Column, Relation};
 use crate::error::{Result, SqlError, code};
 use crate::parser::fold;
@@ -100,8 +101,8 @@ pub fn bind_update(catalog: &Catalog, update: &Update) -> Result<Bound> {
 /// The rows that an `UPDATE … FROM` replaces, with the values that their columns get. A row that meets several others is there once, with one of
 /// them; equal rows of a table are told apart by numbers.
 fn joined_rows(context: &Context<'_>, table: &Relation, update: &Update, values: &[(usize, ast::Expr)]) -> Result<LogicalPlan> {
-    let alias = update.alias.clone().unwrap_or_else(|| quoted(&table.name));
-    let (name, number) = (quoted(&table.name), quoted("\u{1}number"));
+    let alias = update.alias.clone().unwrap_or_else(|| quoted(table.own_name()));
+    let (name, number) = (written(&table.name), quoted("\u{1}number"));
     let mut query = crate::parser::parse_query(&format!(
         "SELECT {alias}.* FROM (SELECT *, row_number() OVER () AS {number} FROM {name}) AS {alias}"
     ))?;
@@ -124,11 +125,11 @@ pub fn bind_returning(catalog: &Catalog, table: &str, alias: Option<&Ident>, ite
     let table = catalog.table(table)?;
     for item in items {
         refuse_aggregates(catalog, item, "RETURNING")?;
-        refuse_hidden(item, &table.name, alias)?;
+        refuse_hidden(item, table.own_name(), alias)?;
     }
     let context = Context::new(catalog);
     GivenRows::place(&context, GivenRows::STORED, table, &[]);
-    let plan = plan_query(&context, &given_query(GivenRows::STORED, &table.name, alias, items.to_vec())?)?;
+    let plan = plan_query(&context, &given_query(GivenRows::STORED, table.own_name(), alias, items.to_vec())?)?;
     Ok(bound(&context, plan))
 }
 
@@ -206,7 +207,7 @@ fn table_query(
     selection: Option<ast::Expr>,
     items: Vec<SelectItem>,
 ) -> Result<ast::Query> {
-    let mut query = crate::parser::parse_query(&format!("SELECT * FROM {}", quoted(&table.name)))?;
+    let mut query = crate::parser::parse_query(&format!("SELECT * FROM {}", written(&table.name)))?;
     let select = select_of(&mut query);
     select.selection = selection;
     select.projection.extend(items);
@@ -228,7 +229,7 @@ pub(super) fn quoted(name: &str) -> Ident {
 
 fn find_column(table: &Relation, name: &str) -> Result<usize> {
     table.columns.iter().position(|c| c.name == name).ok_or_else(|| {
-        SqlError::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{}\" does not exist", table.name))
+        SqlError::new(code::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{}\" does not exist", table.own_name()))
     })
 }
 

@@ -7,7 +7,8 @@ use datafusion_sql::sqlparser::ast;
 use refrain_types::RelationId;
 
 use super::constraint::{self, Constraint, ConstraintKind};
-use super::{Catalog, Column, Relation, RelationKind};
+use super::schema::{beside, split};
+use super::{Catalog, Column, Relation, RelationKind, already_exists};
 use crate::error::{Result, SqlError, code};
 use crate::parser;
 use crate::statement::{AlterTable, TableAction};
@@ -51,9 +52,9 @@ impl Catalog {
                 self.check_no_view_depends_on(&before, action)?;
             }
             if let TableAction::RenameTable(name) = action
-                && self.is_taken(name)
+                && self.is_taken(&beside(&alter.name, name))
             {
-                return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
+                return Err(already_exists(name));
             }
             altering.act(action)?;
         }
@@ -125,7 +126,7 @@ fn name_of(actions: &[TableAction]) -> &'static str {
 
 impl Altering {
     fn refuse_identity(&self, at: usize) -> Result<()> {
-        let (table, column) = (&self.table.name, &self.table.columns[at]);
+        let (table, column) = (self.table.own_name(), &self.table.columns[at]);
         if column.identity.is_none() {
             return Ok(());
         }
@@ -136,7 +137,7 @@ impl Altering {
         match action {
             TableAction::AddColumn { column, constraints, if_not_exists } => {
                 if self.position(&column.name).is_some() {
-                    let message = format!("column \"{}\" of relation \"{}\" already exists", column.name, self.table.name);
+                    let message = format!("column \"{}\" of relation \"{}\" already exists", column.name, self.table.own_name());
                     return self.skip_if(*if_not_exists, code::DUPLICATE_COLUMN, message);
                 }
                 if column.identity.is_some() {
@@ -153,7 +154,7 @@ impl Altering {
             },
             TableAction::RenameColumn { from, to } => self.rename_column(from, to),
             TableAction::RenameTable(name) => {
-                self.table.name.clone_from(name);
+                self.table.name = beside(&self.table.name, name);
                 Ok(())
             }
             TableAction::SetDefault { column, default } => {
@@ -181,12 +182,12 @@ impl Altering {
                     Ok(())
                 }
                 None => {
-                    let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", self.table.name);
+                    let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", self.table.own_name());
                     self.skip_if(*if_exists, code::UNDEFINED_OBJECT, message)
                 }
             },
             TableAction::RenameConstraint { from, to } => {
-                let table = &self.table.name;
+                let table = self.table.own_name();
                 let Some(at) = self.constraint(from) else {
                     let message = format!("constraint \"{from}\" for table \"{table}\" does not exist");
                     return Err(SqlError::new(code::UNDEFINED_OBJECT, message));
@@ -210,7 +211,7 @@ impl Altering {
     }
 
     fn no_column(&self, name: &str) -> String {
-        format!("column \"{name}\" of relation \"{}\" does not exist", self.table.name)
+        format!("column \"{name}\" of relation \"{}\" does not exist", self.table.own_name())
     }
 
     fn column(&self, name: &str) -> Result<usize> {
@@ -228,7 +229,7 @@ impl Altering {
     fn add_constraints(&mut self, definitions: &[crate::statement::ConstraintDefinition]) -> Result<()> {
         let table = &mut self.table;
         let before = std::mem::take(&mut table.constraints);
-        table.constraints = constraint::add(&table.name, &mut table.columns, before, definitions)?;
+        table.constraints = constraint::add(split(&table.name).1, &mut table.columns, before, definitions)?;
         Ok(())
     }
 
@@ -258,7 +259,7 @@ impl Altering {
             return Err(SqlError::new(code::UNDEFINED_COLUMN, format!("column \"{from}\" does not exist")));
         };
         if self.position(to).is_some() {
-            let message = format!("column \"{to}\" of relation \"{}\" already exists", self.table.name);
+            let message = format!("column \"{to}\" of relation \"{}\" already exists", self.table.own_name());
             return Err(SqlError::new(code::DUPLICATE_COLUMN, message));
         }
         to.clone_into(&mut self.table.columns[at].name);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use refrain_types::RelationId;
 
+use super::schema::split;
 use super::{Catalog, Relation, RelationKind};
 use crate::error::{Result, SqlError, code};
 use crate::statement::Drop;
@@ -42,20 +43,23 @@ impl Catalog {
                     return Err(SqlError::new(code::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a {}", drop.kind))
                         .with_hint("Use DROP INDEX to remove an index."));
                 }
-                None if drop.if_exists => {
-                    let message = format!("{} \"{name}\" does not exist, skipping", drop.kind);
-                    plan.notices.push(DropNotice { message, detail: None });
-                }
                 None => {
-                    return Err(SqlError::new(code::UNDEFINED_TABLE, format!("{} \"{name}\" does not exist", drop.kind)));
+                    let missing = self.check_schema_of(name).err().unwrap_or_else(|| {
+                        SqlError::new(code::UNDEFINED_TABLE, format!("{} \"{}\" does not exist", drop.kind, split(name).1))
+                    });
+                    if !drop.if_exists {
+                        return Err(missing);
+                    }
+                    plan.notices.push(DropNotice { message: format!("{}, skipping", missing.message), detail: None });
                 }
             }
         }
         let dependents = self.dependents(&named.iter().map(|r| r.id).collect());
         if !dependents.is_empty() && !drop.cascade {
-            return Err(in_the_way(&named, &dependents));
+            let named = named.iter().map(|relation| format!("{} {}", relation.kind, relation.name)).collect::<Vec<_>>();
+            return Err(in_the_way(&named, std::iter::empty(), &dependents));
         }
-        plan.notices.extend(cascade_notice(&dependents));
+        plan.notices.extend(cascade_notice(&dependents.iter().map(|(view, _)| *view).collect::<Vec<_>>()));
         let gone = named.iter().map(|r| r.id).chain(dependents.iter().map(|(r, _)| r.id)).collect();
         plan.relations = self.dependents_first(gone);
         Ok(plan)
@@ -91,7 +95,7 @@ impl Catalog {
         None
     }
 
-    fn dependents_first(&self, mut ids: BTreeSet<RelationId>) -> Vec<RelationId> {
+    pub(super) fn dependents_first(&self, mut ids: BTreeSet<RelationId>) -> Vec<RelationId> {
         let mut ordered = Vec::with_capacity(ids.len());
         while !ids.is_empty() {
             let needed = ids.iter().filter_map(|id| self.get(*id)).flat_map(Relation::depends_on).collect::<BTreeSet<_>>();
@@ -116,32 +120,42 @@ fn check_kind(relation: &Relation, kind: RelationKind) -> Result<&Relation> {
         .with_hint(format!("Use DROP {right} to remove a {}.", relation.kind)))
 }
 
-fn in_the_way(named: &[&Relation], dependents: &[(&Relation, &Relation)]) -> SqlError {
+/// The error for what cannot be dropped, each as PostgreSQL names it: what is in it, and what depends on that or on it.
+pub(super) fn in_the_way<'a>(
+    named: &[String],
+    inside: impl Iterator<Item = (&'a Relation, String)>,
+    dependents: &[(&'a Relation, &'a Relation)],
+) -> SqlError {
     let message = match named {
-        [one] => format!("cannot drop {} {} because other objects depend on it", one.kind, one.name),
+        [one] => format!("cannot drop {one} because other objects depend on it"),
         _ => "cannot drop desired object(s) because other objects depend on them".to_owned(),
     };
-    depended_on(message, dependents).with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+    depended_on(message, inside, dependents).with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
 /// The error for a materialized view that cannot be altered because of the materialized views that depend on it, if there are any.
 pub(super) fn maintained_in_the_way(view: Option<&Relation>, dependents: &[(&Relation, &Relation)]) -> Option<SqlError> {
     let view = view.filter(|_| !dependents.is_empty())?;
     let message = format!("cannot alter {} {} because other objects depend on it", view.kind, view.name);
-    Some(depended_on(message, dependents).with_hint("Drop them, and create them again afterwards."))
+    Some(depended_on(message, std::iter::empty(), dependents).with_hint("Drop them, and create them again afterwards."))
 }
 
-fn depended_on(message: String, dependents: &[(&Relation, &Relation)]) -> SqlError {
-    let lines = dependents.iter().map(|(v, on)| format!("{} {} depends on {} {}", v.kind, v.name, on.kind, on.name));
+fn depended_on<'a>(
+    message: String,
+    inside: impl Iterator<Item = (&'a Relation, String)>,
+    dependents: &[(&'a Relation, &'a Relation)],
+) -> SqlError {
+    let outside = dependents.iter().map(|(view, on)| (*view, format!("{} {}", on.kind, on.name)));
+    let lines = inside.chain(outside).map(|(relation, on)| format!("{} {} depends on {on}", relation.kind, relation.name));
     SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message).with_detail(lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn cascade_notice(dependents: &[(&Relation, &Relation)]) -> Option<DropNotice> {
-    match dependents {
+pub(super) fn cascade_notice(gone: &[&Relation]) -> Option<DropNotice> {
+    match gone {
         [] => None,
-        [(one, _)] => Some(DropNotice { message: format!("drop cascades to {} {}", one.kind, one.name), detail: None }),
+        [one] => Some(DropNotice { message: format!("drop cascades to {} {}", one.kind, one.name), detail: None }),
         several => {
-            let lines = several.iter().map(|(v, _)| format!("drop cascades to {} {}", v.kind, v.name));
+            let lines = several.iter().map(|one| format!("drop cascades to {} {}", one.kind, one.name));
             Some(DropNotice {
                 message: format!("drop cascades to {} other objects", several.len()),
                 detail: Some(lines.collect::<Vec<_>>().join("\n")),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Key, Relation, RelationKind};
+use super::schema::{beside, split};
+use super::{Catalog, Key, Relation, RelationKind, already_exists};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{CreateIndex, DropIndex};
 
@@ -26,7 +27,7 @@ impl Relation {
     #[must_use]
     pub fn definition_of_index(&self, index: &Index) -> String {
         let names = index.columns.iter().map(|i| self.columns[*i].name.as_str()).collect::<Vec<_>>();
-        format!("CREATE INDEX {} ON {} ({})", index.name, self.name, names.join(", "))
+        format!("CREATE INDEX {} ON {} ({})", split(&index.name).1, self.name, names.join(", "))
     }
 
     /// A column goes, with the indexes that name it.
@@ -57,13 +58,13 @@ impl Catalog {
             relation.columns.iter().position(|column| column.name == *name).ok_or_else(missing)
         };
         let columns = create.columns.iter().map(position).collect::<Result<Vec<_>>>()?;
-        let name = match &create.name {
-            Some(name) if self.is_taken(name) || self.with_key(name).is_some() => {
-                return Err(SqlError::new(code::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")));
+        let name = match create.name.as_ref().map(|name| beside(&create.relation, name)) {
+            Some(name) if self.is_taken(&name) || self.with_key(&name).is_some() => {
+                return Err(already_exists(&name));
             }
-            Some(name) => name.clone(),
+            Some(name) => name,
             None => {
-                let stem = format!("{}_{}_idx", create.relation, create.columns.join("_"));
+                let stem = beside(&create.relation, &format!("{}_{}_idx", relation.own_name(), create.columns.join("_")));
                 let numbered = (1..).map(|n| format!("{stem}{n}"));
                 let free = std::iter::once(stem.clone()).chain(numbered).find(|name| !self.is_taken(name));
                 free.expect("there are more numbers than names")
@@ -98,12 +99,16 @@ impl Catalog {
                 .with_hint(format!("Use DROP {} to remove a {kind}.", kind.to_uppercase())));
         }
         if let Some(table) = self.with_key(name).map(|(table, _)| &table.name) {
+            let name = split(name).1;
             let message = format!("cannot drop index {name} because constraint {name} on table {table} requires it");
             return Err(SqlError::new(code::DEPENDENT_OBJECTS_STILL_EXIST, message)
                 .with_hint(format!("You can drop constraint {name} on table {table} instead.")));
         }
-        let message = format!("index \"{name}\" does not exist");
-        if skips { Ok(format!("{message}, skipping")) } else { Err(SqlError::new(code::UNDEFINED_OBJECT, message)) }
+        let missing = self
+            .check_schema_of(name)
+            .err()
+            .unwrap_or_else(|| SqlError::new(code::UNDEFINED_OBJECT, format!("index \"{}\" does not exist", split(name).1)));
+        if skips { Ok(format!("{}, skipping", missing.message)) } else { Err(missing) }
     }
 
     /// The relation that has an index of this name.
@@ -112,7 +117,8 @@ impl Catalog {
     }
 
     fn with_key(&self, name: &str) -> Option<(&Relation, &Key)> {
-        self.relations().find_map(|relation| Some((relation, relation.keys().find(|(key, _)| *key == name)?.1)))
+        self.relations()
+            .find_map(|relation| Some((relation, relation.keys().find(|(key, _)| beside(&relation.name, key) == name)?.1)))
     }
 }
 

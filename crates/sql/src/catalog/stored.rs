@@ -1,5 +1,7 @@
 //! How ids, types and the relations are written by serde.
 
+use std::collections::BTreeSet;
+
 use refrain_types::RelationId;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ use super::{Catalog, DefinedFunction, FunctionDefinition, Registered, Relation, 
 pub(super) struct StoredCatalog {
     next_id: u64,
     relations: Vec<Relation>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    schemas: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     functions: Vec<FunctionDefinition>,
 }
@@ -18,7 +22,7 @@ impl From<Catalog> for StoredCatalog {
     fn from(catalog: Catalog) -> Self {
         let functions = catalog.defined.into_iter().map(|defined| defined.definition).collect();
         let stored = catalog.relations.into_values().filter(|r| r.id < RelationId(SYSTEM_IDS));
-        Self { next_id: catalog.next_id, relations: stored.collect(), functions }
+        Self { next_id: catalog.next_id, relations: stored.collect(), schemas: catalog.schemas, functions }
     }
 }
 
@@ -28,6 +32,7 @@ impl From<StoredCatalog> for Catalog {
             next_id: stored.next_id,
             names: stored.relations.iter().map(|r| (r.name.clone(), r.id)).collect(),
             relations: stored.relations.into_iter().map(|r| (r.id, r)).collect(),
+            schemas: stored.schemas,
             defined: stored.functions.into_iter().map(|definition| DefinedFunction { definition, function: None }).collect(),
             registered: Registered::default(),
         }

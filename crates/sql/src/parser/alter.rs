@@ -4,7 +4,7 @@ use datafusion_sql::sqlparser::ast::{self, AlterColumnOperation, AlterTableOpera
 use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::table::{column_definition, table_constraint};
-use super::{Parser, fold, relation_name};
+use super::{Parser, fold, plain_name, relation_name};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{AlterTable, AlterView, Statement, TableAction};
 
@@ -85,7 +85,7 @@ fn table_actions(table: &str, operation: &AlterTableOperation) -> Result<Vec<Tab
             TableAction::RenameColumn { from: fold(old_column_name), to: fold(new_column_name) }
         }
         AlterTableOperation::RenameTable { table_name: RenameTableNameKind::To(name) } => {
-            TableAction::RenameTable(relation_name(name)?)
+            TableAction::RenameTable(plain_name(name)?)
         }
         AlterTableOperation::AlterColumn { column_name, op } => {
             let column = fold(column_name);

@@ -4,7 +4,7 @@ use datafusion_sql::sqlparser::ast::{
     self, AssignmentTarget, FromTable, OnConflictAction, OnInsert, TableFactor, TableObject, TableWithJoins,
 };
 
-use super::{Parser, fold, relation_name};
+use super::{Parser, fold, plain_name, relation_name};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{ConflictTarget, ConflictUpdate, Delete, Insert, OnConflict, Statement, Update};
 
@@ -100,7 +100,7 @@ fn on_conflict(on: OnInsert) -> Result<OnConflict> {
     let target = match on.conflict_target {
         None => None,
         Some(ast::ConflictTarget::Columns(columns)) => Some(ConflictTarget::Columns(columns.iter().map(fold).collect())),
-        Some(ast::ConflictTarget::OnConstraint(name)) => Some(ConflictTarget::Constraint(relation_name(&name)?)),
+        Some(ast::ConflictTarget::OnConstraint(name)) => Some(ConflictTarget::Constraint(plain_name(&name)?)),
     };
     let update = match on.action {
         OnConflictAction::DoNothing => None,

@@ -17,7 +17,7 @@ impl Parser<'_> {
         self.expect_word("function")?;
         let parsed = self.inner.parse_create_function(false, or_replace, false).map_err(|e| self.error(&e))?;
         let ast::Statement::CreateFunction(parsed) = parsed else { return self.refuse() };
-        let name = relation_name(&parsed.name)?;
+        let name = without_schema(relation_name(&parsed.name)?)?;
         if parsed.security.is_some() || !parsed.set_params.is_empty() {
             return Err(SqlError::unsupported("SECURITY and SET of a function are not supported"));
         }
@@ -73,7 +73,7 @@ impl Parser<'_> {
         let if_exists = self.words(&["if", "exists"]);
         let mut functions = Vec::new();
         loop {
-            let name = self.relation()?;
+            let name = without_schema(self.relation()?)?;
             let mut types = None;
             if self.inner.consume_token(&Token::LParen) {
                 let types = types.insert(Vec::new());
@@ -126,4 +126,8 @@ fn selected(text: &str) -> Result<Expr> {
         }
         _ => unsupported(),
     }
+}
+
+fn without_schema(name: String) -> Result<String> {
+    if name.contains('.') { Err(SqlError::unsupported("a function in a schema is not supported")) } else { Ok(name) }
 }

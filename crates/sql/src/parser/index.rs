@@ -3,7 +3,7 @@
 use datafusion_sql::sqlparser::ast::{self, IndexType};
 use datafusion_sql::sqlparser::tokenizer::Token;
 
-use super::{Parser, fold, relation_name};
+use super::{Parser, fold, plain_name, relation_name};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{CreateIndex, DropIndex, Statement};
 
@@ -22,7 +22,7 @@ impl Parser<'_> {
             return Err(SqlError::unsupported("options of CREATE INDEX are not supported"));
         }
         check_method(create.using.as_ref())?;
-        let name = create.name.as_ref().map(relation_name).transpose()?;
+        let name = create.name.as_ref().map(plain_name).transpose()?;
         let columns = create.columns.iter().map(column).collect::<Result<_>>()?;
         let relation = relation_name(&create.table_name)?;
         Ok(Statement::CreateIndex(CreateIndex { name, if_not_exists: create.if_not_exists, relation, columns }))

@@ -3,12 +3,13 @@
 use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::{Parser, fold, is_query_word, quoted, settings};
+use crate::catalog::schema::split;
 use crate::error::{Result, SqlError, code};
 use crate::statement::{CreateView, Statement, Subscribe, SubscribeTarget};
 
 /// What `CREATE RECURSIVE VIEW name (column, …) AS query` stands for.
 fn recursive_query(name: &str, columns: &[String], query: &str) -> String {
-    let (name, columns) = (quoted(name), columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "));
+    let (name, columns) = (quoted(split(name).1), columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "));
     format!("WITH RECURSIVE {name} ({columns}) AS ({query}) SELECT {columns} FROM {name}")
 }
 

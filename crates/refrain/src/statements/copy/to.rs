@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::sql::sqlparser::ast;
 use parquet::arrow::ArrowWriter;
 use refrain_sql::RelationKind;
+use refrain_sql::catalog::schema::written;
 use refrain_sql::parser::{parse_query, quoted};
 use refrain_sql::statement::{CopyFormat, CopySource, CopyTo, CsvOptions, TextOptions};
 
@@ -43,7 +44,7 @@ fn query_of(session: &Session, name: &str, columns: &[String]) -> Result<Box<ast
     }
     let columns = target_columns(entry, columns)?.into_iter().map(|column| quoted(&entry.columns[column].name));
     let columns = columns.collect::<Vec<_>>().join(", ");
-    Ok(parse_query(&format!("SELECT {columns} FROM {}", quoted(name)))?)
+    Ok(parse_query(&format!("SELECT {columns} FROM {}", written(name)))?)
 }
 
 fn write(path: &Path, format: &CopyFormat, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {

@@ -41,6 +41,7 @@ pub(crate) mod sink;
 pub(crate) mod stage;
 pub(crate) mod temporal;
 pub(crate) mod top_k;
+pub(crate) mod unnest;
 pub(crate) mod variable;
 pub(crate) mod window;
 

@@ -20,7 +20,7 @@ use crate::operators::sink::{Collected, sink};
 use crate::operators::top_k::top_k;
 use crate::operators::variable::variable;
 use crate::operators::window::window;
-use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope, temporal};
+use crate::operators::{Context, Edge, Outstanding, Registry, aggregate, distinct, map, negate, scope, temporal, unnest};
 use crate::parcel::{Parcel, Parcels};
 use crate::restore::{placement, placement_of};
 use crate::time::Time;
@@ -125,6 +125,9 @@ impl<'scope> Renderer<'scope> {
                 let (input, exchange) = &node.inputs[0];
                 assert!(node.scope.is_empty() || inside(*input), "a map stands where its input does");
                 map::map(&context, self.edge(*input), exchange, &plan.node(*input).schema, function)
+            }
+            Operator::Unnest(call) => {
+                unnest::unnest(&context, self.edge(node.inputs[0].0), (&plan.node(node.inputs[0].0).schema, &node.schema), call)
             }
             Operator::Union => {
                 let inputs = node.inputs.iter().map(|(input, _)| self.edge(*input)).collect::<Vec<_>>();

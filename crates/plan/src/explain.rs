@@ -148,6 +148,11 @@ fn describe(plan: &StreamPlan, node: &Node) -> String {
             let keys = node.schema.fields()[..fold.keys].iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
             format!("{} by {}", texts(&fold.calls), keys.join(", "))
         }
+        Operator::Unnest(unnest) => {
+            let names = unnest.columns.iter().map(|column| node.schema.field(*column).name().as_str()).collect::<Vec<_>>();
+            let also = if unnest.keeps_empty { ", of empty lists NULL" } else { "" };
+            format!("{}{also}", names.join(", "))
+        }
         Operator::Temporal(temporal) => {
             let name = |column: usize| node.schema.field(column).name();
             let from = temporal.from.map(|column| format!("from {}", name(column)));

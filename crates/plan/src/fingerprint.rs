@@ -69,6 +69,7 @@ fn operator(operator: &Operator) -> String {
             let calls = fold.calls.iter().map(|call| call.text.as_str()).collect::<Vec<_>>().join(", ");
             format!("fold {} {calls}", fold.keys)
         }
+        Operator::Unnest(unnest) => format!("unnest {:?} {}", unnest.columns, unnest.keeps_empty),
         Operator::Temporal(temporal) => format!("temporal {:?} {:?}", temporal.from, temporal.until),
         Operator::LoopHead(head) => {
             let join = head.join.as_ref().map(|j| format!("{:?} {:?} {}", j.variable_keys, j.other_keys, j.nulls_meet));

@@ -19,6 +19,7 @@ pub use expression::{Projected, RowFunction, Step};
 pub use fingerprint::fingerprint;
 pub use node::{
     Aggregate, AggregateCall, AggregateFunction, Exchange, Fold, FusedJoin, GroupCall, GroupFunction, Join, KeyWinner, LoopHead,
-    LoopKey, LoopKind, Node, NodeId, Operator, Properties, RecursionLimit, Sorting, StreamPlan, Temporal, TopK, Variable, Window,
+    LoopKey, LoopKind, Node, NodeId, Operator, Properties, RecursionLimit, Sorting, StreamPlan, Temporal, TopK, Unnest, Variable,
+    Window,
 };
 pub use validate::validate;

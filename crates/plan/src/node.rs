@@ -92,6 +92,8 @@ pub enum Operator {
     Window(Window),
     /// One row for each group, made of all of its rows.
     Fold(Fold),
+    /// The elements of lists in the place of the lists.
+    Unnest(Unnest),
     /// The rows of the first input whose time it is, by the clock that the second input is.
     Temporal(Temporal),
     /// A recursion. Its output are the rows that leave the loop.
@@ -175,6 +177,15 @@ pub struct Temporal {
     pub from: Option<usize>,
     /// The column with the first one at which it is not there any more; `None` for never.
     pub until: Option<usize>,
+}
+
+/// Each row once for every place of the longest of its lists, with what is at that place instead of each list: NULL where a list is shorter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Unnest {
+    /// The columns of lists.
+    pub columns: Vec<usize>,
+    /// Whether a row whose lists are all empty or NULL is there once, rather than not at all.
+    pub keeps_empty: bool,
 }
 
 /// One function of the rows of a group.
@@ -394,6 +405,7 @@ impl Operator {
             Self::TopK(_) => "TopK",
             Self::Window(_) => "Window",
             Self::Fold(_) => "Fold",
+            Self::Unnest(_) => "Unnest",
             Self::Temporal(_) => "Temporal",
             Self::LoopHead(_) => "Loop",
             Self::LoopBody => "Loop body",

@@ -54,7 +54,7 @@ fn arity_fits(node: &Node) -> bool {
     match &node.operator {
         Operator::Source { .. } | Operator::Constant(_) | Operator::Variable(_) => count == 0,
         Operator::Map(_) | Operator::Negate | Operator::Distinct | Operator::Aggregate(_) => count == 1,
-        Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_) => count == 1,
+        Operator::TopK(_) | Operator::Window(_) | Operator::Fold(_) | Operator::Unnest(_) => count == 1,
         Operator::LoopBody | Operator::Enter | Operator::Leave => count == 1,
         Operator::Join(_) | Operator::Temporal(_) => count == 2,
         Operator::Union => count >= 1,
@@ -84,6 +84,7 @@ fn scopes_nest(plan: &StreamPlan, node: &Node) -> bool {
         | Operator::TopK(_)
         | Operator::Window(_)
         | Operator::Fold(_)
+        | Operator::Unnest(_)
         | Operator::Map(_) => {
             return node.inputs.iter().all(|(input, _)| plan.node(*input).scope == node.scope);
         }
@@ -134,6 +135,15 @@ fn schema_fits(plan: &StreamPlan, node: &Node) -> bool {
             let made = fold.calls.iter().map(|call| &call.field).eq(node.schema.fields().iter().skip(fold.keys));
             let is_key = |k: usize| k < input(0).fields().len() && alike_field(input(0).field(k), node.schema.field(k));
             node.schema.fields().len() == fold.keys + fold.calls.len() && (0..fold.keys).all(is_key) && made
+        }
+        Operator::Unnest(unnest) => {
+            let fields = input(0).fields().iter().zip(node.schema.fields()).enumerate();
+            let mut places = fields.map(|(i, (from, to))| match (from.data_type(), unnest.columns.contains(&i)) {
+                (DataType::List(element), true) => element.data_type() == to.data_type() && to.is_nullable(),
+                (other, false) => other == to.data_type(),
+                _ => false,
+            });
+            input(0).fields().len() == node.schema.fields().len() && places.all(|fits| fits)
         }
         Operator::Temporal(temporal) => {
             let bounds = temporal.from.into_iter().chain(temporal.until).collect::<Vec<_>>();

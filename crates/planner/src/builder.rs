@@ -247,7 +247,13 @@ pub(crate) fn mapped(before: &Properties, width: usize, function: &RowFunction) 
 fn is_monotone(operator: &Operator) -> bool {
     matches!(
         operator,
-        Operator::Map(_) | Operator::Join(_) | Operator::Union | Operator::Distinct | Operator::Enter | Operator::Variable(_)
+        Operator::Map(_)
+            | Operator::Join(_)
+            | Operator::Union
+            | Operator::Distinct
+            | Operator::Unnest(_)
+            | Operator::Enter
+            | Operator::Variable(_)
     )
 }
 
@@ -265,6 +271,7 @@ fn same_operator(a: &Operator, b: &Operator) -> bool {
         (Operator::TopK(a), Operator::TopK(b)) => a == b,
         (Operator::Window(a), Operator::Window(b)) => a == b,
         (Operator::Fold(a), Operator::Fold(b)) => a == b,
+        (Operator::Unnest(a), Operator::Unnest(b)) => a == b,
         (Operator::Temporal(a), Operator::Temporal(b)) => a == b,
         (Operator::Union, Operator::Union) | (Operator::Distinct, Operator::Distinct) => true,
         (Operator::Negate, Operator::Negate) => true,

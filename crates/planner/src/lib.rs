@@ -29,6 +29,7 @@ mod temporal;
 mod tests;
 mod top_k;
 mod uncounted;
+mod unnest;
 mod window;
 
 use arrow::datatypes::SchemaRef;

@@ -73,6 +73,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Union(union) => self.union(&union.inputs, union.schema.inner()),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::EmptyRelation(relation) => Ok(self.constant(constant::empty(relation))),
             LogicalPlan::Values(values) => Ok(self.constant(constant::values(values)?)),

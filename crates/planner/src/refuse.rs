@@ -39,10 +39,14 @@ fn window_function(name: &str) -> SqlError {
 /// The error for a node that cannot be maintained.
 pub(crate) fn node(plan: &LogicalPlan) -> SqlError {
     match plan {
-        LogicalPlan::Unnest(_) => refused("unnest()"),
         LogicalPlan::Subquery(_) => refused("a subquery that could not be turned into a join"),
         other => refused(other.display().to_string()),
     }
+}
+
+/// The error for what `unnest` does beside taking lists apart.
+pub(crate) fn unnest_of_no_list() -> SqlError {
+    refused("unnest() of anything but lists of values")
 }
 
 /// The error for a condition on the time in a loop.

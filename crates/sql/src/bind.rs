@@ -13,6 +13,7 @@ mod declared;
 mod distinct_from;
 pub mod errors;
 pub(crate) mod functions;
+mod lateral_unnest;
 pub(crate) mod normalize;
 mod operators;
 mod ranking;
@@ -144,7 +145,8 @@ pub(crate) fn plan_normalized(context: &Context<'_>, query: ast::Query) -> Resul
     let planner = SqlToRel::new(context);
     let plan = planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     operators::check_unions(&plan).map_err(from_datafusion)?;
-    let plan = set_operations::as_bags(plan).and_then(asof_join::as_windows).map_err(from_datafusion)?;
+    let plan = lateral_unnest::beside_rows(plan).and_then(set_operations::as_bags).and_then(asof_join::as_windows);
+    let plan = plan.map_err(from_datafusion)?;
     let plan = crate::optimize::scalar_subqueries::correlated_as_pairs(plan).map_err(from_datafusion)?;
     crate::optimize::coerce(operators::name_compared(plan).map_err(from_datafusion)?)
 }

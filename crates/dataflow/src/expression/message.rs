@@ -211,6 +211,7 @@ fn code_of_words(text: &str) -> SqlState {
     if text.contains("date/time field value out of range")
         || text.contains("date out of range")
         || text.contains("timestamp out of range")
+        || text.contains("interval out of range")
     {
         SqlState::DATETIME_FIELD_OVERFLOW
     } else if text.contains("out of range") || text.contains("numeric field overflow") || text.contains("overflows numeric format")

@@ -64,7 +64,11 @@ fn of_execution(message: &str) -> SqlError {
         SqlState(*b"22007")
     } else if message.starts_with("invalid input syntax") {
         SqlState::INVALID_TEXT_REPRESENTATION
-    } else if message.starts_with("date/time field value out of range") || message.starts_with("interval field value out of range")
+    } else if message == "division by zero" {
+        SqlState::DIVISION_BY_ZERO
+    } else if ["date/time field value", "interval field value", "interval"]
+        .iter()
+        .any(|t| message.starts_with(&format!("{t} out of range")))
     {
         SqlState::DATETIME_FIELD_OVERFLOW
     } else if message.contains("out of range") || message == "numeric field overflow" {

@@ -3,6 +3,7 @@
 mod concat;
 mod defined;
 mod digest;
+pub(super) mod interval_scale;
 mod missing;
 pub(super) mod numbering;
 pub(crate) mod path;
@@ -25,6 +26,9 @@ pub use defined::bind_function;
 pub(super) use defined::type_literals;
 pub use registered::{Function, Registered};
 
+/// The function that takes lists apart.
+pub(super) const UNNEST: &str = "unnest";
+
 /// Functions by name and alias, and what turns syntax (`EXTRACT`, `[…]`, `count(*)`, …) into calls.
 pub(crate) struct Functions {
     pub(crate) scalar: HashMap<String, Arc<ScalarUDF>>,
@@ -45,9 +49,10 @@ impl Functions {
         self.scalar.contains_key(name) || self.aggregate.contains_key(name) || self.window.contains_key(name)
     }
 
-    /// What a call of a scalar function is bound to: where no function of any kind has the name, one that refuses its arguments.
+    /// What a call of a scalar function is bound to: where no function of any kind has the name, one that refuses its arguments. What gives
+    /// several rows is the binder's own.
     pub(crate) fn scalar_or_missing(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let other_kind = self.aggregate.contains_key(name) || self.window.contains_key(name);
+        let other_kind = name == UNNEST || self.aggregate.contains_key(name) || self.window.contains_key(name);
         let missing = || (!other_kind).then(|| Arc::new(ScalarUDF::new_from_impl(Missing::new(name))));
         self.scalar.get(name).cloned().or_else(missing)
     }

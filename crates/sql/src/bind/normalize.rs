@@ -12,9 +12,11 @@ use datafusion_sql::sqlparser::ast::{
     TableFactor, Value, VisitMut, VisitorMut, WindowType,
 };
 
+use super::functions::UNNEST;
 use crate::error::{Result, SqlError, code};
-use crate::parser::fold;
+use crate::parser::{fold, parse_expression};
 use crate::series::GENERATE_SERIES;
+use crate::types::SqlType;
 
 mod grouping;
 mod time_windows;
@@ -100,6 +102,9 @@ impl VisitorMut for Normalizer {
             }
             Err(error) => return ControlFlow::Break(error),
         }
+        if let Err(error) = lists_in_from(factor) {
+            return ControlFlow::Break(error);
+        }
         if let TableFactor::Table { name, args: Some(_), alias, with_ordinality, .. } = factor {
             if *with_ordinality {
                 return ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY is not supported"));
@@ -147,6 +152,9 @@ impl VisitorMut for Normalizer {
         {
             windows::release_bounds(spec);
         }
+        if let Err(error) = cut_to_length(expr) {
+            return ControlFlow::Break(error);
+        }
         let Expr::Value(value) = expr else { return ControlFlow::Continue(()) };
         if let Value::Number(digits, false) = &value.value
             && digits.replace('_', "").parse::<i32>().is_ok()
@@ -156,6 +164,30 @@ impl VisitorMut for Normalizer {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `unnest` in FROM, behind LATERAL or not. Of one list the column has the name of the whole.
+fn lists_in_from(factor: &mut TableFactor) -> Result<()> {
+    if let TableFactor::Function { name, args, alias, with_ordinality, .. } = factor
+        && !*with_ordinality
+        && matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|name| fold(name) == UNNEST))
+    {
+        let expression = |argument: &ast::FunctionArg| match argument {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
+            other => Err(SqlError::unsupported(format!("the argument {other} of unnest() is not supported"))),
+        };
+        let array_exprs = args.iter().map(expression).collect::<Result<Vec<_>>>()?;
+        let (alias, with_offset, with_offset_alias) = (alias.take(), false, None);
+        *factor = TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality: false };
+    }
+    if let TableFactor::UNNEST { alias, array_exprs, .. } = factor {
+        let own_name = || TableAlias { explicit: true, name: Ident::new(UNNEST), columns: Vec::new(), at: None };
+        let alias = alias.get_or_insert_with(own_name);
+        if let ([_], true) = (array_exprs.as_slice(), alias.columns.is_empty()) {
+            alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+        }
+    }
+    Ok(())
 }
 
 /// A function in FROM has its own name there, if it has no other, and the one column of a series the same.
@@ -169,6 +201,21 @@ fn name_function(function: &ast::ObjectName, alias: &mut Option<TableAlias>) {
 
 fn typed(expr: Expr, data_type: ast::DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// A cast to `varchar(n)` or `character(n)` takes what fits of a text. DataFusion's types have no length.
+fn cut_to_length(expr: &mut Expr) -> Result<()> {
+    let Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, data_type, .. } = &*expr else { return Ok(()) };
+    let Ok(SqlType::Varchar(Some(length)) | SqlType::Char(length)) = SqlType::from_ast(data_type) else { return Ok(()) };
+    let mut call = parse_expression(&format!("left(NULL, {length})"))?;
+    if let Expr::Function(function) = &mut call
+        && let ast::FunctionArguments::List(arguments) = &mut function.args
+        && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(text))) = arguments.args.first_mut()
+    {
+        std::mem::swap(text, expr);
+    }
+    *expr = call;
+    Ok(())
 }
 
 /// Whether an interval is nothing but a text, which we read ourselves.

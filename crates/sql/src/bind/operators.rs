@@ -9,6 +9,7 @@ use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_sql::sqlparser::ast::BinaryOperator;
 
+use super::functions::interval_scale::{Scaling, scaled};
 use crate::error::{SqlError, code};
 use crate::types::type_name;
 
@@ -129,6 +130,7 @@ fn is_literal(expr: &Expr) -> bool {
 }
 
 /// `date + integer`, `integer + date`, `date - integer` are dates; `date - date` is a number of days; a date and an interval are a timestamp.
+/// An interval may be multiplied and divided.
 fn date_arithmetic(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Option<Expr> {
     let days = |e: &Expr| cast(e.clone(), DataType::Int32);
     let integer = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32);
@@ -141,6 +143,15 @@ fn date_arithmetic(raw: &RawBinaryExpr, left: &DataType, right: &DataType) -> Op
         (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => Some(days(&raw.left) - days(&raw.right)),
         (BinaryOperator::Plus, DataType::Date32, DataType::Interval(_)) => Some(midnight(&raw.left) + raw.right.clone()),
         (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => Some(raw.left.clone() + midnight(&raw.right)),
+        (BinaryOperator::Multiply, DataType::Interval(_), n) if n.is_numeric() => {
+            Some(scaled(raw.left.clone(), Scaling::Multiplied, raw.right.clone()))
+        }
+        (BinaryOperator::Multiply, n, DataType::Interval(_)) if n.is_numeric() => {
+            Some(scaled(raw.right.clone(), Scaling::Multiplied, raw.left.clone()))
+        }
+        (BinaryOperator::Divide, DataType::Interval(_), n) if n.is_numeric() => {
+            Some(scaled(raw.left.clone(), Scaling::Divided, raw.right.clone()))
+        }
         (BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => Some(midnight(&raw.left) - raw.right.clone()),
         _ => None,
     }

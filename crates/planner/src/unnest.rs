@@ -29,7 +29,9 @@ impl Lowering<'_> {
         let fields = from.schema.fields().iter().zip(unnest.schema.fields()).enumerate().map(|(i, (field, named))| {
             let field = field.as_ref().clone().with_name(named.name());
             match (field.data_type().clone(), columns.contains(&i)) {
-                (DataType::List(element), true) => Ok(field.with_data_type(element.data_type().clone()).with_nullable(true)),
+                (DataType::List(element), true) if !element.data_type().is_nested() => {
+                    Ok(field.with_data_type(element.data_type().clone()).with_nullable(true))
+                }
                 (_, true) => Err(refuse::unnest_of_no_list()),
                 (_, false) => Ok(field),
             }

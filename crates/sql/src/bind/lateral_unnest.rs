@@ -22,7 +22,11 @@ pub(super) fn beside_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// The lists that the right side of a lateral join takes apart, if it does nothing else.
 fn lists(join: &Join) -> Option<Vec<Expr>> {
-    let LogicalPlan::Subquery(subquery) = join.right.as_ref() else { return None };
+    let named = match join.right.as_ref() {
+        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
+        other => other,
+    };
+    let LogicalPlan::Subquery(subquery) = named else { return None };
     let condition_is_true =
         join.filter.as_ref().is_none_or(|filter| matches!(filter, Expr::Literal(ScalarValue::Boolean(Some(true)), _)));
     if !(join.on.is_empty() && (condition_is_true || join.join_type == JoinType::Inner)) {
@@ -41,7 +45,7 @@ fn lists(join: &Join) -> Option<Vec<Expr>> {
     let LogicalPlan::Projection(projection) = input.as_ref() else { return None };
     let is_all = matches!(projection.input.as_ref(), LogicalPlan::EmptyRelation(_))
         && matches!(join.join_type, JoinType::Inner | JoinType::Left)
-        && [list_type_columns.len(), projection.expr.len()] == [subquery.subquery.schema().fields().len(); 2]
+        && [list_type_columns.len(), projection.expr.len()] == [join.right.schema().fields().len(); 2]
         && list_type_columns.iter().all(|(_, list)| list.depth == 1);
     is_all.then(|| projection.expr.clone())
 }

@@ -227,12 +227,18 @@ impl<'a> Parser<'a> {
             self.expect_word("view")?;
         }
         let if_exists = self.words(&["if", "exists"]);
-        let mut names = vec![self.relation()?];
-        while self.inner.consume_token(&Token::Comma) {
-            names.push(self.relation()?);
-        }
+        let names = self.listed(Self::relation)?;
         let cascade = self.cascade();
         Ok(Statement::Drop(Drop { kind, names, if_exists, cascade }))
+    }
+
+    /// One or more, between commas.
+    fn listed<T>(&mut self, one: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut all = vec![one(self)?];
+        while self.inner.consume_token(&Token::Comma) {
+            all.push(one(self)?);
+        }
+        Ok(all)
     }
 
     /// `[CASCADE | RESTRICT]`

@@ -1,11 +1,9 @@
 //! `CREATE INDEX` and `DROP INDEX`.
 
-use datafusion_sql::sqlparser::ast::{self, IndexType};
-use datafusion_sql::sqlparser::tokenizer::Token;
-
 use super::{Parser, fold, plain_name, relation_name};
 use crate::error::{Result, SqlError, code};
 use crate::statement::{CreateIndex, DropIndex, Statement};
+use datafusion_sql::sqlparser::ast::{self, IndexType};
 
 impl Parser<'_> {
     pub(super) fn create_index(&mut self) -> Result<Statement> {
@@ -34,10 +32,7 @@ impl Parser<'_> {
         self.inner.next_token();
         self.word("concurrently");
         let if_exists = self.words(&["if", "exists"]);
-        let mut names = vec![self.relation()?];
-        while self.inner.consume_token(&Token::Comma) {
-            names.push(self.relation()?);
-        }
+        let names = self.listed(Self::relation)?;
         if !self.word("cascade") {
             self.word("restrict");
         }

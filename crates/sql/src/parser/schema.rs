@@ -1,7 +1,5 @@
 //! `CREATE SCHEMA` and `DROP SCHEMA`.
 
-use datafusion_sql::sqlparser::tokenizer::Token;
-
 use super::{Parser, part};
 use crate::error::Result;
 use crate::statement::{CreateSchema, DropSchema, Statement};
@@ -21,10 +19,7 @@ impl Parser<'_> {
         self.expect_word("drop")?;
         self.expect_word("schema")?;
         let if_exists = self.words(&["if", "exists"]);
-        let mut names = vec![self.schema_name()?];
-        while self.inner.consume_token(&Token::Comma) {
-            names.push(self.schema_name()?);
-        }
+        let names = self.listed(Self::schema_name)?;
         let cascade = self.cascade();
         Ok(Statement::DropSchema(DropSchema { names, if_exists, cascade }))
     }
